@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+#pragma once
+
+/**
+ * @file kernel.h
+ * The few kernel types that the programs touch, for CO-RE.
+ *
+ * libbpf matches structs and fields by name and relocates every offset against the BTF of the running kernel
+ * (preserve_access_index), so only the fields in use stand here and neither order nor size mean anything.
+ * A field that some kernel lacks is read behind bpf_core_field_exists(). Add what a program needs, in the
+ * same form; a program-private variant of a struct takes a suffix: struct sk_buff___with_reason.
+ */
+
+#include <linux/types.h> /* UAPI: stable, from the C library's kernel headers */
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct list_head {
+	struct list_head *next, *prev;
+};
+
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+struct cred {
+	kuid_t uid;
+};
+
+struct kernfs_node {
+	__u64 id;
+	struct kernfs_node *parent;
+	const char *name;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+	int level;
+};
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+struct css_set {
+	struct cgroup_subsys_state *subsys[14];
+	struct cgroup *dfl_cgrp;
+};
+
+/* Read through bpf_core_enum_value(): the numbers differ between configurations. */
+enum cgroup_subsys_id {
+	memory_cgrp_id = 4,
+	pids_cgrp_id = 11,
+};
+
+struct qstr {
+	const unsigned char *name;
+	__u32 len;
+};
+
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+	struct inode *d_inode;
+};
+
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
+struct super_block {
+	__u32 s_dev;
+	unsigned long s_magic;
+};
+
+struct inode {
+	unsigned long i_ino;
+	unsigned int i_nlink;
+	__u16 i_mode;
+	struct super_block *i_sb;
+};
+
+struct file {
+	struct path f_path;
+	struct inode *f_inode;
+	void *private_data;
+	unsigned int f_flags;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct mm_struct {
+	unsigned long arg_start, arg_end, env_start, env_end;
+	struct file *exe_file;
+};
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
+	__s64 counter;
+} atomic64_t;
+
+struct signal_struct {
+	atomic_t live;
+	int group_exit_code;
+};
+
+struct ns_common {
+	unsigned int inum;
+};
+
+struct task_struct {
+	int pid;
+	int tgid;
+	int exit_code;
+	unsigned int flags;
+	__u64 start_boottime;
+	struct task_struct *real_parent;
+	struct task_struct *group_leader;
+	struct mm_struct *mm;
+	const struct cred *cred;
+	const struct cred *real_cred;
+	struct css_set *cgroups;
+	struct files_struct *files;
+	struct signal_struct *signal;
+	char comm[16];
+};
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	__u64 session_id;
+	__u64 seq_num;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	__u32 fd;
+	struct file *file;
+};
+
+struct trace_event_raw_sys_exit {
+	long id;
+	long ret;
+};
+
+#pragma clang attribute pop
+
+/* Arguments of tracing programs arrive in an array of registers. */
+struct pt_regs;

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/**
+ * @file program.h
+ * The user-space part of a program (programs/NAME/program.c), for what the kernel cannot do. Most programs need none.
+ *
+ * It defines `const struct sonde_program_hooks sonde_program_NAME_hooks`; the build finds it by the file's existence.
+ *
+ * Threads: a program's hooks run in its own reader thread, one at a time. They must not block: no files, no network.
+ */
+
+#include <stddef.h>
+#include <sonde/types.h>
+
+struct sonde_hook_context;
+
+struct sonde_program_hooks {
+	/**
+	 * @brief Every record of the ring, before anything else sees it.
+	 * @param record Private copy; may be changed in place (redaction). Aligned to 8.
+	 * @param length Bytes of the record; never below sizeof(struct sonde_header).
+	 * @return 1: deliver the record, 0: it was taken (inner event), negative: it is invalid (counted).
+	 */
+	int (*record)(struct sonde_hook_context *context, struct sonde_header *record, size_t *length);
+};
+
+/* The process table (kept by the agent for all programs; thread-safe). */
+
+/** What is known of a process. Texts are valid until the hook returns. */
+struct sonde_known_process {
+	__u64 start_time_ns;
+	__u32 pid, parent_pid, uid;
+	const char *command;
+	const char *path;	 /* of the executable, or "" */
+	const char *arguments;	 /* NUL-separated, redacted, or "" */
+	__u32 arguments_length;
+};
+
+/** Remember or replace (pid, start_time_ns). */
+void sonde_known_process_set(struct sonde_hook_context *context, const struct sonde_known_process *process);
+/** @return 0, -ENOENT */
+int sonde_known_process_get(struct sonde_hook_context *context, __u32 pid, __u64 start_time_ns,
+			    struct sonde_known_process *ret_process);
+/** It exited at `time_ns` (boot time): it stays known for a while. */
+void sonde_known_process_exit(struct sonde_hook_context *context, __u32 pid, __u64 start_time_ns, __u64 time_ns);
+/** A cgroup was made: its path below the hierarchy's root. Events of its processes then name their container. */
+void sonde_known_cgroup_set(struct sonde_hook_context *context, __u64 cgroup_id, const char *path);
+
+/**
+ * @brief Hide what looks like a secret in a command line, in place.
+ * Values of words like --password=x, --token x, API_KEY=x, and user:password@ in URLs become "***".
+ * @param arguments NUL-separated words. @param length Bytes; @return the new length (never more).
+ */
+size_t sonde_redact_arguments(char *arguments, size_t length, size_t capacity);

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+#pragma once
+
+/**
+ * @file sonde.bpf.h
+ * Everything a program's kernel side includes: one ring, the ledger's counters, and the way of an event.
+ *
+ *	struct process *e = sonde_reserve(process);
+ *	if (!e)
+ *		return 0;	// denied, throttled, sampled out or no room: counted
+ *	e->... = ...;		// the record is not zeroed: set every field
+ *	sonde_submit(e);
+ *
+ * Order inside sonde_reserve(): entered is counted, then filter, quota and sampling may refuse, then room in the
+ * ring is taken. One hook, one event: what entered has exactly one outcome, so the ledger adds up.
+ *
+ * Hooks by name: SEC("tp_btf/...") and so on as libbpf knows them. Two kinds have a rule of their own:
+ *   SEC("iter/task_file") int at_start_NAME(...)      is run once, after all hooks are attached
+ *   SEC("iter/task_file") int at_start_and_interval_NAME(...)   also every `update_interval_ns` (a setting)
+ *   SEC("?...")          is optional: tried, and left out with its reason when the kernel refuses it
+ *   hooks tagged SONDE_ALTERNATIVE("name", rank) do the same work: the first that attaches is used
+ */
+
+#include <sonde/types.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_endian.h>
+
+/**
+ * Declares an event of this object. `name` is the struct's name and the name of the type everywhere.
+ * The pointer anchors the struct in BTF; the number is set before load and stands in every record.
+ */
+#define SONDE_EVENT(name, doc)                                                                       \
+	const volatile __u16 sonde_event_##name SONDE_TAG("sonde:event=" doc) = 0;                   \
+	struct name *sonde_anchor_##name SEC(".data.sonde_anchor") = NULL
+
+/** A number that the configuration may set (programs.NAME.settings.VARIABLE), in .rodata: free when unused. */
+#define SONDE_SETTING(type, name, value, doc) const volatile type name SONDE_TAG("sonde:setting=" doc) = value
+
+/** A map that all programs with a map of this name share. The first program creates it. */
+#define SONDE_SHARED SONDE_TAG("sonde:shared")
+
+/**
+ * A map that is a metric: PERCPU_HASH or PERCPU_ARRAY, or HASH, with a struct as key (its fields are the labels) and __u64
+ * as value. `name` is the Prometheus name without the leading "sonde_", ending in _total for a counter.
+ */
+#define SONDE_COUNTER(name, doc) SONDE_TAG("sonde:counter=" name "|" doc)
+#define SONDE_GAUGE(name, doc) SONDE_TAG("sonde:gauge=" name "|" doc)
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096); /* placeholder: programs.NAME.ring_bytes */
+} sonde_ring SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sonde_counters);
+} sonde_counters SEC(".maps");
+
+struct sonde_control sonde_control SEC(".data.sonde") = {};
+
+static __always_inline struct sonde_counters *sonde_counters_here(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&sonde_counters, &zero);
+}
+
+/** An event could not be made because a map of the program has no room. Counts it; nothing else to do. */
+static __always_inline void sonde_map_full(void)
+{
+	struct sonde_counters *counters = sonde_counters_here();
+
+	if (!counters)
+		return;
+	__sync_fetch_and_add(&counters->entered, 1);
+	__sync_fetch_and_add(&counters->map_full, 1);
+}
+
+/** The cgroup of a task: of the unified hierarchy, or, where that has no use for it, of v1's memory controller. */
+static __always_inline __u64 sonde_task_cgroup(struct task_struct *task)
+{
+	struct css_set *set = task->cgroups;
+	struct cgroup_subsys_state *css = NULL;
+	struct cgroup *cgroup;
+	__u64 id = set->dfl_cgrp->kn->id;
+
+	/* 1 is the root of v2 (kernfs gives ids from 1): in a hybrid set-up everything sits there. */
+	if (id != 1 || !bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
+		return id;
+	bpf_core_read(&css, sizeof(css), &set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)]);
+	cgroup = BPF_CORE_READ(css, cgroup);
+	if (!cgroup || cgroup == set->dfl_cgrp)
+		return id;
+	return BPF_CORE_READ(cgroup, kn, id) | SONDE_CGROUP_V1;
+}
+
+/** The facts of a process, by plain loads (about 1 ns each; helpers cost 25 to 40). */
+static __always_inline void sonde_process_of(struct task_struct *task, struct sonde_process *process)
+{
+	process->start_time_ns = task->group_leader->start_boottime;
+	process->cgroup_id = sonde_task_cgroup(task);
+	process->pid = task->tgid;
+	process->tid = task->pid;
+	process->uid = task->cred->uid.val;
+	process->reserved = 0;
+	__builtin_memcpy(process->command, task->comm, SONDE_COMMAND_LENGTH);
+}
+
+static __always_inline void sonde_process_current(struct sonde_process *process)
+{
+	sonde_process_of(bpf_get_current_task_btf(), process);
+}
+
+/* Filter, quota and sampling decide here (see the order above); `weight` is what the event then stands for. */
+static __always_inline bool sonde_admit(struct sonde_counters *counters, __u32 *weight)
+{
+	*weight = 1;
+	return true;
+}
+
+static __always_inline void *sonde_reserve_bytes(__u64 size, __u16 type, struct task_struct *task,
+						 const struct sonde_process *owner)
+{
+	struct sonde_counters *counters = sonde_counters_here();
+	struct sonde_header *header;
+	__u32 weight;
+
+	if (!counters)
+		return NULL; /* cannot be: a per-CPU array has its one element */
+	__sync_fetch_and_add(&counters->entered, 1);
+	if (!sonde_admit(counters, &weight))
+		return NULL;
+	header = bpf_ringbuf_reserve(&sonde_ring, size, 0);
+	if (!header) {
+		__sync_fetch_and_add(&counters->ring_full, 1);
+		return NULL;
+	}
+	/* This atomic also orders the reservation before the look at reader_sleeping in sonde_submit(): the reader
+	 * sets that flag and then looks for reservations, so one of the two always sees the other. */
+	header->sequence = __sync_fetch_and_add(&counters->submitted, 1) |
+			   (__u64)bpf_get_smp_processor_id() << 48;
+	header->time_ns = bpf_ktime_get_boot_ns();
+	header->weight = weight;
+	header->type = type;
+	header->flags = 0;
+	header->reserved = 0;
+	if (task) {
+		header->start_time_ns = task->group_leader->start_boottime;
+		header->cgroup_id = sonde_task_cgroup(task);
+		header->pid = task->tgid;
+		header->tid = task->pid;
+		header->uid = task->cred->uid.val;
+		__builtin_memcpy(header->command, task->comm, SONDE_COMMAND_LENGTH);
+	} else if (owner && owner->pid) {
+		header->start_time_ns = owner->start_time_ns;
+		header->cgroup_id = owner->cgroup_id;
+		header->pid = owner->pid;
+		header->tid = owner->tid;
+		header->uid = owner->uid;
+		__builtin_memcpy(header->command, owner->command, SONDE_COMMAND_LENGTH);
+	} else {
+		header->start_time_ns = 0;
+		header->cgroup_id = owner ? owner->cgroup_id : 0;
+		header->pid = 0;
+		header->tid = 0;
+		header->uid = 0;
+		header->flags = SONDE_PROCESS_UNKNOWN;
+		__builtin_memset(header->command, 0, SONDE_COMMAND_LENGTH);
+	}
+	return header;
+}
+
+/** Room for one event of the current process. NULL: refused and counted. */
+#define sonde_reserve(name) \
+	((struct name *)sonde_reserve_bytes(sizeof(struct name), sonde_event_##name, bpf_get_current_task_btf(), NULL))
+/** The same, of another task (a BTF pointer). */
+#define sonde_reserve_task(name, task) \
+	((struct name *)sonde_reserve_bytes(sizeof(struct name), sonde_event_##name, task, NULL))
+/** The same, of a remembered process (struct sonde_process *; NULL or pid 0: process unknown). */
+#define sonde_reserve_owner(name, owner) \
+	((struct name *)sonde_reserve_bytes(sizeof(struct name), sonde_event_##name, NULL, owner))
+/** A shorter record that ends before `field`; the fields from there on are null. */
+#define sonde_reserve_upto(name, field, task) \
+	((struct name *)sonde_reserve_bytes(offsetof(struct name, field), sonde_event_##name, task, NULL))
+
+/** Hands the event over. Wakes the reader only if it sleeps, once: a wake-up costs 7 us, a submit 0.1. */
+static __always_inline void sonde_submit(void *event)
+{
+	__u64 flags = BPF_RB_NO_WAKEUP;
+
+	if (*(volatile __u32 *)&sonde_control.reader_sleeping) {
+		*(volatile __u32 *)&sonde_control.reader_sleeping = 0;
+		flags = BPF_RB_FORCE_WAKEUP;
+	}
+	bpf_ringbuf_submit(event, flags);
+}
+
+/** Adds to a metric map (SONDE_COUNTER, per CPU). A key that finds no room is counted, not lost in silence. */
+static __always_inline void sonde_metric_add(void *map, const void *key, __u64 amount)
+{
+	struct sonde_counters *counters;
+	__u64 *value = bpf_map_lookup_elem(map, key);
+
+	if (value) {
+		*value += amount; /* per CPU, and tracing programs are not preempted by themselves */
+		return;
+	}
+	if (!bpf_map_update_elem(map, key, &amount, BPF_NOEXIST))
+		return;
+	value = bpf_map_lookup_elem(map, key); /* another program on this CPU was first */
+	if (value) {
+		*value += amount;
+		return;
+	}
+	counters = sonde_counters_here();
+	if (counters)
+		__sync_fetch_and_add(&counters->overflowed, amount);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/** @file embedded.h The programs that are built into the binary (generated from the folders of programs/). */
+
+#include <stddef.h>
+#include <sonde/program.h>
+
+struct sonde_embedded {
+	const char *name;
+	const char *object, *object_end;	  /* the ELF file */
+	const struct sonde_program_hooks *hooks; /* of its program.c, or NULL */
+};
+
+/** Ends with a NULL name. */
+extern const struct sonde_embedded sonde_embedded[];

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/**
+ * @file config.h
+ * The configuration: YAML, every option with a default, described once in one table (config/options.c): name, type,
+ * unit, default, range, help. `sonde run --help` and docs/configuration.md are made from that table.
+ *
+ * An unknown key or a bad value is an error "FILE:LINE:COLUMN: what, and what is allowed"; nothing is then used.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <base/log.h>
+
+struct sonde_config_setting {
+	char name[48];
+	int64_t value; /* durations in ns, sizes in bytes, booleans 0 and 1 */
+	unsigned line, column; /* where it stands, for the error when the program has no such setting */
+};
+
+struct sonde_config_program {
+	char name[32];
+	bool enabled, required;
+	bool enabled_given;	/* false: as the program itself says (on for all of today's) */
+	uint64_t ring_bytes;	/* power of two, at least a page; 0: default */
+	char object[256];	/* path of a user's own .bpf.o; "" for a built-in program */
+	unsigned n_settings, line, column;
+	struct sonde_config_setting settings[16];
+};
+
+struct sonde_config {
+	char file[256]; /* "" if there is none */
+	enum sonde_log_level log_level;
+	char user[64]; /* the worker runs as */
+	struct {
+		char path[256]; /* a file, or "memory" */
+		uint64_t max_bytes;
+		int64_t max_age_ns;
+		int64_t commit_interval_ns;
+	} store;
+	struct {
+		char metrics[64], health[64], api[64], socket[108]; /* "": off */
+	} listen;
+	int64_t shutdown_timeout_ns;
+	unsigned n_programs;
+	struct sonde_config_program programs[64];
+};
+
+void sonde_config_default(struct sonde_config *config);
+/**
+ * @brief Read a file over the defaults.
+ * @param text NULL: read `path`; else this text, and `path` is only its name in messages.
+ * @return 0; -EINVAL, -ENOENT, -EACCES ... with `ret_error` (caller's buffer) filled.
+ */
+int sonde_config_read(struct sonde_config *config, const char *path, const char *text, char *ret_error, size_t error_size);
+/** The program's section, or NULL: all defaults. */
+const struct sonde_config_program *sonde_config_program(const struct sonde_config *config, const char *name);

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/**
+ * @file store.h
+ * Where events are kept and asked for. One interface, several back ends (const tables of functions), one
+ * conformance test for all.
+ *
+ * Exactness: sonde_store_commit() makes all appended events durable together with a checkpoint for each
+ * program: how far its ring was read, and its counters. Only after that does the reader move the ring's
+ * position. Whoever opens the store again gets the checkpoints back, so an event is never lost and never there twice.
+ *
+ * Threads: append, commit, gap, expire: one writer thread. Queries: any thread at any time, they never stop the writer.
+ * Errors:  negative errno; an I/O error, a full or read-only disk leaves the appended events in memory (bounded):
+ *          call commit again. sonde_store_error() has the text.
+ */
+
+#include <schema/filter.h>
+#include <schema/schema.h>
+
+#define SONDE_PROGRAM_NAME_MAX 32
+#define SONDE_CURSOR_MAX 96
+
+struct sonde_store;
+
+struct sonde_store_opts {
+	const char *path;	    /* a file, or "memory" */
+	uint64_t max_bytes;	    /* 0: no limit; on disk with WAL, in memory the bytes of the rows */
+	int64_t max_age_ns;	    /* 0: no limit */
+	bool read_only;		    /* for the command line beside a running agent */
+	const struct sonde_names *names;
+	void *checkpoints;	    /* memory store: shared memory that outlives the worker, or NULL */
+	size_t checkpoints_size;
+};
+
+/** How far one program's ring has been taken, and what became of it. All numbers count from the ring's creation. */
+struct sonde_checkpoint {
+	char program[SONDE_PROGRAM_NAME_MAX];
+	uint64_t ring_id;   /* which ring: random, made with the ring; another id starts from zero */
+	uint64_t position;  /* of the ring's consumer, bytes */
+	uint64_t consumed;  /* records read up to position */
+	uint64_t stored;    /* events stored; consumed = stored + invalid + limited + queue_dropped (+ derived, later) */
+	uint64_t invalid;
+	uint64_t limited;
+	uint64_t queue_dropped;
+	uint64_t expired;   /* filled by the store: of `stored`, no longer kept; readable = stored - expired */
+};
+
+/** A span in which events of a program are missing, and why. */
+struct sonde_gap {
+	char program[SONDE_PROGRAM_NAME_MAX];
+	char cause[32]; /* "ring_full", "map_full", "recursion", "agent_stopped", "worker_died", ... */
+	int64_t from_ns, to_ns;
+	uint64_t count; /* 0: unknown */
+};
+
+struct sonde_query {
+	const char *type;	/* NULL: all */
+	int64_t since_ns;	/* inclusive; INT64_MIN: from the start */
+	int64_t until_ns;	/* exclusive; INT64_MAX: to the end */
+	int64_t pid;		/* -1: any */
+	const char *command;	/* NULL: any; exact */
+	const char *container;	/* NULL: any; exact, or a prefix of at least 12 characters of an id */
+	const struct sonde_filter *where;
+	uint32_t limit;		/* 0: no limit */
+	const char *cursor;	/* where an earlier answer stopped, or NULL */
+	bool oldest_first;	/* default: newest first */
+};
+
+/** What an answer is worth. */
+struct sonde_answer {
+	uint64_t rows;			 /* given to the callback, or counted */
+	bool more;			 /* the limit ended it: go on with cursor */
+	char cursor[SONDE_CURSOR_MAX];
+	bool complete;			 /* nothing is missing in the asked span, as far as it is known */
+	uint64_t lost;			 /* events known to be missing in the span; 0 with !complete: number unknown */
+	char reason[256];		 /* if not complete: why, in words */
+};
+
+/** @return 0 to go on, 1 to stop, negative: error, passed through. `values` is valid during the call. */
+typedef int (*sonde_row_fn)(const struct sonde_type *type, const struct sonde_value *values, void *userdata);
+
+struct sonde_store_status {
+	const char *backend; /* "sqlite", "memory" */
+	const char *path;
+	uint64_t bytes;		/* size now */
+	uint64_t stored;	/* events ever stored in this file (memory: since its start) */
+	uint64_t expired;	/* of these, dropped by retention */
+	uint64_t readable;	/* rows there now, counted independently of the two above */
+	int64_t oldest_ns, newest_ns; /* 0: empty */
+	uint64_t commits, failed_commits;
+	char error[256];	/* what is wrong now, or "" */
+	char set_aside[512];	/* the damaged file that was moved away at start, or "" */
+};
+
+struct sonde_store_ops {
+	const char *name;
+	int (*open)(const struct sonde_store_opts *opts, struct sonde_store **ret_store);
+	void (*close)(struct sonde_store *store);
+	int (*add_type)(struct sonde_store *store, const struct sonde_type *type);
+	int (*append)(struct sonde_store *store, const struct sonde_event *events, size_t n);
+	int (*commit)(struct sonde_store *store, const struct sonde_checkpoint *checkpoints, size_t n);
+	int (*checkpoint)(struct sonde_store *store, const char *program, uint64_t ring_id,
+			  struct sonde_checkpoint *ret_checkpoint);
+	int (*gap)(struct sonde_store *store, const struct sonde_gap *gap);
+	int (*expire)(struct sonde_store *store, int64_t now_ns);
+	int (*query)(struct sonde_store *store, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
+		     struct sonde_answer *ret_answer);
+	int (*count)(struct sonde_store *store, const struct sonde_query *query, const char *group_by,
+		     int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
+		     struct sonde_answer *ret_answer);
+	int (*sql)(struct sonde_store *store, const char *sql, uint32_t limit, int64_t timeout_ns,
+		   int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
+		   void *userdata, const char **ret_error);
+	void (*status)(struct sonde_store *store, struct sonde_store_status *ret_status);
+};
+
+/**
+ * @brief Open a store: "memory" or a file. A damaged file is set aside (renamed with the reason logged) and a new one begun.
+ * @return 0; -EACCES, -ENOSPC, -EROFS ... the file cannot be used: the text is logged.
+ */
+int sonde_store_open(const struct sonde_store_opts *opts, struct sonde_store **ret_store);
+void sonde_store_close(struct sonde_store **store);
+
+/** Make a type known before its first event: creates or extends its table. Idempotent; `type` must outlive the store. */
+int sonde_store_add_type(struct sonde_store *store, const struct sonde_type *type);
+/** The types that have been stored, also those of no running program. */
+size_t sonde_store_types(struct sonde_store *store, const struct sonde_type **types, size_t max);
+/** @return 0; -ENOBUFS: too much is waiting for a commit that fails; nothing of the batch was taken. */
+int sonde_store_append(struct sonde_store *store, const struct sonde_event *events, size_t n);
+/** All appended events and these checkpoints, in one transaction. The checkpoints' `stored` is the caller's count. */
+int sonde_store_commit(struct sonde_store *store, const struct sonde_checkpoint *checkpoints, size_t n);
+/** The last committed checkpoint of a program's ring, all zero (with the ids filled in) if there is none. */
+int sonde_store_checkpoint(struct sonde_store *store, const char *program, uint64_t ring_id,
+			   struct sonde_checkpoint *ret_checkpoint);
+int sonde_store_gap(struct sonde_store *store, const struct sonde_gap *gap);
+/** Apply the limits of size and age. `now_ns` wall clock; a clock that jumped by more than max_age deletes nothing. */
+int sonde_store_expire(struct sonde_store *store, int64_t now_ns);
+
+int sonde_store_query(struct sonde_store *store, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
+		      struct sonde_answer *ret_answer);
+/** Number of matching events, weights added up; by the values of a column if group_by is not NULL, largest first. */
+int sonde_store_count(struct sonde_store *store, const struct sonde_query *query, const char *group_by,
+		      int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
+		      struct sonde_answer *ret_answer);
+/** Read-only SQL with an authorizer and a time limit. -ENOTSUP: the memory store has none. */
+int sonde_store_sql(struct sonde_store *store, const char *sql, uint32_t limit, int64_t timeout_ns,
+		    int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
+		    void *userdata, const char **ret_error);
+void sonde_store_status(struct sonde_store *store, struct sonde_store_status *ret_status);
+const char *sonde_store_error(struct sonde_store *store);
