@@ -225,7 +225,7 @@ static void broken_yaml_says_where(void **state)
 	expect_error("user: \"abc\n", "f:2:1: not YAML: ", "quoted scalar");
 	expect_error("store: {path: /x\n", "f:2:1: not YAML: ", "");
 	expect_error("user: b: c\n", "f:1:8: not YAML", "not allowed in this context");
-	expect_error("%YAML 9.9\n---\nuser: x\n", "f:1:1: not YAML", "version");
+	expect_error("%YAML 9.9\n---\nuser: x\n", "f:2:1: not YAML", "incompatible");
 }
 
 static void bytes_that_are_no_text_say_where(void **state)
