@@ -149,7 +149,7 @@ static int client_send(struct client *client)
 	ssize_t n;
 	int r;
 
-	sonde_buffer_printf(&text, "%s %s HTTP/1.0\r\nHost: sonde\r\nConnection: close\r\n", request->method, request->path);
+	sonde_buffer_printf(&text, "%s %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n", request->method, request->path);
 	if (request->body_type)
 		sonde_buffer_printf(&text, "Content-Type: %s\r\n", request->body_type);
 	if (strcmp(request->method, "GET") != 0)
