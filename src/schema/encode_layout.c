@@ -12,8 +12,8 @@
 #define RANK_NEVER 100	/* said by other means in a table */
 #define RANK_UNSEEN 10	/* added while a column has been null */
 #define RANK_MAX 20
-#define RANK_NARROWED 3
-#define TEXT_WANTED 40	/* a text column grows to this before the next one gets room */
+#define RANK_IMPORTANT 3
+#define GROW_MAX 48	/* more than [an IPv6 address]:port; longer text waits for what the others leave */
 #define STEP 4
 
 /* The first column with this semantic, or the last. */
@@ -30,7 +30,7 @@ static unsigned own_rank(const struct sonde_type *type, uint32_t index)
 	switch (type->columns[index].semantic) {
 	case SONDE_SEMANTIC_ENUM:
 		/* The first one is the kind of the event. */
-		return is_outermost(type, index, true) ? 1 : 4;
+		return is_outermost(type, index, true) ? 0 : 4;
 	case SONDE_SEMANTIC_KERNEL_ENUM:
 	case SONDE_SEMANTIC_ERRNO_NAME:
 	case SONDE_SEMANTIC_SIGNAL_NAME:
@@ -56,8 +56,9 @@ static unsigned column_rank(const struct sonde_type *type, uint32_t index)
 		return 0;
 	case SONDE_COLUMN_PID:
 	case SONDE_COLUMN_COMMAND:
-	case SONDE_COLUMN_WEIGHT: /* seen only when it is not 1, and then no number is right without it */
 		return 1;
+	case SONDE_COLUMN_WEIGHT: /* seen only when it is not 1, and then no number is right without it */
+		return 3;
 	case SONDE_COLUMN_TYPE:
 		return RANK_NEVER;
 	case SONDE_COLUMN_CONTAINER:
@@ -94,7 +95,7 @@ static size_t column_least(const struct sonde_column *column)
 	case SONDE_SEMANTIC_ARGUMENTS:
 		return 24;
 	default:
-		return column->type == SONDE_TEXT ? 12 : 5;
+		return column->type == SONDE_TEXT ? 10 : 5;
 	}
 }
 
@@ -198,25 +199,39 @@ static size_t wanted_width(const struct sonde_layout_column *column)
 
 static unsigned rank_now(const struct sonde_layout_column *column)
 {
-	return column->rank == RANK_NEVER ? RANK_NEVER : column->rank + (column->seen || !column->rank ? 0 : RANK_UNSEEN);
+	if (column->rank == RANK_NEVER || column->seen || !column->rank)
+		return column->rank;
+	return column->column == SONDE_COLUMN_WEIGHT ? RANK_MAX : column->rank + RANK_UNSEEN;
 }
 
-/* Columns by rank while there is room. A column that is too wide does not stop the narrower ones behind it; an
- * important one is rather narrowed than left out. */
-static size_t choose(struct sonde_layout *layout, size_t width)
+/* Grow the shown columns of these ranks as far as there is room, the most wanted first. @return columns taken. */
+static size_t grow(struct sonde_layout *layout, unsigned first, unsigned last, size_t room, bool text)
 {
-	size_t used = 0;
+	size_t taken = 0;
 
-	for (unsigned rank = 0; rank < RANK_MAX; rank++)
+	for (unsigned rank = first; rank <= last; rank++)
 		for (size_t i = 0; i < layout->n_columns; i++) {
 			struct sonde_layout_column *column = &layout->columns[i];
-			size_t wanted = wanted_width(column), gap = used ? SONDE_LAYOUT_GAP : 0;
+			size_t wanted = column->widest < GROW_MAX ? column->widest : GROW_MAX, more;
 
-			if (rank_now(column) != rank)
+			if (!column->shown || rank_now(column) != rank || column->text != text || wanted <= column->width)
 				continue;
-			if (width && used + gap + wanted > width && rank <= RANK_NARROWED)
-				wanted = column->least;
-			if (width && used + gap + wanted > width)
+			more = wanted - column->width < room - taken ? wanted - column->width : room - taken;
+			column->width += more;
+			taken += more;
+		}
+	return taken;
+}
+
+/* Columns by rank while there is room; one that is too wide does not stop the narrower ones behind it. */
+static size_t choose(struct sonde_layout *layout, unsigned first, unsigned last, size_t width, size_t used, bool narrow)
+{
+	for (unsigned rank = first; rank <= last; rank++)
+		for (size_t i = 0; i < layout->n_columns; i++) {
+			struct sonde_layout_column *column = &layout->columns[i];
+			size_t wanted = narrow ? column->least : wanted_width(column), gap = used ? SONDE_LAYOUT_GAP : 0;
+
+			if (rank_now(column) != rank || used + gap + wanted > width)
 				continue;
 			column->shown = true;
 			column->width = wanted;
@@ -228,34 +243,38 @@ static size_t choose(struct sonde_layout *layout, size_t width)
 bool sonde_layout_fit(struct sonde_layout *layout, size_t width)
 {
 	struct sonde_layout_column *last = NULL;
+	size_t before[SONDE_COLUMNS_MAX], limit = width ? width : SIZE_MAX, used;
 	bool changed = false;
-	size_t before[SONDE_COLUMNS_MAX], used;
 
 	for (size_t i = 0; i < layout->n_columns; i++) {
 		before[i] = layout->columns[i].shown ? layout->columns[i].width : 0;
 		layout->columns[i].shown = false;
 	}
-	used = choose(layout, width);
-	for (size_t i = 0; i < layout->n_columns; i++) {
-		struct sonde_layout_column *column = &layout->columns[i];
-		size_t room = width > used ? width - used : 0, more;
-
-		if (!column->shown)
-			continue;
-		last = column;
-		if (column->widest <= column->width || column->width >= TEXT_WANTED)
-			continue;
-		more = (column->widest < TEXT_WANTED ? column->widest : TEXT_WANTED) - column->width;
-		if (width && more > room)
-			more = room;
-		column->width += more;
-		used += more;
-	}
-	if (last && last->text && width > used)
+	/* The important ones are rather narrow than left out; the others get in only if they can be read. */
+	used = choose(layout, 0, RANK_IMPORTANT, limit, 0, true);
+	used += grow(layout, 0, RANK_IMPORTANT, limit - used, false);
+	used = choose(layout, RANK_IMPORTANT + 1, RANK_MAX, limit, used, false);
+	used += grow(layout, 0, RANK_MAX, limit - used, true);
+	for (size_t i = 0; i < layout->n_columns; i++)
+		if (layout->columns[i].shown)
+			last = &layout->columns[i];
+	if (width && last && last->text)
 		last->width += width - used;
 	for (size_t i = 0; i < layout->n_columns; i++)
 		changed |= before[i] != (layout->columns[i].shown ? layout->columns[i].width : 0);
 	return changed;
+}
+
+/* In steps, so that a column does not grow by one character at a time, each with a new header. */
+static size_t stepped_width(const struct sonde_layout_column *column, size_t width)
+{
+	const size_t ipv4 = sizeof("255.255.255.255:65535") - 1;
+
+	if (column->text)
+		return width;
+	if (column->port >= 0 && width <= ipv4)
+		return ipv4;
+	return (width + STEP - 1) / STEP * STEP;
 }
 
 bool sonde_layout_learn(struct sonde_layout_column *column, const struct sonde_value *value, size_t cell_width)
@@ -267,10 +286,10 @@ bool sonde_layout_learn(struct sonde_layout_column *column, const struct sonde_v
 		return false;
 	if (!column->seen) {
 		column->seen = true;
-		news = !column->shown;
+		news = !column->shown && column->rank <= RANK_IMPORTANT;
 	}
-	if (cell_width > column->widest) {
-		column->widest = column->text ? cell_width : (cell_width + STEP - 1) / STEP * STEP;
+	if (cell_width > column->widest && cell_width > column->least) {
+		column->widest = stepped_width(column, cell_width);
 		/* A number must not be cut: it would be another number. Text waits for the next header. */
 		news |= !column->text && column->shown && cell_width > column->width;
 	}

@@ -298,7 +298,7 @@ static void format_detail(struct sonde_table *table, const struct sonde_type *ty
 		if (out->length)
 			sonde_buffer_add_char(out, ' ');
 		/* The kind, the first word, needs no name. */
-		if (column->rank > 1 || own->semantic != SONDE_SEMANTIC_ENUM) {
+		if (column->rank || own->semantic != SONDE_SEMANTIC_ENUM) {
 			sonde_buffer_add_text(out, column->name);
 			sonde_buffer_add_char(out, '=');
 		}
