@@ -18,7 +18,7 @@ struct sonde_table;
 struct sonde_output {
 	enum sonde_format format;
 	bool color;
-	unsigned width; /* columns of the terminal; a pipe has room for everything */
+	unsigned width; /* columns of the terminal; 0: none, there is room for everything */
 	struct sonde_table *table;
 	struct sonde_buffer buffer;
 	const struct sonde_type *csv_type; /* whose header was written last */
@@ -36,4 +36,5 @@ void sonde_output_close(struct sonde_output *output);
 
 /** Is standard output a terminal that wants colour? */
 bool sonde_output_wants_color(enum sonde_color color);
+/** Columns of the terminal (or $COLUMNS), at least 40; 0: not a terminal. */
 unsigned sonde_output_width(void);
