@@ -116,7 +116,7 @@ int worker_program_add(struct worker *worker, const struct sonde_message *messag
 		.deliver = worker_deliver, .userdata = worker,
 	};
 	struct worker_program *program;
-	struct sonde_source *source;
+	struct sonde_source *source = NULL;
 	CLEANUP_CLOSE int image = -1;
 	int r;
 
