@@ -193,11 +193,6 @@ struct trace_event_raw_sched_process_exit {
 	bool group_dead;
 };
 
-struct trace_event_raw_kfree_skb {
-	void *rx_sk;
-	__u32 reason;
-};
-
 #pragma clang attribute pop
 
 /* Arguments of tracing programs arrive in an array of registers. */
