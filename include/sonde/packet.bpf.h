@@ -30,6 +30,7 @@ struct sk_buff {
 	int skb_iif;
 	__be16 protocol;
 	__u16 network_header;
+	__u16 transport_header;
 	unsigned int tail; /* offset from head, as the headers (64-bit kernels) */
 	unsigned char *head, *data;
 };
@@ -191,6 +192,17 @@ static __always_inline __u64 sonde_packet_length(const struct sk_buff *skb)
 	if (!skb->protocol || skb->network_header == (__u16)~0 || length < 0)
 		return skb->len;
 	return length;
+}
+
+/** Bytes that a received TCP segment carries, headers excluded; negative: not known. */
+static __always_inline __s64 sonde_packet_tcp_payload(const struct sk_buff *skb)
+{
+	__u32 offset = skb->transport_header;
+	__u8 data_offset;
+
+	if (offset < skb->network_header || !sonde_packet_read(skb, offset + 12, &data_offset, sizeof(data_offset)))
+		return -1;
+	return (__s64)sonde_packet_length(skb) - (offset - skb->network_header) - (data_offset >> 4) * 4;
 }
 
 /**

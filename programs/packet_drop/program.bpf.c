@@ -6,8 +6,8 @@
  * is that of the packet's socket or nobody: the task that happens to run in this softirq has nothing to do with it.
  */
 #include <sonde/packet.bpf.h>
-#include <programs/packet_drop/classes.h>
-#include <programs/packet_drop/event.h>
+#include "classes.h"
+#include "event.h"
 
 SONDE_EVENT(packet_drop, "Packets that the kernel dropped");
 SONDE_SETTING(bool, benign, false, "also send events of class benign: duplicates, remains of closed sockets");
@@ -43,6 +43,7 @@ struct trace_event_raw_kfree_skb {
 #define TCP_TIME_WAIT 6
 #define TCP_NEW_SYN_RECV 12
 
+#define LOOPBACK_IFINDEX 1 /* include/net/flow.h: in every network namespace */
 #define REASONS_MAX 256 /* 128 in 6.18; the numbers of subsystems begin at 65536 */
 
 /* Class by number, filled from DROP_CLASSES by the first drop. A second CPU may fill it too: with the same. */
@@ -69,7 +70,31 @@ static __always_inline enum drop_class classify(__u32 reason)
 {
 	if (!*(volatile bool *)&class_of_is_filled)
 		fill_class_of();
+	barrier_var(reason); /* the check and the access in the same register, or the verifier sees no bound */
 	return reason < REASONS_MAX ? class_of[reason] : DROP_CLASS_UNKNOWN;
+}
+
+/*
+ * Without a reason the kernel also frees what did its work; these are known not to be drops. All have left their interface
+ * behind, which the stack takes from a packet as it hands it to a socket.
+ */
+static __always_inline enum drop_class classify_unspecified(const struct sk_buff *skb, const struct net_device *device)
+{
+	struct sonde_packet_flow flow;
+
+	if (device)
+		return DROP_CLASS_UNKNOWN;
+	if (!skb->protocol) /* no packet: a message of a local socket, such as vsock and netlink */
+		return DROP_CLASS_BENIGN;
+	if (skb->sk) /* on its way out */
+		return DROP_CLASS_UNKNOWN;
+	sonde_packet_flow_of(skb, &flow);
+	if (flow.protocol == IPPROTO_UDP) /* udp_destruct_common(): unread when its socket was closed */
+		return DROP_CLASS_BENIGN;
+	/* tcp_rcv_state_process(): an ACK to a half-closed connection, after it was heeded */
+	if (flow.protocol == IPPROTO_TCP && sonde_packet_tcp_payload(skb) == 0)
+		return DROP_CLASS_BENIGN;
+	return DROP_CLASS_UNKNOWN;
 }
 
 /* Freed in the normal course of things, although by the function for drops. */
@@ -77,6 +102,11 @@ static __always_inline bool is_consumed(__u32 reason)
 {
 	return bpf_core_enum_value_exists(enum skb_drop_reason, SKB_CONSUMED) &&
 	       reason == bpf_core_enum_value(enum skb_drop_reason, SKB_CONSUMED);
+}
+
+static __always_inline bool is_unspecified(__u32 reason)
+{
+	return reason == 0 || reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NOT_SPECIFIED);
 }
 
 /* The packet's socket, if it is a whole one. rx_sk (6.11) tells it also after the packet let go of it. */
@@ -139,10 +169,12 @@ int on_kfree_skb(__u64 *ctx)
 		key.reason = ctx[2];
 	if (is_consumed(key.reason))
 		return 0;
-	key.class = classify(key.reason);
 	device = sonde_packet_device(skb, &namespace);
+	key.class = is_unspecified(key.reason) ? classify_unspecified(skb, device) : classify(key.reason);
 	if (device)
 		__builtin_memcpy(key.interface, device->name, sizeof(key.interface));
+	else if (skb->skb_iif == LOOPBACK_IFINDEX)
+		__builtin_memcpy(key.interface, "lo", sizeof("lo"));
 	sonde_metric_add(&drops_total, &key, 1);
 	if (key.class != DROP_CLASS_BENIGN || benign)
 		send_drop(ctx, skb, &key, device, namespace);

@@ -6,7 +6,7 @@
  * belongs to the group whichever thread called it (the kernel gives that thread the leader's pid first).
  */
 #include <sonde/path.bpf.h>
-#include <programs/process/event.h>
+#include "event.h"
 
 SONDE_EVENT(process, "Processes: fork, exec, exit, and those that were running before sonde");
 SONDE_EVENT(control_group, "Control groups made and removed: containers and services start and end");
@@ -170,7 +170,7 @@ static __always_inline void read_arguments_of(struct process *e, struct task_str
 		e->arguments_kept = bytes;
 }
 
-SEC("iter.s/task")
+SEC("?iter.s/task")
 int at_start_processes(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
