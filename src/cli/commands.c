@@ -4,9 +4,10 @@
 
 #include <string.h>
 
-extern const struct sonde_command sonde_command_help;
+extern const struct sonde_command sonde_command_help, sonde_command_trace;
 
 const struct sonde_command *const sonde_commands[] = {
+	&sonde_command_trace,
 	&sonde_command_help,
 	NULL,
 };
