@@ -20,7 +20,7 @@ struct sonde_program_hooks {
 	 * @brief Every record of the ring, before anything else sees it.
 	 * @param record Private copy; may be changed in place (redaction). Aligned to 8.
 	 * @param length Bytes of the record; never below sizeof(struct sonde_header).
-	 * @return 1: deliver the record, 0: it was taken (inner event), negative: it is invalid (counted).
+	 * @return 1: deliver the record; negative: it is invalid (counted as such, and goes no further).
 	 */
 	int (*record)(struct sonde_hook_context *context, struct sonde_header *record, size_t *length);
 };

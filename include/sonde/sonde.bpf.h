@@ -18,7 +18,7 @@
  *   SEC("iter/task_file") int at_start_NAME(...)      is run once, after all hooks are attached
  *   SEC("iter/task_file") int at_start_and_interval_NAME(...)   also every `update_interval_ns` (a setting)
  *   SEC("?...")          is optional: tried, and left out with its reason when the kernel refuses it
- *   hooks tagged SONDE_ALTERNATIVE("name", rank) do the same work: the first that attaches is used
+ * SEC("cgroup/...") hooks are attached to the root of the cgroup v2 hierarchy.
  */
 
 #include <sonde/types.h>

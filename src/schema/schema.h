@@ -145,7 +145,7 @@ struct sonde_names {
 };
 
 /** Prefix-free numbers and names of one enum of the running kernel's BTF, read once and kept (schema/kernel_enum.c). */
-const struct sonde_enum *sonde_kernel_enum(const char *name);
+const struct sonde_enum *sonde_kernel_enum_find(const char *name);
 const char *sonde_enum_name(const struct sonde_enum *names, int64_t number);
 
 /**

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A program's BPF object. Loading is all or nothing in the kernel's eyes, so optional hooks are found by trying: first
+ * with all of them, and only if that fails with each on its own. Invariant: a hook without a link is not attached.
+ */
+#include <bpf/object.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <base/cleanup.h>
+#include <bpf/libbpf_log.h>
+#include <bpf/mounts.h>
+#include <bpf/shared.h>
+
+#define DEFAULT_RING_BYTES (4u << 20)
+#define INTERVAL_SETTING "update_interval_ns"
+
+struct sonde_object {
+	struct bpf_object *object;
+	const struct sonde_schema *schema;
+	int64_t interval_ns;
+	size_t n_hooks;
+	struct sonde_object_hook hooks[SONDE_OBJECT_HOOKS_MAX];
+	struct bpf_program *programs[SONDE_OBJECT_HOOKS_MAX];
+	struct bpf_link *links[SONDE_OBJECT_HOOKS_MAX];
+};
+
+/* ---- settings: variables of .rodata, set before load ---- */
+
+static struct bpf_map *object_section(struct bpf_object *object, const char *section)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, object) {
+		const char *name = bpf_map__name(map), *dot = strchr(name, '.');
+
+		if (dot && !strcmp(dot, section))
+			return map;
+	}
+	return NULL;
+}
+
+/* Where a variable of .rodata stands. */
+static int object_variable(const struct bpf_object *object, const char *name, uint32_t *ret_offset, uint32_t *ret_size)
+{
+	const struct btf *btf = bpf_object__btf(object);
+	const struct btf_var_secinfo *info;
+	const struct btf_type *section;
+	int id;
+
+	id = btf__find_by_name_kind(btf, ".rodata", BTF_KIND_DATASEC);
+	if (id < 0)
+		return -ENOENT;
+	section = btf__type_by_id(btf, (__u32)id);
+	info = btf_var_secinfos(section);
+	for (__u32 i = 0; i < btf_vlen(section); i++, info++) {
+		const struct btf_type *variable = btf__type_by_id(btf, info->type);
+
+		if (strcmp(btf__name_by_offset(btf, variable->name_off), name))
+			continue;
+		*ret_offset = info->offset;
+		*ret_size = info->size;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/* `set` NULL: only read the value. */
+static int object_value(struct bpf_object *object, const char *name, const int64_t *set, int64_t *ret_value)
+{
+	struct bpf_map *map = object_section(object, ".rodata");
+	CLEANUP_FREE char *copy = NULL;
+	uint32_t offset, length;
+	const void *data;
+	size_t size;
+	int r;
+
+	r = object_variable(object, name, &offset, &length);
+	if (r < 0)
+		return r;
+	data = map ? bpf_map__initial_value(map, &size) : NULL;
+	if (!data || offset + length > size || length > sizeof(int64_t))
+		return -EINVAL;
+	if (ret_value) {
+		*ret_value = 0;
+		memcpy(ret_value, (const char *)data + offset, length); /* little endian, like every target of ours */
+	}
+	if (!set)
+		return 0;
+	if (length < 8 && (*set > (int64_t)(1ull << (8 * length)) - 1 || *set < -(int64_t)(1ull << (8 * length - 1))))
+		return -ERANGE;
+	copy = malloc(size);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, data, size);
+	memcpy(copy + offset, set, length);
+	return bpf_map__set_initial_value(map, copy, size);
+}
+
+static int object_settings(struct sonde_object *object, const struct sonde_object_opts *opts, char *error, size_t error_size)
+{
+	char name[80];
+	int r;
+
+	for (uint32_t i = 0; i < opts->schema->n_types; i++) {
+		int64_t number = opts->schema->types[i].number;
+
+		snprintf(name, sizeof(name), "sonde_event_%s", opts->schema->types[i].name);
+		r = object_value(object->object, name, &number, NULL);
+		if (r < 0) {
+			snprintf(error, error_size, "cannot number the event '%s': declare it with SONDE_EVENT()", name + 12);
+			return r;
+		}
+	}
+	for (size_t i = 0; i < opts->n_settings; i++) {
+		bool known = false;
+
+		for (uint32_t k = 0; k < opts->schema->n_settings; k++)
+			known |= !strcmp(opts->schema->settings[k].name, opts->settings[i].name);
+		r = known ? object_value(object->object, opts->settings[i].name, &opts->settings[i].value, NULL) : -ENOENT;
+		if (r < 0) {
+			snprintf(error, error_size, r == -ERANGE ? "the value of setting '%s' is out of range" :
+				 "there is no setting '%s'; 'sonde programs show %s' lists them",
+				 opts->settings[i].name, opts->name);
+			return -EINVAL;
+		}
+	}
+	(void)object_value(object->object, INTERVAL_SETTING, NULL, &object->interval_ns); /* most have none */
+	return 0;
+}
+
+/* ---- hooks ---- */
+
+static bool hook_is_iterator(const char *section)
+{
+	return !strncmp(section, "iter/", 5) || !strncmp(section, "iter.s/", 7);
+}
+
+static int object_list_hooks(struct sonde_object *object, char *error, size_t error_size)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(program, object->object) {
+		const char *section = bpf_program__section_name(program);
+		struct sonde_object_hook *hook = &object->hooks[object->n_hooks];
+
+		if (object->n_hooks == SONDE_OBJECT_HOOKS_MAX) {
+			snprintf(error, error_size, "more than %d hooks in one program", SONDE_OBJECT_HOOKS_MAX);
+			return -E2BIG;
+		}
+		hook->optional = section[0] == '?';
+		snprintf(hook->name, sizeof(hook->name), "%s", section + hook->optional);
+		hook->iterator = hook_is_iterator(hook->name);
+		hook->program_fd = -1;
+		object->programs[object->n_hooks++] = program;
+	}
+	return 0;
+}
+
+static int object_open(struct sonde_object *object, const struct sonde_object_opts *opts, char *error, size_t error_size)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, open_opts, .object_name = opts->name);
+	uint64_t ring_bytes = opts->ring_bytes ?: DEFAULT_RING_BYTES;
+	struct bpf_map *ring;
+	int r;
+
+	object->n_hooks = 0;
+	object->object = bpf_object__open_mem(opts->object, opts->size, &open_opts);
+	if (!object->object) {
+		r = -errno;
+		snprintf(error, error_size, "not a usable BPF object: %s", sonde_libbpf_message());
+		return r;
+	}
+	ring = bpf_object__find_map_by_name(object->object, "sonde_ring");
+	if (!ring || !bpf_object__find_map_by_name(object->object, "sonde_counters") ||
+	    !object_section(object->object, ".data.sonde")) {
+		snprintf(error, error_size, "it does not include <sonde/sonde.bpf.h>: ring or counters are missing");
+		return -EINVAL;
+	}
+	r = bpf_map__set_max_entries(ring, (__u32)ring_bytes);
+	if (r < 0) {
+		snprintf(error, error_size, "ring_bytes %llu is not possible", (unsigned long long)ring_bytes);
+		return r;
+	}
+	r = object_settings(object, opts, error, error_size);
+	if (r < 0)
+		return r;
+	return object_list_hooks(object, error, error_size);
+}
+
+/* One attempt; `allowed` has a bit for each optional hook that takes part. */
+static int object_try(struct sonde_object *object, const struct sonde_object_opts *opts, uint32_t allowed, char *error,
+		      size_t error_size)
+{
+	int r;
+
+	if (object->object)
+		bpf_object__close(object->object);
+	object->object = NULL;
+	r = object_open(object, opts, error, error_size);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < object->n_hooks; i++)
+		bpf_program__set_autoload(object->programs[i], !object->hooks[i].optional || allowed & 1u << i);
+	r = opts->shared ? sonde_shared_maps_reuse(opts->shared, object->object, error, error_size) : 0;
+	if (r < 0)
+		return r;
+	r = bpf_object__load(object->object);
+	if (r < 0) {
+		snprintf(error, error_size, "the kernel refuses it: %s", sonde_libbpf_message());
+		return r;
+	}
+	return opts->shared ? sonde_shared_maps_add(opts->shared, object->object) : 0;
+}
+
+static int object_load(struct sonde_object *object, const struct sonde_object_opts *opts, char *error, size_t error_size)
+{
+	char reasons[SONDE_OBJECT_HOOKS_MAX][128] = {};
+	uint32_t good = 0;
+	int r;
+
+	r = object_try(object, opts, UINT32_MAX, error, error_size);
+	if (!r)
+		return 0;
+	if (!object->object || !object->n_hooks)
+		return r;
+	/* Some hook is refused. Without the optional ones it must load; then see which of them do. */
+	r = object_try(object, opts, 0, error, error_size);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < object->n_hooks; i++) {
+		char reason[512];
+
+		if (!object->hooks[i].optional)
+			continue;
+		if (!object_try(object, opts, good | 1u << i, reason, sizeof(reason)))
+			good |= 1u << i;
+		else
+			snprintf(reasons[i], sizeof(reasons[i]), "%.127s", reason);
+	}
+	r = object_try(object, opts, good, error, error_size);
+	for (size_t i = 0; !r && i < object->n_hooks; i++)
+		memcpy(object->hooks[i].reason, reasons[i], sizeof(reasons[i]));
+	return r;
+}
+
+int sonde_object_new(const struct sonde_object_opts *opts, char *error, size_t error_size, struct sonde_object **ret_object)
+{
+	struct sonde_object *object = calloc(1, sizeof(*object));
+	int r;
+
+	if (!object)
+		return -ENOMEM;
+	object->schema = opts->schema;
+	sonde_libbpf_log_init();
+	r = object_load(object, opts, error, error_size);
+	if (r < 0) {
+		sonde_object_free(&object);
+		return r;
+	}
+	for (size_t i = 0; i < object->n_hooks; i++)
+		object->hooks[i].program_fd = bpf_program__fd(object->programs[i]);
+	*ret_object = object;
+	return 0;
+}
+
+void sonde_object_free(struct sonde_object **pointer)
+{
+	struct sonde_object *object = TAKE_PTR(*pointer);
+
+	if (!object)
+		return;
+	sonde_object_detach(object);
+	if (object->object)
+		bpf_object__close(object->object);
+	free(object);
+}
+
+static struct bpf_link *hook_attach(struct bpf_program *program, const char *section)
+{
+	CLEANUP_CLOSE int cgroup = -1;
+
+	if (strncmp(section, "cgroup/", 7) && strncmp(section, "cgroup_", 7) && strcmp(section, "sockops"))
+		return bpf_program__attach(program);
+	cgroup = sonde_cgroup2_open();
+	if (cgroup < 0) {
+		errno = -cgroup;
+		return NULL;
+	}
+	return bpf_program__attach_cgroup(program, cgroup);
+}
+
+static int object_run_iterator(struct bpf_link *link)
+{
+	CLEANUP_CLOSE int fd = bpf_iter_create(bpf_link__fd(link));
+	char output[4096];
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	/* The iterator runs inside read(2); what it has to say goes to the ring. */
+	do {
+		n = read(fd, output, sizeof(output));
+	} while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
+	return n < 0 ? -errno : 0;
+}
+
+static bool hook_runs_at_interval(const struct bpf_program *program)
+{
+	return !strncmp(bpf_program__name(program), "at_start_and_interval_", 22);
+}
+
+int sonde_object_attach(struct sonde_object *object, char *error, size_t error_size)
+{
+	int r;
+
+	for (size_t i = 0; i < object->n_hooks; i++) {
+		struct sonde_object_hook *hook = &object->hooks[i];
+
+		if (hook->program_fd < 0)
+			continue;
+		object->links[i] = hook_attach(object->programs[i], hook->name);
+		hook->attached = object->links[i];
+		if (hook->attached)
+			continue;
+		r = -errno;
+		snprintf(hook->reason, sizeof(hook->reason), "%s", sonde_attach_reason(hook->name, r));
+		if (hook->optional)
+			continue;
+		snprintf(error, error_size, "cannot attach %s: %s", hook->name, hook->reason);
+		sonde_object_detach(object);
+		return r;
+	}
+	for (size_t i = 0; i < object->n_hooks; i++) {
+		if (!object->hooks[i].iterator || !object->links[i])
+			continue;
+		r = object_run_iterator(object->links[i]);
+		if (r < 0) {
+			snprintf(error, error_size, "cannot run %s: %s", object->hooks[i].name, strerror(-r));
+			sonde_object_detach(object);
+			return r;
+		}
+	}
+	return 0;
+}
+
+void sonde_object_detach(struct sonde_object *object)
+{
+	for (size_t i = 0; i < object->n_hooks; i++) {
+		bpf_link__destroy(object->links[i]);
+		object->links[i] = NULL;
+		object->hooks[i].attached = false;
+	}
+}
+
+int sonde_object_run_interval(struct sonde_object *object)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < object->n_hooks; i++)
+		if (object->links[i] && object->hooks[i].iterator && hook_runs_at_interval(object->programs[i]))
+			r = object_run_iterator(object->links[i]);
+	return r;
+}
+
+int64_t sonde_object_interval_ns(const struct sonde_object *object)
+{
+	for (size_t i = 0; i < object->n_hooks; i++)
+		if (object->hooks[i].iterator && hook_runs_at_interval(object->programs[i]))
+			return object->interval_ns;
+	return 0;
+}
+
+size_t sonde_object_hooks(const struct sonde_object *object, const struct sonde_object_hook **ret_hooks)
+{
+	*ret_hooks = object->hooks;
+	return object->n_hooks;
+}
+
+int sonde_object_ring_fd(const struct sonde_object *object)
+{
+	return bpf_map__fd(bpf_object__find_map_by_name(object->object, "sonde_ring"));
+}
+
+int sonde_object_counters_fd(const struct sonde_object *object)
+{
+	return bpf_map__fd(bpf_object__find_map_by_name(object->object, "sonde_counters"));
+}
+
+int sonde_object_control_fd(const struct sonde_object *object)
+{
+	return bpf_map__fd(object_section(object->object, ".data.sonde"));
+}
+
+int sonde_object_metric_fd(const struct sonde_object *object, uint32_t metric)
+{
+	return bpf_map__fd(bpf_object__find_map_by_name(object->object, object->schema->metrics[metric].map));
+}

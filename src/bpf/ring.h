@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/**
+ * @file ring.h
+ * Consumer of a BPF ring buffer that frees nothing before it is told to.
+ *
+ * libbpf's consumer gives each record back to the kernel as soon as the callback returns. Here reading and freeing are apart:
+ * sonde_ring_next() moves a private cursor, sonde_ring_commit() frees everything before a position, after what was read is
+ * safe. A reader that dies in between is followed by one that finds the records still there.
+ *
+ * Waking: hooks wake the reader only when sonde_control.reader_sleeping is set (sonde.bpf.h); the kernel's own adaptive
+ * wake-up cannot serve, since it compares with the consumer position, which lags behind the cursor here.
+ *
+ * Threads: one reader thread; sonde_ring_commit() may come from one other thread.
+ * Needs no capability: the descriptors are enough.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sonde/types.h>
+
+struct sonde_ring;
+
+/**
+ * @param map_fd Ring buffer map; borrowed, must stay open.
+ * @param control_fd The map of section .data.sonde; borrowed. -1: nothing is ever woken, the caller polls.
+ * @return 0, -EINVAL not a ring buffer, or the error of mmap(2).
+ */
+int sonde_ring_new(int map_fd, int control_fd, struct sonde_ring **ret_ring);
+void sonde_ring_free(struct sonde_ring **ring);
+
+/** Start at `position` instead of the consumer position of the kernel, if that is further on; frees what lies before. */
+void sonde_ring_start_at(struct sonde_ring *ring, uint64_t position);
+/**
+ * @brief Next record. Borrowed until its position is committed.
+ * @return 1, 0: none is complete now. Records that the kernel side discarded are passed over.
+ */
+int sonde_ring_next(struct sonde_ring *ring, const void **ret_record, size_t *ret_length);
+/** Where the cursor stands: everything before it has been returned by sonde_ring_next(). */
+uint64_t sonde_ring_position(const struct sonde_ring *ring);
+void sonde_ring_commit(struct sonde_ring *ring, uint64_t position);
+/** Bytes read or reserved that are not committed. */
+size_t sonde_ring_used(const struct sonde_ring *ring);
+size_t sonde_ring_size(const struct sonde_ring *ring);
+/** Records between cursor and producer (any thread; exact when neither moves). */
+uint64_t sonde_ring_waiting(const struct sonde_ring *ring);
+
+/** Ask to be woken by the next record. @return false: there is something to read already (and nobody will wake). */
+bool sonde_ring_sleep(struct sonde_ring *ring);
+/** Take that back. */
+void sonde_ring_awake(struct sonde_ring *ring);

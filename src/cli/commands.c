@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands, in the order of the overview. A new one: its file cmd_NAME.c and a line here. */
+#include <cli/command.h>
+
+#include <string.h>
+
+extern const struct sonde_command sonde_command_help;
+
+const struct sonde_command *const sonde_commands[] = {
+	&sonde_command_help,
+	NULL,
+};
+
+const struct sonde_command *sonde_command_find(const char *name)
+{
+	for (size_t i = 0; sonde_commands[i]; i++)
+		if (!strcmp(sonde_commands[i]->name, name))
+			return sonde_commands[i];
+	return NULL;
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Batches and who listens to them. A publisher only takes the bus's lock and appends a pointer to each listener's queue; it never
+ * waits. Invariant: a queue never holds more than its limit in bytes, what did not fit is counted as skipped.
+ */
+#include <runtime/bus.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <base/cleanup.h>
+#include <runtime/batch.h>
+#include <runtime/publish.h>
+
+#define QUEUE_BATCHES 1024
+#define POOL_BATCHES 8
+
+struct sonde_subscription {
+	struct sonde_bus *bus;
+	struct sonde_subscription *next;
+	int fd;
+	size_t max_bytes, bytes;
+	uint64_t skipped;
+	unsigned head, n;
+	const struct sonde_batch *queue[QUEUE_BATCHES];
+};
+
+struct sonde_bus {
+	pthread_mutex_t lock;
+	struct sonde_subscription *subscriptions;
+};
+
+/* Batches are large (over malloc's mmap threshold): a few are kept for reuse, so that load does not mean page faults. */
+static struct {
+	pthread_mutex_t lock;
+	unsigned n;
+	struct sonde_batch_full *free[POOL_BATCHES];
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+struct sonde_batch_full *sonde_batch_new(void)
+{
+	struct sonde_batch_full *batch = NULL;
+
+	pthread_mutex_lock(&pool.lock);
+	if (pool.n)
+		batch = pool.free[--pool.n];
+	pthread_mutex_unlock(&pool.lock);
+	if (!batch)
+		batch = malloc(sizeof(*batch));
+	if (!batch)
+		return NULL;
+	batch->batch.n = 0;
+	batch->batch.events = batch->events;
+	batch->refs = 1;
+	batch->bytes = 0;
+	batch->consumed = batch->invalid = 0;
+	batch->position = 0;
+	return batch;
+}
+
+const struct sonde_batch *sonde_batch_ref(const struct sonde_batch *batch)
+{
+	struct sonde_batch_full *full = (struct sonde_batch_full *)(uintptr_t)batch;
+
+	atomic_fetch_add_explicit(&full->refs, 1, memory_order_relaxed);
+	return batch;
+}
+
+void sonde_batch_unref(const struct sonde_batch *batch)
+{
+	struct sonde_batch_full *full = (struct sonde_batch_full *)(uintptr_t)batch;
+
+	if (!batch || atomic_fetch_sub_explicit(&full->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	pthread_mutex_lock(&pool.lock);
+	if (pool.n < POOL_BATCHES) {
+		pool.free[pool.n++] = full;
+		full = NULL;
+	}
+	pthread_mutex_unlock(&pool.lock);
+	free(full);
+}
+
+int sonde_bus_new(struct sonde_bus **ret_bus)
+{
+	struct sonde_bus *bus = calloc(1, sizeof(*bus));
+
+	if (!bus)
+		return -ENOMEM;
+	pthread_mutex_init(&bus->lock, NULL);
+	*ret_bus = bus;
+	return 0;
+}
+
+void sonde_bus_free(struct sonde_bus **pointer)
+{
+	struct sonde_bus *bus = TAKE_PTR(*pointer);
+
+	if (!bus)
+		return;
+	pthread_mutex_destroy(&bus->lock);
+	free(bus);
+}
+
+int sonde_bus_subscribe(struct sonde_bus *bus, size_t max_bytes, struct sonde_subscription **ret_subscription)
+{
+	struct sonde_subscription *subscription = calloc(1, sizeof(*subscription));
+
+	if (!subscription)
+		return -ENOMEM;
+	subscription->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (subscription->fd < 0) {
+		free(subscription);
+		return -errno;
+	}
+	subscription->bus = bus;
+	subscription->max_bytes = max_bytes;
+	pthread_mutex_lock(&bus->lock);
+	subscription->next = bus->subscriptions;
+	bus->subscriptions = subscription;
+	pthread_mutex_unlock(&bus->lock);
+	*ret_subscription = subscription;
+	return 0;
+}
+
+void sonde_bus_unsubscribe(struct sonde_subscription **pointer)
+{
+	struct sonde_subscription *subscription = TAKE_PTR(*pointer), **at;
+
+	if (!subscription)
+		return;
+	pthread_mutex_lock(&subscription->bus->lock);
+	for (at = &subscription->bus->subscriptions; *at != subscription;)
+		at = &(*at)->next;
+	*at = subscription->next;
+	pthread_mutex_unlock(&subscription->bus->lock);
+	for (; subscription->n; subscription->n--, subscription->head++)
+		sonde_batch_unref(subscription->queue[subscription->head % QUEUE_BATCHES]);
+	close(subscription->fd);
+	free(subscription);
+}
+
+void sonde_bus_publish(struct sonde_bus *bus, const struct sonde_batch *batch)
+{
+	size_t bytes = ((const struct sonde_batch_full *)batch)->bytes;
+
+	pthread_mutex_lock(&bus->lock);
+	for (struct sonde_subscription *s = bus->subscriptions; s; s = s->next) {
+		if (s->n == QUEUE_BATCHES || (s->n && s->bytes + bytes > s->max_bytes)) {
+			s->skipped += batch->n;
+			continue;
+		}
+		s->queue[(s->head + s->n++) % QUEUE_BATCHES] = sonde_batch_ref(batch);
+		s->bytes += bytes;
+		if (s->n == 1)
+			eventfd_write(s->fd, 1);
+	}
+	pthread_mutex_unlock(&bus->lock);
+}
+
+int sonde_subscription_fd(const struct sonde_subscription *subscription)
+{
+	return subscription->fd;
+}
+
+const struct sonde_batch *sonde_subscription_next(struct sonde_subscription *subscription)
+{
+	const struct sonde_batch *batch = NULL;
+	eventfd_t ignored;
+
+	pthread_mutex_lock(&subscription->bus->lock);
+	if (subscription->n) {
+		batch = subscription->queue[subscription->head++ % QUEUE_BATCHES];
+		subscription->n--;
+		subscription->bytes -= ((const struct sonde_batch_full *)batch)->bytes;
+	}
+	if (!subscription->n)
+		(void)eventfd_read(subscription->fd, &ignored);
+	pthread_mutex_unlock(&subscription->bus->lock);
+	return batch;
+}
+
+uint64_t sonde_subscription_skipped(const struct sonde_subscription *subscription)
+{
+	uint64_t skipped;
+
+	pthread_mutex_lock(&subscription->bus->lock);
+	skipped = subscription->skipped;
+	pthread_mutex_unlock(&subscription->bus->lock);
+	return skipped;
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A list of programs and their states. Invariant: an object exists exactly in the states starting and running. */
+#include <runtime/manager.h>
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <base/cleanup.h>
+#include <base/clock.h>
+#include <base/log.h>
+#include <bpf/embedded.h>
+
+#define OBJECT_FILE_MAX (16u << 20)
+#define SETTINGS_MAX 16
+
+struct managed {
+	struct managed *next;
+	struct sonde_program_status status;
+	char *path;  /* user's own object */
+	void *image; /* its bytes */
+	const void *object;
+	size_t object_size;
+	uint64_t ring_bytes;
+	size_t n_settings;
+	struct sonde_object_setting settings[SETTINGS_MAX];
+	struct sonde_schema *schema;
+	struct sonde_object *bpf;
+	int64_t next_run_ns; /* boot time; 0: has no interval */
+};
+
+struct sonde_manager {
+	struct managed *programs; /* in the order of registration */
+	struct sonde_shared_maps *shared;
+};
+
+const char *sonde_program_state_name(enum sonde_program_state state)
+{
+	static const char *const names[] = {"disabled", "stopped", "starting", "running", "failed"};
+
+	return names[state];
+}
+
+static struct managed *manager_find(const struct sonde_manager *manager, const char *name)
+{
+	for (struct managed *p = manager->programs; p; p = p->next)
+		if (!strcmp(p->status.name, name))
+			return p;
+	return NULL;
+}
+
+static void managed_free(struct managed *p)
+{
+	sonde_object_free(&p->bpf);
+	sonde_schema_free(&p->schema);
+	for (size_t i = 0; i < p->n_settings; i++)
+		free((void *)(uintptr_t)p->settings[i].name);
+	free(p->path);
+	free(p->image);
+	free(p);
+}
+
+int sonde_manager_new(struct sonde_manager **ret_manager)
+{
+	struct sonde_manager *manager = calloc(1, sizeof(*manager));
+	int r;
+
+	if (!manager)
+		return -ENOMEM;
+	r = sonde_shared_maps_new(&manager->shared);
+	if (r < 0) {
+		free(manager);
+		return r;
+	}
+	*ret_manager = manager;
+	return 0;
+}
+
+void sonde_manager_free(struct sonde_manager **pointer)
+{
+	struct sonde_manager *manager = TAKE_PTR(*pointer);
+
+	if (!manager)
+		return;
+	while (manager->programs) {
+		struct managed *p = manager->programs;
+
+		manager->programs = p->next;
+		managed_free(p);
+	}
+	sonde_shared_maps_free(&manager->shared);
+	free(manager);
+}
+
+static bool name_is_good(const char *name)
+{
+	if (!islower((unsigned char)name[0]) || strlen(name) >= SONDE_PROGRAM_NAME_MAX)
+		return false;
+	for (; *name; name++)
+		if (!islower((unsigned char)*name) && !isdigit((unsigned char)*name) && *name != '_')
+			return false;
+	return true;
+}
+
+static int managed_fill(struct managed *p, const struct sonde_program_spec *spec)
+{
+	const struct sonde_embedded *e;
+
+	snprintf(p->status.name, sizeof(p->status.name), "%s", spec->name);
+	strcpy(p->status.source, "ebpf");
+	p->status.state = spec->enabled ? SONDE_PROGRAM_STOPPED : SONDE_PROGRAM_DISABLED;
+	p->status.required = spec->required;
+	p->ring_bytes = spec->ring_bytes;
+	for (; p->n_settings < spec->n_settings && p->n_settings < SETTINGS_MAX; p->n_settings++) {
+		char *name = strdup(spec->settings[p->n_settings].name);
+
+		if (!name)
+			return -ENOMEM;
+		p->settings[p->n_settings] = (struct sonde_object_setting){name, spec->settings[p->n_settings].value};
+	}
+	if (spec->object_path) {
+		p->path = strdup(spec->object_path);
+		return p->path ? 0 : -ENOMEM;
+	}
+	for (e = sonde_embedded; e->name && strcmp(e->name, spec->name);)
+		e++;
+	if (!e->name)
+		return -ENOENT;
+	p->object = e->object;
+	p->object_size = (size_t)(e->object_end - e->object);
+	return 0;
+}
+
+int sonde_manager_register(struct sonde_manager *manager, const struct sonde_program_spec *spec)
+{
+	struct managed *p, **end;
+	int r;
+
+	if (!name_is_good(spec->name))
+		return -EINVAL;
+	if (manager_find(manager, spec->name))
+		return -EEXIST;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	r = managed_fill(p, spec);
+	if (r < 0) {
+		managed_free(p);
+		return r;
+	}
+	for (end = &manager->programs; *end;)
+		end = &(*end)->next;
+	*end = p;
+	return 0;
+}
+
+int sonde_manager_unregister(struct sonde_manager *manager, const char *name)
+{
+	struct managed *p = manager_find(manager, name), **at;
+
+	if (!p)
+		return -ENOENT;
+	for (at = &manager->programs; *at != p;)
+		at = &(*at)->next;
+	*at = p->next;
+	managed_free(p);
+	return 0;
+}
+
+static int managed_fail(struct managed *p, int r)
+{
+	p->status.state = SONDE_PROGRAM_FAILED;
+	sonde_object_free(&p->bpf);
+	return r;
+}
+
+static int managed_read_file(struct managed *p)
+{
+	CLEANUP_FREE void *image = NULL;
+	CLEANUP_CLOSE int fd = open(p->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &st))
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_size > OBJECT_FILE_MAX)
+		return -EFBIG;
+	image = malloc((size_t)st.st_size + 1);
+	if (!image)
+		return -ENOMEM;
+	n = pread(fd, image, (size_t)st.st_size, 0);
+	if (n != st.st_size)
+		return n < 0 ? -errno : -EIO;
+	free(p->image);
+	p->object = p->image = TAKE_PTR(image);
+	p->object_size = (size_t)n;
+	return 0;
+}
+
+static void managed_hooks(struct managed *p)
+{
+	const struct sonde_object_hook *hooks;
+	size_t n = sonde_object_hooks(p->bpf, &hooks), used = 0;
+
+	p->status.n_hooks = (uint32_t)n;
+	p->status.reason[0] = '\0';
+	for (size_t i = 0; i < n; i++) {
+		struct sonde_hook_status *to = &p->status.hooks[i];
+
+		memcpy(to->name, hooks[i].name, sizeof(to->name));
+		memcpy(to->reason, hooks[i].reason, sizeof(to->reason));
+		to->attached = hooks[i].attached;
+		if (!to->attached && to->reason[0] && used < sizeof(p->status.reason))
+			used += (size_t)snprintf(p->status.reason + used, sizeof(p->status.reason) - used, "%swithout %s (%s)",
+						 used ? "; " : "", to->name, to->reason);
+	}
+}
+
+int sonde_manager_load(struct sonde_manager *manager, const char *name)
+{
+	struct managed *p = manager_find(manager, name);
+	struct sonde_object_opts opts;
+	const char *error = "";
+	int r;
+
+	if (!p)
+		return -ENOENT;
+	if (p->bpf)
+		return -EALREADY;
+	p->status.reason[0] = '\0';
+	r = p->path ? managed_read_file(p) : 0;
+	if (r < 0) {
+		snprintf(p->status.reason, sizeof(p->status.reason), "cannot read '%s': %s", p->path, strerror(-r));
+		return managed_fail(p, r);
+	}
+	sonde_schema_free(&p->schema);
+	r = sonde_schema_new(name, p->object, p->object_size, NULL, &error, &p->schema);
+	if (r < 0) {
+		snprintf(p->status.reason, sizeof(p->status.reason), "its schema cannot be read: %s", error);
+		return managed_fail(p, r);
+	}
+	snprintf(p->status.doc, sizeof(p->status.doc), "%s", p->schema->types[0].doc);
+	opts = (struct sonde_object_opts){
+		.name = p->status.name, .object = p->object, .size = p->object_size, .schema = p->schema,
+		.ring_bytes = p->ring_bytes, .settings = p->settings, .n_settings = p->n_settings,
+		.shared = manager->shared,
+	};
+	r = sonde_object_new(&opts, p->status.reason, sizeof(p->status.reason), &p->bpf);
+	if (r < 0)
+		return managed_fail(p, r);
+	p->status.state = SONDE_PROGRAM_STARTING;
+	managed_hooks(p);
+	return 0;
+}
+
+int sonde_manager_attach(struct sonde_manager *manager, const char *name)
+{
+	struct managed *p = manager_find(manager, name);
+	int64_t interval;
+	int r;
+
+	if (!p)
+		return -ENOENT;
+	if (p->status.state != SONDE_PROGRAM_STARTING)
+		return -EINVAL;
+	r = sonde_object_attach(p->bpf, p->status.reason, sizeof(p->status.reason));
+	if (r < 0)
+		return managed_fail(p, r);
+	managed_hooks(p);
+	p->status.state = SONDE_PROGRAM_RUNNING;
+	p->status.started_ns = sonde_clock_wall_ns();
+	interval = sonde_object_interval_ns(p->bpf);
+	p->next_run_ns = interval > 0 ? sonde_clock_boot_ns() + interval : 0;
+	return 0;
+}
+
+int sonde_manager_detach(struct sonde_manager *manager, const char *name)
+{
+	struct managed *p = manager_find(manager, name);
+
+	if (!p || !p->bpf)
+		return -ENOENT;
+	sonde_object_detach(p->bpf);
+	managed_hooks(p);
+	p->next_run_ns = 0;
+	p->status.state = SONDE_PROGRAM_STARTING;
+	return 0;
+}
+
+int sonde_manager_unload(struct sonde_manager *manager, const char *name)
+{
+	struct managed *p = manager_find(manager, name);
+
+	if (!p)
+		return -ENOENT;
+	sonde_object_free(&p->bpf);
+	p->next_run_ns = 0;
+	p->status.n_hooks = 0;
+	p->status.state = SONDE_PROGRAM_STOPPED;
+	return 0;
+}
+
+size_t sonde_manager_list(const struct sonde_manager *manager, const char **ret_names, size_t max)
+{
+	size_t n = 0;
+
+	for (struct managed *p = manager->programs; p && n < max; p = p->next)
+		ret_names[n++] = p->status.name;
+	return n;
+}
+
+const struct sonde_program_status *sonde_manager_status(const struct sonde_manager *manager, const char *name)
+{
+	struct managed *p = manager_find(manager, name);
+
+	return p ? &p->status : NULL;
+}
+
+struct sonde_object *sonde_manager_object(const struct sonde_manager *manager, const char *name)
+{
+	struct managed *p = manager_find(manager, name);
+
+	return p ? p->bpf : NULL;
+}
+
+const struct sonde_schema *sonde_manager_schema(const struct sonde_manager *manager, const char *name)
+{
+	struct managed *p = manager_find(manager, name);
+
+	return p ? p->schema : NULL;
+}
+
+const void *sonde_manager_image(const struct sonde_manager *manager, const char *name, size_t *ret_size)
+{
+	struct managed *p = manager_find(manager, name);
+
+	if (!p || !p->image)
+		return NULL;
+	*ret_size = p->object_size;
+	return p->image;
+}
+
+int64_t sonde_manager_run_due(struct sonde_manager *manager)
+{
+	int64_t now = sonde_clock_boot_ns(), next = INT64_MAX;
+	int r;
+
+	for (struct managed *p = manager->programs; p; p = p->next) {
+		if (!p->next_run_ns)
+			continue;
+		if (p->next_run_ns <= now) {
+			r = sonde_object_run_interval(p->bpf);
+			if (r < 0)
+				sonde_log_err(r, "program %s: its periodic run failed", p->status.name);
+			p->next_run_ns = now + sonde_object_interval_ns(p->bpf);
+		}
+		if (p->next_run_ns < next)
+			next = p->next_run_ns;
+	}
+	return next == INT64_MAX ? -1 : next - now;
+}

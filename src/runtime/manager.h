@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/**
+ * @file manager.h
+ * The programs of the privileged side: registered, loaded, attached, stopped, each on its own. What fails says why in
+ * its status and leaves the others alone.
+ *
+ * States: disabled | stopped -> load -> starting -> attach -> running; any step -> failed. stop: detach, unload -> stopped.
+ *
+ * Threads: a manager belongs to one thread.
+ */
+
+#include <bpf/object.h>
+#include <runtime/view.h>
+
+struct sonde_manager;
+
+struct sonde_program_spec {
+	const char *name;
+	const char *object_path; /* a user's own object; NULL: built in */
+	bool enabled, required;
+	uint64_t ring_bytes; /* 0: default */
+	const struct sonde_object_setting *settings; /* copied, names too */
+	size_t n_settings;
+};
+
+int sonde_manager_new(struct sonde_manager **ret_manager);
+/** Detaches and unloads everything. */
+void sonde_manager_free(struct sonde_manager **manager);
+
+/** @return 0; -EEXIST the name is taken; -EINVAL the name is not [a-z][a-z0-9_]*; -ENOENT no such built-in program. */
+int sonde_manager_register(struct sonde_manager *manager, const struct sonde_program_spec *spec);
+/** Stops it first if it runs. @return 0, -ENOENT */
+int sonde_manager_unregister(struct sonde_manager *manager, const char *name);
+
+/** Read the schema, open, load. On failure the status says why. @return 0, -ENOENT, -EALREADY, or the load's error. */
+int sonde_manager_load(struct sonde_manager *manager, const char *name);
+/** Attach the hooks of a loaded program and run its at_start_ iterators. */
+int sonde_manager_attach(struct sonde_manager *manager, const char *name);
+/** Hooks off; ring and maps stay until unload, so that what is in them can be read. */
+int sonde_manager_detach(struct sonde_manager *manager, const char *name);
+int sonde_manager_unload(struct sonde_manager *manager, const char *name);
+
+size_t sonde_manager_list(const struct sonde_manager *manager, const char **ret_names, size_t max);
+/** NULL: no such program. Valid until the program is unregistered; changes with its state. */
+const struct sonde_program_status *sonde_manager_status(const struct sonde_manager *manager, const char *name);
+/** NULL: not loaded. */
+struct sonde_object *sonde_manager_object(const struct sonde_manager *manager, const char *name);
+const struct sonde_schema *sonde_manager_schema(const struct sonde_manager *manager, const char *name);
+/** The ELF file of a user's own program (borrowed); NULL for a built-in one. */
+const void *sonde_manager_image(const struct sonde_manager *manager, const char *name, size_t *ret_size);
+
+/** Run the interval iterators that are due. @return ns until the next one, -1: none. */
+int64_t sonde_manager_run_due(struct sonde_manager *manager);

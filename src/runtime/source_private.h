@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/** @file source_private.h What source.c and reader.c share; nobody else includes it. */
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <bpf/ring.h>
+#include <runtime/source.h>
+
+struct sonde_source {
+	char name[SONDE_PROGRAM_NAME_MAX];
+	const struct sonde_schema *schema;
+	const struct sonde_program_hooks *hooks;
+	struct sonde_enrich *enrich;
+	sonde_deliver_fn deliver;
+	void *userdata;
+
+	int ring_fd, counters_fd, control_fd, n_cpus;
+	unsigned n_programs, n_metrics;
+	int program_fds[SONDE_SOURCE_PROGRAMS_MAX];
+	int metric_fds[SONDE_SOURCE_METRICS_MAX];
+
+	struct sonde_ring *ring;
+	_Atomic uint64_t consumed; /* records the cursor passed */
+	_Atomic uint64_t pending;  /* of these, events and invalid ones not yet committed */
+	_Atomic int64_t progress_ns;
+
+	pthread_mutex_t lock; /* of checkpoint */
+	struct sonde_checkpoint checkpoint;
+
+	/* reader.c */
+	pthread_t thread;
+	bool running;
+	_Atomic bool stopping;
+	int wake_fd, epoll_fd;
+	uint64_t cached_cgroup; /* the last one looked up, since events come in runs */
+	const char *cached_container;
+};

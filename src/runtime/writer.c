@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Queue of batches and the thread that stores them. Invariant: a source's ring position moves only to a checkpoint that the
+ * store has committed together with all events before it.
+ */
+#include <runtime/writer.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <base/cleanup.h>
+#include <base/clock.h>
+#include <base/log.h>
+
+#define QUEUE_BATCHES 32
+#define SOURCES_MAX 64
+#define COMMIT_FILL_PCT 40   /* a ring this full is not kept waiting for the interval */
+#define LOOK_NS SONDE_NS_PER_S /* at losses and limits */
+#define RETRY_NS (500 * SONDE_NS_PER_MS)
+
+struct item {
+	struct sonde_source *source;
+	struct sonde_batch_full *batch;
+};
+
+struct watched {
+	struct sonde_source *source;
+	struct sonde_checkpoint next;	/* as of the last append */
+	bool changed;			/* since the last commit */
+	struct sonde_counters seen;	/* when losses were last looked at */
+	uint64_t seen_misses;
+	int64_t seen_ns;
+};
+
+struct sonde_writer {
+	struct sonde_store *store;
+	int64_t commit_interval_ns;
+	pthread_t thread;
+	pthread_mutex_t lock; /* of the queue */
+	pthread_cond_t work, room;
+	pthread_mutex_t store_lock; /* of `watched` and all work on the store; taken before `lock` */
+	struct item *queue;
+	size_t head, n, max;
+	bool urgent, stopping;
+	int64_t deadline_ns;
+	unsigned n_watched;
+	struct watched watched[SOURCES_MAX];
+	_Atomic int64_t progress_ns;
+	int64_t last_commit_ns, last_look_ns;
+	bool failing; /* said once */
+};
+
+static struct watched *writer_find(struct sonde_writer *writer, const struct sonde_source *source)
+{
+	for (unsigned i = 0; i < writer->n_watched; i++)
+		if (writer->watched[i].source == source)
+			return &writer->watched[i];
+	return NULL;
+}
+
+/* ---- losses become gaps in the store ---- */
+
+static void gap_note(struct sonde_writer *writer, struct watched *w, const char *cause, uint64_t before, uint64_t after)
+{
+	struct sonde_gap gap = {.count = after - before};
+
+	if (after <= before)
+		return;
+	snprintf(gap.program, sizeof(gap.program), "%s", sonde_source_name(w->source));
+	snprintf(gap.cause, sizeof(gap.cause), "%s", cause);
+	gap.from_ns = w->seen_ns;
+	gap.to_ns = sonde_clock_wall_ns();
+	(void)sonde_store_gap(writer->store, &gap); /* a store that cannot write says so itself */
+}
+
+static void writer_look_at(struct sonde_writer *writer, struct watched *w)
+{
+	struct sonde_ledger ledger;
+	struct sonde_counters now;
+
+	if (sonde_source_counters(w->source, &now) < 0)
+		return;
+	sonde_source_ledger(w->source, &ledger);
+	gap_note(writer, w, "ring_full", w->seen.ring_full, now.ring_full);
+	gap_note(writer, w, "map_full", w->seen.map_full, now.map_full);
+	gap_note(writer, w, "throttled", w->seen.throttled, now.throttled);
+	gap_note(writer, w, "recursion", w->seen_misses, ledger.recursion_misses);
+	w->seen = now;
+	w->seen_misses = ledger.recursion_misses;
+	w->seen_ns = sonde_clock_wall_ns();
+}
+
+static void writer_look(struct sonde_writer *writer)
+{
+	int64_t now = sonde_clock_boot_ns();
+
+	if (now - writer->last_look_ns < LOOK_NS)
+		return;
+	writer->last_look_ns = now;
+	for (unsigned i = 0; i < writer->n_watched; i++)
+		writer_look_at(writer, &writer->watched[i]);
+	(void)sonde_store_expire(writer->store, sonde_clock_wall_ns());
+}
+
+/* ---- writing ---- */
+
+/* The store is told once what is wrong and once that it is over; its status says it all the time. */
+static void writer_said(struct sonde_writer *writer, int r)
+{
+	if (r < 0 && !writer->failing)
+		sonde_log_err(r, "the store cannot write, events wait in the rings: %s", sonde_store_error(writer->store));
+	else if (r >= 0 && writer->failing)
+		sonde_log_info("the store writes again");
+	writer->failing = r < 0;
+}
+
+static int writer_commit(struct sonde_writer *writer)
+{
+	struct sonde_checkpoint checkpoints[SOURCES_MAX];
+	struct watched *changed[SOURCES_MAX];
+	size_t n = 0;
+	int r;
+
+	for (unsigned i = 0; i < writer->n_watched; i++)
+		if (writer->watched[i].changed) {
+			changed[n] = &writer->watched[i];
+			checkpoints[n++] = writer->watched[i].next;
+		}
+	writer->last_commit_ns = sonde_clock_boot_ns();
+	if (!n)
+		return 0;
+	r = sonde_store_commit(writer->store, checkpoints, n);
+	writer_said(writer, r);
+	for (size_t i = 0; r >= 0 && i < n; i++) {
+		changed[i]->changed = false;
+		sonde_source_commit(changed[i]->source, &checkpoints[i]);
+	}
+	writer->progress_ns = sonde_clock_boot_ns();
+	return r;
+}
+
+static int writer_append(struct sonde_writer *writer, const struct item *item)
+{
+	struct watched *w = writer_find(writer, item->source);
+	const struct sonde_batch_full *batch = item->batch;
+	int r;
+
+	if (!w)
+		return 0;
+	r = batch->batch.n ? sonde_store_append(writer->store, batch->batch.events, batch->batch.n) : 0;
+	if (r < 0)
+		return r;
+	w->next.position = batch->position;
+	w->next.consumed += batch->consumed;
+	w->next.invalid += batch->invalid;
+	w->next.stored += batch->batch.n;
+	w->changed = true;
+	if (sonde_source_fill_pct(item->source) >= COMMIT_FILL_PCT)
+		writer->urgent = true;
+	return 0;
+}
+
+/* Waits for work. @return an item is there. */
+static bool writer_wait(struct sonde_writer *writer)
+{
+	int64_t until = writer->last_commit_ns + writer->commit_interval_ns;
+	bool waiting = false;
+	struct timespec at;
+
+	for (unsigned i = 0; i < writer->n_watched; i++)
+		waiting |= writer->watched[i].changed;
+	if (!waiting)
+		until = sonde_clock_boot_ns() + LOOK_NS;
+	else if (writer->failing)
+		until = sonde_clock_boot_ns() + RETRY_NS;
+	at = (struct timespec){.tv_sec = until / SONDE_NS_PER_S, .tv_nsec = until % SONDE_NS_PER_S};
+	while (!writer->n && !writer->stopping)
+		if (pthread_cond_clockwait(&writer->work, &writer->lock, CLOCK_BOOTTIME, &at) == ETIMEDOUT)
+			break;
+	return writer->n;
+}
+
+static bool writer_commit_due(const struct sonde_writer *writer)
+{
+	int64_t since = sonde_clock_boot_ns() - writer->last_commit_ns;
+
+	if (writer->failing)
+		return since >= RETRY_NS;
+	return writer->urgent || since >= writer->commit_interval_ns;
+}
+
+static void writer_step(struct sonde_writer *writer)
+{
+	struct item item = {};
+	int r = 0;
+
+	pthread_mutex_lock(&writer->lock);
+	if (writer_wait(writer))
+		item = writer->queue[writer->head % writer->max];
+	pthread_mutex_unlock(&writer->lock);
+	pthread_mutex_lock(&writer->store_lock);
+	writer->progress_ns = sonde_clock_boot_ns();
+	if (item.batch) {
+		r = writer_append(writer, &item);
+		if (r < 0) { /* no room until a commit succeeds: the batch stays at the head */
+			struct timespec pause = {.tv_nsec = 20 * SONDE_NS_PER_MS};
+
+			nanosleep(&pause, NULL);
+		}
+	}
+	if (r < 0 || writer_commit_due(writer)) {
+		writer_commit(writer);
+		writer->urgent = false;
+	}
+	writer_look(writer);
+	pthread_mutex_unlock(&writer->store_lock);
+	if (!item.batch || r < 0)
+		return;
+	pthread_mutex_lock(&writer->lock);
+	writer->head++;
+	writer->n--;
+	pthread_cond_broadcast(&writer->room);
+	pthread_mutex_unlock(&writer->lock);
+	sonde_batch_unref(&item.batch->batch);
+}
+
+/* Still something to do? */
+static bool writer_goes_on(struct sonde_writer *writer)
+{
+	bool on;
+
+	pthread_mutex_lock(&writer->lock);
+	on = !writer->stopping || (writer->n && sonde_clock_boot_ns() < writer->deadline_ns);
+	pthread_mutex_unlock(&writer->lock);
+	return on;
+}
+
+static void *writer_main(void *userdata)
+{
+	struct sonde_writer *writer = userdata;
+
+	while (writer_goes_on(writer))
+		writer_step(writer);
+	while (writer_commit(writer) < 0 && sonde_clock_boot_ns() < writer->deadline_ns) {
+		struct timespec pause = {.tv_nsec = 100 * SONDE_NS_PER_MS};
+
+		nanosleep(&pause, NULL);
+	}
+	return NULL;
+}
+
+int sonde_writer_new(const struct sonde_writer_opts *opts, struct sonde_writer **ret_writer)
+{
+	struct sonde_writer *writer = calloc(1, sizeof(*writer));
+	int r;
+
+	if (!writer)
+		return -ENOMEM;
+	writer->store = opts->store;
+	writer->commit_interval_ns = opts->commit_interval_ns;
+	writer->max = opts->max_queue_batches ?: QUEUE_BATCHES;
+	writer->queue = calloc(writer->max, sizeof(*writer->queue));
+	pthread_mutex_init(&writer->lock, NULL);
+	pthread_mutex_init(&writer->store_lock, NULL);
+	pthread_cond_init(&writer->work, NULL);
+	pthread_cond_init(&writer->room, NULL);
+	writer->progress_ns = writer->last_look_ns = sonde_clock_boot_ns();
+	r = writer->queue ? pthread_create(&writer->thread, NULL, writer_main, writer) : ENOMEM;
+	if (r) {
+		free(writer->queue);
+		free(writer);
+		return -r;
+	}
+	*ret_writer = writer;
+	return 0;
+}
+
+void sonde_writer_free(struct sonde_writer **pointer, int64_t deadline_ns)
+{
+	struct sonde_writer *writer = TAKE_PTR(*pointer);
+
+	if (!writer)
+		return;
+	pthread_mutex_lock(&writer->lock);
+	writer->stopping = true;
+	writer->deadline_ns = deadline_ns;
+	pthread_cond_broadcast(&writer->work);
+	pthread_mutex_unlock(&writer->lock);
+	pthread_join(writer->thread, NULL);
+	for (; writer->n; writer->n--, writer->head++)
+		sonde_batch_unref(&writer->queue[writer->head % writer->max].batch->batch);
+	free(writer->queue);
+	free(writer);
+}
+
+void sonde_writer_deliver(struct sonde_writer *writer, struct sonde_source *source, struct sonde_batch_full *batch)
+{
+	pthread_mutex_lock(&writer->lock);
+	while (writer->n == writer->max && !writer->stopping)
+		pthread_cond_wait(&writer->room, &writer->lock);
+	if (writer->n == writer->max) {
+		sonde_batch_unref(&batch->batch); /* its position never moves: a next start finds it in the ring */
+	} else {
+		writer->queue[(writer->head + writer->n++) % writer->max] = (struct item){source, batch};
+		pthread_cond_signal(&writer->work);
+	}
+	pthread_mutex_unlock(&writer->lock);
+}
+
+int sonde_writer_add(struct sonde_writer *writer, struct sonde_source *source)
+{
+	struct watched w = {.source = source, .seen_ns = sonde_clock_wall_ns()};
+	struct sonde_ledger ledger;
+	int r = 0;
+
+	sonde_source_checkpoint(source, &w.next);
+	/* After a restart, what was lost before is noted already. */
+	if (w.next.consumed && !sonde_source_counters(source, &w.seen)) {
+		sonde_source_ledger(source, &ledger);
+		w.seen_misses = ledger.recursion_misses;
+	}
+	pthread_mutex_lock(&writer->store_lock);
+	pthread_mutex_lock(&writer->lock);
+	if (writer->n_watched == SOURCES_MAX)
+		r = -E2BIG;
+	else
+		writer->watched[writer->n_watched++] = w;
+	pthread_mutex_unlock(&writer->lock);
+	pthread_mutex_unlock(&writer->store_lock);
+	return r;
+}
+
+void sonde_writer_remove(struct sonde_writer *writer, struct sonde_source *source)
+{
+	struct watched *w;
+
+	pthread_mutex_lock(&writer->lock);
+	for (size_t i = 0; i < writer->n;) {
+		if (writer->queue[(writer->head + i) % writer->max].source == source) {
+			pthread_cond_wait(&writer->room, &writer->lock);
+			i = 0;
+		} else {
+			i++;
+		}
+	}
+	pthread_mutex_unlock(&writer->lock);
+	pthread_mutex_lock(&writer->store_lock);
+	w = writer_find(writer, source);
+	if (w) {
+		writer_look_at(writer, w);
+		writer_commit(writer);
+		pthread_mutex_lock(&writer->lock);
+		*w = writer->watched[--writer->n_watched];
+		pthread_mutex_unlock(&writer->lock);
+	}
+	pthread_mutex_unlock(&writer->store_lock);
+}
+
+int64_t sonde_writer_progress_ns(const struct sonde_writer *writer)
+{
+	return writer->progress_ns;
+}
