@@ -36,8 +36,14 @@ struct kernfs_node {
 	const char *name;
 };
 
+struct cgroup_root {
+	int hierarchy_id;
+	__u32 subsys_mask;
+};
+
 struct cgroup {
 	struct kernfs_node *kn;
+	struct cgroup_root *root;
 	int level;
 };
 
@@ -61,7 +67,12 @@ struct qstr {
 	__u32 len;
 };
 
+struct hlist_bl_node {
+	struct hlist_bl_node *next, **pprev;
+};
+
 struct dentry {
+	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
@@ -115,6 +126,10 @@ struct mm_struct {
 	struct file *exe_file;
 };
 
+struct vm_area_struct {
+	struct file *vm_file;
+};
+
 typedef struct {
 	int counter;
 } atomic_t;
@@ -126,6 +141,7 @@ typedef struct {
 struct signal_struct {
 	atomic_t live;
 	int group_exit_code;
+	unsigned int flags;
 };
 
 struct ns_common {
@@ -170,6 +186,11 @@ struct bpf_iter__task_file {
 struct trace_event_raw_sys_exit {
 	long id;
 	long ret;
+};
+
+/* Not read: a field here tells that the tracepoint has the argument of the same name. */
+struct trace_event_raw_sched_process_exit {
+	bool group_dead;
 };
 
 #pragma clang attribute pop
