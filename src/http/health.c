@@ -7,6 +7,7 @@
 
 #include <http/request.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>

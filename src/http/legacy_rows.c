@@ -74,11 +74,7 @@ static void row_drop(const struct sonde_legacy_names *names, const struct sonde_
 	for (int i = 0; reason && names->drop_reasons && i < DROP_REASONS_MAX && code < 0; i++) {
 		const char *name = sonde_enum_name(names->drop_reasons, i);
 
-		/* The column may show the name without the enum's prefix. */
-		if (name && strlen(name) >= reason->length &&
-		    !memcmp(name + strlen(name) - reason->length, reason->text, reason->length) &&
-		    (strlen(name) == reason->length || !strncmp(name, "SKB_", 4)) &&
-		    (strlen(name) == reason->length || strlen(name) == reason->length + strlen("SKB_DROP_REASON_")))
+		if (name && row_is(reason, name))
 			code = i;
 	}
 	row_copy(type, values, "drop_reason", "reason", out);

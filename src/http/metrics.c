@@ -8,6 +8,7 @@
 
 #include <base/clock.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
