@@ -4,13 +4,15 @@
 
 #include <string.h>
 
-extern const struct sonde_command sonde_command_trace;
-extern const struct sonde_command sonde_command_config;
-extern const struct sonde_command sonde_command_help;
+extern const struct sonde_command sonde_command_run, sonde_command_check, sonde_command_trace;
+extern const struct sonde_command sonde_command_config, sonde_command_help, sonde_command_worker;
 
 const struct sonde_command *const sonde_commands[] = {
+	&sonde_command_run,
+	&sonde_command_check,
 	&sonde_command_trace,
 	&sonde_command_config,
+	&sonde_command_worker,
 	&sonde_command_help,
 	NULL,
 };
