@@ -145,8 +145,8 @@ const struct sonde_command sonde_command_count = {
 	.summary = "count events, also by the values of a column",
 	.help = "The number of events that match, of one TYPE or of all; with --by one number for\n"
 		"each value of a column, largest first. Sampled events count with their weight.",
-	.examples = "  sonde count packet_drop --since 1h --by reason\n"
-		    "  sonde count connection --by command -w 'error != null'",
+	.examples = "sonde count packet_drop --since 1h --by reason\n"
+		    "sonde count connection --by command -w 'error != null'",
 	.options = SONDE_TAKES_QUERY | SONDE_TAKES_OUTPUT | SONDE_TAKES(BY) | SONDE_TAKES(LIMIT) | SONDE_TAKES(STORE) |
 		   SONDE_TAKES(SOCKET),
 	.max_arguments = 1,

@@ -227,12 +227,12 @@ const struct sonde_command sonde_command_events = {
 		"most 1000 of them unless -n says otherwise; json and csv show all.\n"
 		"\n"
 		"If something is missing in the asked span, a note on standard error says what.",
-	.examples = "  sonde events -n 20                                   # the last 20 of all types\n"
-		    "  sonde events connection --since 5m --command nginx   # what nginx connected to\n"
-		    "  sonde events packet_drop -f                          # drops as they happen\n"
-		    "  sonde events connection -w 'error = ECONNREFUSED and remote_port = 5432'\n"
-		    "  sonde events process -s 12:30 -u 12:35 -o json | jq -r .path\n"
-		    "  sonde events --store /backup/events.db               # without an agent",
+	.examples = "sonde events -n 20                                   # the last 20 of all types\n"
+		    "sonde events connection --since 5m --command nginx   # what nginx connected to\n"
+		    "sonde events packet_drop -f                          # drops as they happen\n"
+		    "sonde events connection -w 'error = ECONNREFUSED and remote_port = 5432'\n"
+		    "sonde events process -s 12:30 -u 12:35 -o json | jq -r .path\n"
+		    "sonde events --store /backup/events.db               # without an agent",
 	.options = SONDE_TAKES_QUERY | SONDE_TAKES_OUTPUT | SONDE_TAKES(FOLLOW) | SONDE_TAKES(LIMIT) |
 		   SONDE_TAKES(OLDEST_FIRST) | SONDE_TAKES(STORE) | SONDE_TAKES(SOCKET),
 	.max_arguments = 1,

@@ -119,9 +119,9 @@ const struct sonde_command sonde_command_programs = {
 	.help = "A program is one set of eBPF hooks with its events. Every program stands alone: one\n"
 		"that fails says why, and the others run on. 'stop' detaches its hooks, 'start'\n"
 		"attaches them again, 'reload' loads the program anew.",
-	.examples = "  sonde programs\n"
-		    "  sonde programs show packet_drop    # its hooks, and why some are not attached\n"
-		    "  sonde programs stop connection",
+	.examples = "sonde programs\n"
+		    "sonde programs show packet_drop    # its hooks, and why some are not attached\n"
+		    "sonde programs stop connection",
 	.options = SONDE_TAKES(JSON) | SONDE_TAKES(COLOR) | SONDE_TAKES(SOCKET),
 	.max_arguments = 2,
 	.run = run,

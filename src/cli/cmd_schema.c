@@ -148,8 +148,8 @@ const struct sonde_command sonde_command_schema = {
 	.help = "What a column means, its type and its unit. These are the names in JSON, in CSV, in\n"
 		"--where, in --by and in SQL. They come from the agent, or, where none runs, from\n"
 		"the programs in this binary.",
-	.examples = "  sonde schema connection\n"
-		    "  sonde schema -o json | jq -r .name",
+	.examples = "sonde schema connection\n"
+		    "sonde schema -o json | jq -r .name",
 	.options = SONDE_TAKES(SCHEMA_OUTPUT) | SONDE_TAKES(COLOR) | SONDE_TAKES(SOCKET),
 	.max_arguments = 1,
 	.run = run,

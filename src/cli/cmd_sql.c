@@ -117,9 +117,9 @@ const struct sonde_command sonde_command_sql = {
 	.help = "Each type of event is a table ('sonde schema' lists them with their columns), in\n"
 		"SQLite's language. The statement can only read, and ends after some seconds.\n"
 		"At most 1000 rows unless -n says otherwise.",
-	.examples = "  sonde sql \"SELECT command, count(*) AS n FROM connection GROUP BY 1 ORDER BY 2 DESC\"\n"
-		    "  sonde sql -o csv 'SELECT * FROM packet_drop' > drops.csv\n"
-		    "  sonde sql --store /backup/events.db 'SELECT max(rtt_ns) FROM connection'",
+	.examples = "sonde sql \"SELECT command, count(*) AS n FROM connection GROUP BY 1 ORDER BY 2 DESC\"\n"
+		    "sonde sql -o csv 'SELECT * FROM packet_drop' > drops.csv\n"
+		    "sonde sql --store /backup/events.db 'SELECT max(rtt_ns) FROM connection'",
 	.options = SONDE_TAKES_OUTPUT | SONDE_TAKES(LIMIT) | SONDE_TAKES(STORE) | SONDE_TAKES(SOCKET),
 	.min_arguments = 1,
 	.max_arguments = 1,

@@ -228,8 +228,8 @@ const struct sonde_command sonde_command_status = {
 		"of 0 says that every event is accounted for.\n"
 		"\n"
 		"Exit code 0: the agent is ready, 1: it is not, or it cannot be reached.",
-	.examples = "  sonde status\n"
-		    "  sonde status --json | jq .ledger",
+	.examples = "sonde status\n"
+		    "sonde status --json | jq .ledger",
 	.options = SONDE_TAKES(JSON) | SONDE_TAKES(COLOR) | SONDE_TAKES(SOCKET),
 	.run = run,
 };

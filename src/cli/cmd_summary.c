@@ -110,9 +110,9 @@ const struct sonde_command sonde_command_summary = {
 	.help = "For each type of event (or for TYPE) their number in the span, and the ten most\n"
 		"frequent commands, containers, reasons, errors and the like. Without --since: the\n"
 		"last 5 minutes.",
-	.examples = "  sonde summary\n"
-		    "  sonde summary packet_drop --since 1h\n"
-		    "  sonde summary -s 12:00 -u 12:15 --container web",
+	.examples = "sonde summary\n"
+		    "sonde summary packet_drop --since 1h\n"
+		    "sonde summary -s 12:00 -u 12:15 --container web",
 	.options = SONDE_TAKES_QUERY | SONDE_TAKES_OUTPUT | SONDE_TAKES(SOCKET),
 	.max_arguments = 1,
 	.run = run,
