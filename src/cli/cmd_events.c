@@ -28,7 +28,7 @@ struct events {
 
 static void say_write_error(int error)
 {
-	if (error != -EPIPE)
+	if (error != -EPIPE && error != -EINTR)
 		sonde_say_error(0, "the answer could not be written: %s", strerror(-error));
 }
 

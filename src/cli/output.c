@@ -64,7 +64,7 @@ int sonde_output_flush(struct sonde_output *output)
 
 		if (n >= 0)
 			done += (size_t)n;
-		else if (errno != EINTR)
+		else
 			r = -errno;
 	}
 	sonde_buffer_clear(&output->buffer);
