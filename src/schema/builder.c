@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Errors, tags and the rules for names and docs that events, settings and metrics share. */
 #include <schema/builder.h>
+#include <schema/encode_text.h>
 
 #include <errno.h>
 #include <stdarg.h>
@@ -65,21 +66,19 @@ int sonde_builder_check_name(const char *what, const char *name)
 	return 0;
 }
 
-/* UTF-8 without control characters (C0, DEL, C1): the text is shown on terminals and in pages as it is. */
+/* Docs are shown on terminals and in pages as they are. */
 static bool doc_is_clean(const char *doc)
 {
-	const unsigned char *c = (const unsigned char *)doc;
+	size_t left = strlen(doc);
+	uint32_t code;
 
-	while (*c) {
-		unsigned more = *c >= 0xf0 ? 3 : *c >= 0xe0 ? 2 : *c >= 0xc0 ? 1 : 0;
+	while (left) {
+		size_t n = sonde_text_decode(doc, left, &code);
 
-		if (*c < 0x20 || *c == 0x7f || (*c >= 0x80 && *c < 0xc2) || *c > 0xf4 ||
-		    (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) || (*c == 0xe0 && c[1] < 0xa0) ||
-		    (*c == 0xed && c[1] >= 0xa0) || (*c == 0xf0 && c[1] < 0x90) || (*c == 0xf4 && c[1] >= 0x90))
+		if (!n || sonde_text_unsafe(code))
 			return false;
-		for (c++; more; more--, c++)
-			if ((*c & 0xc0) != 0x80)
-				return false;
+		doc += n;
+		left -= n;
 	}
 	return true;
 }
