@@ -30,17 +30,60 @@ const char *sonde_builder_error(void)
 	return error_text;
 }
 
+static int tag_compare(const void *left, const void *right)
+{
+	const struct sonde_tag *a = left, *b = right;
+
+	if (a->type != b->type)
+		return a->type < b->type ? -1 : 1;
+	if (a->component != b->component)
+		return a->component < b->component ? -1 : 1;
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+int sonde_builder_find_tags(struct sonde_builder *builder)
+{
+	const struct sonde_btf *btf = &builder->btf;
+	struct sonde_tag *tags = calloc(btf->n_types, sizeof(*tags));
+	uint32_t n = 0;
+
+	if (!tags)
+		return -ENOMEM;
+	for (uint32_t id = 1; id < btf->n_types; id++) {
+		const struct btf_type *tag = sonde_btf_type(btf, id);
+		const char *text = sonde_btf_text(btf, tag->name_off);
+
+		if (sonde_btf_kind(tag) == BTF_KIND_DECL_TAG && !strncmp(text, "sonde:", 6))
+			tags[n++] = (struct sonde_tag){tag->type, ((const struct btf_decl_tag *)(tag + 1))->component_idx,
+						       id, text + 6};
+	}
+	qsort(tags, n, sizeof(*tags), tag_compare);
+	builder->tags = tags;
+	builder->n_tags = n;
+	return 0;
+}
+
 const char *sonde_builder_tag(const struct sonde_builder *builder, uint32_t type, int32_t component, uint32_t *cursor)
 {
-	while (*cursor < builder->n_tags) {
-		const struct btf_type *tag = sonde_btf_type(&builder->btf, builder->tags[(*cursor)++]);
-		const char *text = sonde_btf_text(&builder->btf, tag->name_off);
+	const struct sonde_tag wanted = {.type = type, .component = component};
+	uint32_t low = *cursor, high = *cursor ? *cursor : builder->n_tags;
+	const struct sonde_tag *tag;
 
-		if (tag->type == type && ((const struct btf_decl_tag *)(tag + 1))->component_idx == component &&
-		    !strncmp(text, "sonde:", 6))
-			return text + 6;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (tag_compare(&builder->tags[middle], &wanted) < 0)
+			low = middle + 1;
+		else
+			high = middle;
 	}
-	return NULL;
+	if (low == builder->n_tags)
+		return NULL;
+	tag = &builder->tags[low];
+	if (tag->type != type || tag->component != component)
+		return NULL;
+	*cursor = low + 1;
+	return tag->text;
 }
 
 const char *sonde_builder_variable_tag(const struct sonde_builder *builder, uint32_t variable, const char *key)
