@@ -193,7 +193,23 @@ struct trace_event_raw_sched_process_exit {
 	bool group_dead;
 };
 
-#pragma clang attribute pop
+/* For PT_REGS_PARM1_CORE_SYSCALL() and its like, which then use the kernel's names of the registers. */
+#define __VMLINUX_H__
+#if defined(__TARGET_ARCH_x86)
+struct pt_regs {
+	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, sp;
+};
+#elif defined(__TARGET_ARCH_arm64)
+struct user_pt_regs {
+	unsigned long regs[31], sp, pc;
+};
+struct pt_regs {
+	unsigned long regs[31], sp, pc, orig_x0;
+	int syscallno;
+};
+struct pt_regs___arm64 {
+	unsigned long orig_x0;
+} __attribute__((preserve_access_index));
+#endif
 
-/* Arguments of tracing programs arrive in an array of registers. */
-struct pt_regs;
+#pragma clang attribute pop

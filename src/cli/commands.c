@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The commands, in the order of the overview. A new one: its file cmd_NAME.c and a line here. */
+/* The commands, in the order of the overview. A new one: its file cmd_NAME.c and two lines here. */
 #include <cli/command.h>
 
 #include <string.h>
