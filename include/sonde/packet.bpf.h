@@ -19,6 +19,7 @@
 #define IPPROTO_ROUTING 43
 #define IPPROTO_FRAGMENT 44
 #define IPPROTO_AH 51
+#define IPPROTO_ICMPV6 58
 #define IPPROTO_DSTOPTS 60
 #define IPPROTO_SCTP 132
 #define IPPROTO_UDPLITE 136
@@ -197,15 +198,23 @@ static __always_inline __u64 sonde_packet_length(const struct sk_buff *skb)
 	return length;
 }
 
-/** Bytes that a received TCP segment carries, headers excluded; negative: not known. */
-static __always_inline __s64 sonde_packet_tcp_payload(const struct sk_buff *skb)
+/** True if this node received it and gave it to the transport layer: skb->data has moved past the IP header. */
+static __always_inline bool sonde_packet_is_delivered(const struct sk_buff *skb)
 {
-	__u32 offset = skb->transport_header;
-	__u8 data_offset;
+	return skb->transport_header != (__u16)~0 && skb->transport_header > skb->network_header &&
+	       skb->data >= skb->head + skb->transport_header;
+}
 
-	if (offset < skb->network_header || !sonde_packet_read(skb, offset + 12, &data_offset, sizeof(data_offset)))
-		return -1;
-	return (__s64)sonde_packet_length(skb) - (offset - skb->network_header) - (data_offset >> 4) * 4;
+/** True for a TCP segment that only acknowledges or ends: no data, no SYN. */
+static __always_inline bool sonde_packet_is_bare_tcp(const struct sk_buff *skb)
+{
+	__u32 offset = skb->transport_header, header;
+	__u8 length_flags[2];
+
+	if (offset <= skb->network_header || !sonde_packet_read(skb, offset + 12, length_flags, sizeof(length_flags)))
+		return false;
+	header = offset - skb->network_header + (length_flags[0] >> 4) * 4;
+	return !(length_flags[1] & 0x02) && sonde_packet_length(skb) == header;
 }
 
 /**
