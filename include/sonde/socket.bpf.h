@@ -9,12 +9,11 @@
  */
 
 #include <sonde/sonde.bpf.h>
+#include <linux/in.h>
 
 #define AF_UNSPEC 0
 #define AF_INET 2
 #define AF_INET6 10
-#define IPPROTO_TCP 6
-#define IPPROTO_UDP 17
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
