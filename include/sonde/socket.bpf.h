@@ -172,14 +172,13 @@ static __always_inline void sonde_socket_flow_probed(const struct sock *sk, stru
 /** The socket behind a file descriptor of the current process, to be read by BPF_CORE_READ() only. NULL: no socket. */
 static __always_inline const struct sock *sonde_socket_of_fd(unsigned int fd)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct files_struct *open = bpf_get_current_task_btf()->files;
 	struct file **files, *file = NULL;
 	struct socket *socket;
 
-	if (!table || fd >= BPF_CORE_READ(table, max_fds))
+	if (!open || fd >= open->fdt->max_fds)
 		return NULL;
-	files = BPF_CORE_READ(table, fd);
+	files = open->fdt->fd;
 	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
 	if (!file)
 		return NULL;

@@ -60,6 +60,14 @@ static __always_inline struct entry *entry_or(struct sock *sk, __u64 cookie, enu
 	return spare;
 }
 
+static __always_inline void listening(struct sock *sk)
+{
+	struct sonde_process owner;
+
+	sonde_process_current(&owner);
+	owner_set(bpf_get_socket_cookie(sk), &owner);
+}
+
 static __always_inline void connect_started(struct sock *sk)
 {
 	struct entry fresh = {}, *old;
@@ -117,6 +125,15 @@ static __always_inline void connect_failed(struct sock *sk)
 		emit(CONNECTION_KIND_FAIL, entry);
 }
 
+/* Makes up for a skipped hook. */
+static __always_inline void connect_success_noticed(struct entry *entry)
+{
+	if (!__sync_bool_compare_and_swap(&entry->phase, PHASE_CONNECTING, PHASE_ESTABLISHED))
+		return;
+	entry->figures.state = CONNECTION_STATE_ESTABLISHED;
+	emit(CONNECTION_KIND_CONNECT, entry);
+}
+
 /* A new connection of a listening socket. Nobody owns it before it is accepted. */
 static __always_inline void child_established(struct sock *sk)
 {
@@ -139,8 +156,8 @@ static __always_inline void connection_ended(struct sock *sk, enum connection_st
 	__u64 cookie = bpf_get_socket_cookie(sk);
 
 	entry = entry_or(sk, cookie, CONNECTION_ROLE_UNKNOWN, &spare);
-	if (entry->phase == PHASE_CONNECTING && entry != &spare) /* the hook of its success was skipped */
-		emit(CONNECTION_KIND_CONNECT, entry);
+	if (entry != &spare)
+		connect_success_noticed(entry);
 	figures_of_tcp(sk, left, &entry->figures);
 	entry->figures.closed_by = closed_by(left, entry->figures.error);
 	if (!entry->claimed) {
@@ -194,6 +211,9 @@ int BPF_PROG(on_set_state, struct sock *sk, int old, int new)
 			child_established(sk);
 		else
 			connect_succeeded(sk);
+		break;
+	case CONNECTION_STATE_LISTEN:
+		listening(sk);
 		break;
 	case CONNECTION_STATE_CLOSE:
 		if (old == CONNECTION_STATE_SYN_SENT || (old == CONNECTION_STATE_SYN_RECV && entry_of(cookie_of(sk))))
@@ -370,6 +390,11 @@ static __always_inline void tcp_connect_returned(const struct sock *sk, __u64 co
 	struct entry *entry = cookie ? entry_of(cookie) : NULL;
 	struct requested requested;
 
+	if (!error) {
+		if (entry && BPF_CORE_READ(sk, __sk_common.skc_state) == CONNECTION_STATE_ESTABLISHED)
+			connect_success_noticed(entry);
+		return;
+	}
 	if (!entry) {
 		requested_address(&requested);
 		if (requested.family != AF_UNSPEC) /* that asks for a disconnect */
@@ -419,7 +444,7 @@ int on_connect(struct trace_event_raw_sys_exit *context)
 		return 0;
 	protocol = BPF_CORE_READ(sk, sk_protocol);
 	cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-	if (protocol == IPPROTO_TCP && error)
+	if (protocol == IPPROTO_TCP)
 		tcp_connect_returned(sk, cookie, error);
 	else if (protocol == IPPROTO_UDP)
 		udp_connect_returned(sk, cookie, error);
@@ -473,9 +498,11 @@ int on_socket(struct bpf_sock *context)
 {
 	struct sonde_process owner;
 
+	sees_sockets_end = true;
+	if (context->protocol == IPPROTO_TCP)
+		return 1; /* its owner is who connects, listens or accepts */
 	sonde_process_current(&owner);
 	owner_set(bpf_get_socket_cookie(context), &owner);
-	sees_sockets_end = true;
 	return 1;
 }
 
@@ -568,6 +595,8 @@ static __always_inline void seen_again(struct sock *sk, struct entry *entry, con
 	}
 	if (same_process(&entry->owner, holder))
 		entry->owner_pass = pass;
+	if (sk->sk_protocol == IPPROTO_TCP && sk->__sk_common.skc_state == CONNECTION_STATE_ESTABLISHED)
+		connect_success_noticed(entry);
 	if (entry->phase != PHASE_ESTABLISHED || entry->update_pass == pass ||
 	    bpf_ktime_get_boot_ns() - entry->established_ns < update_interval_ns)
 		return;
