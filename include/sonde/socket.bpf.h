@@ -91,19 +91,27 @@ enum sock_flags {
 
 #pragma clang attribute pop
 
-/** Who owns a socket. Written by the program `connection`, read by any; without that program it stays empty. */
+/** What is remembered of a socket. */
+struct sonde_socket {
+	struct sonde_process owner; /* pid 0: not known */
+	__u64 rest[22];		    /* the matter of the program `connection` */
+};
+
+/** Every socket of IPv4 and IPv6 whose owner is known. Kept by the program `connection`; without it, empty. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 100000);
 	__type(key, __u64); /* socket cookie */
-	__type(value, struct sonde_process);
+	__type(value, struct sonde_socket);
 } sonde_sockets SEC(".maps") SONDE_SHARED;
 
 /** The owner of a socket, or NULL: not known. */
 static __always_inline struct sonde_process *sonde_socket_owner(__u64 cookie)
 {
-	return bpf_map_lookup_elem(&sonde_sockets, &cookie);
+	struct sonde_socket *socket = bpf_map_lookup_elem(&sonde_sockets, &cookie);
+
+	return socket && socket->owner.pid ? &socket->owner : NULL;
 }
 
 static __always_inline bool sonde_family_is_inet(__u16 family)
