@@ -196,6 +196,8 @@ static int find(struct sonde_cgroups *cgroups, uint64_t id, const char **ret_con
 struct learn {
 	struct sonde_cgroups *cgroups;
 	uint64_t flag;
+	uint64_t wanted; /* the id that is looked for */
+	char *path;	 /* of it, if it was found */
 };
 
 static void learn(uint64_t id, const char *path, void *userdata)
@@ -205,6 +207,8 @@ static void learn(uint64_t id, const char *path, void *userdata)
 	bool known;
 
 	id |= l->flag;
+	if (id == l->wanted && !l->path)
+		l->path = strdup(path);
 	pthread_mutex_lock(&l->cgroups->lock);
 	entry = entry_find(l->cgroups, id);
 	known = entry && !entry->unknown_until_ns;
@@ -214,9 +218,10 @@ static void learn(uint64_t id, const char *path, void *userdata)
 }
 
 /* `walking` is held. 0, -EAGAIN: it is too soon for another walk; others: nothing can be read. */
-static int walk(struct sonde_cgroups *cgroups, bool v1)
+static int walk(struct sonde_cgroups *cgroups, uint64_t wanted)
 {
-	struct learn l = {.cgroups = cgroups, .flag = v1 ? SONDE_CGROUP_V1 : 0};
+	struct learn l = {.cgroups = cgroups, .flag = wanted & SONDE_CGROUP_V1, .wanted = wanted};
+	bool v1 = l.flag;
 	int64_t now = sonde_clock_boot_ns();
 	int r = 0;
 
@@ -226,6 +231,10 @@ static int walk(struct sonde_cgroups *cgroups, bool v1)
 		r = sonde_hierarchy_open("/proc/self/mountinfo", v1, &cgroups->hierarchies[v1]);
 	if (!r)
 		r = sonde_hierarchy_walk(&cgroups->hierarchies[v1], learn, &l);
+	/* Where there are more cgroups than room, the one that is needed must be among those that stay. */
+	if (l.path)
+		sonde_cgroups_set(cgroups, wanted, l.path);
+	free(l.path);
 	/* From its end: a walk that takes long must not follow on itself. */
 	cgroups->walked_ns[v1] = sonde_clock_boot_ns();
 	pthread_mutex_lock(&cgroups->lock);
@@ -241,7 +250,7 @@ static int find_by_walk(struct sonde_cgroups *cgroups, uint64_t id, const char *
 
 	pthread_mutex_lock(&cgroups->walking);
 	r = find(cgroups, id, ret_container); /* another thread's walk may have ended just now */
-	if (r != -ENOENT || walk(cgroups, id & SONDE_CGROUP_V1) == -EAGAIN) {
+	if (r != -ENOENT || walk(cgroups, id) == -EAGAIN) {
 		pthread_mutex_unlock(&cgroups->walking);
 		return r;
 	}

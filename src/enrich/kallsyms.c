@@ -40,7 +40,8 @@ static bool address_offset(const struct sonde_kallsyms *table, uint64_t address,
 	uint64_t offset = address - table->base;
 
 	*ret_offset = (uint32_t)offset;
-	return offset <= UINT32_MAX;
+	/* The window may reach past the top, to where user space begins. */
+	return offset <= UINT32_MAX && address >> 63;
 }
 
 static int add_name(struct sonde_kallsyms *table, const char *name, size_t length, uint32_t *ret_name)
