@@ -96,6 +96,11 @@ struct sonde_column {
 	int length_offset; /* of the field that holds the number of valid bytes; -1: NUL-terminated */
 	int length_size;
 	const struct sonde_enum *names;
+	/* For sonde_event_value() alone. */
+	bool is_plain; /* the number is the value */
+	bool is_chars; /* text that stands in the record */
+	const char *prefix; /* of the kernel's names, not shown */
+	uint32_t prefix_length;
 };
 
 struct sonde_type {
@@ -135,17 +140,22 @@ struct sonde_schema {
 struct btf;
 
 /**
- * @brief Names that come from outside the object. Each may be NULL: then the number is shown.
+ * @brief Names that come from outside the object. Where there is none, the number is shown (as text).
  * The texts live as long as the process (interned).
  */
 struct sonde_names {
 	void *userdata;
 	const char *(*symbol)(void *userdata, uint64_t address);	   /* kernel function, or NULL */
-	const struct sonde_enum *(*kernel_enum)(void *userdata, const char *name); /* or NULL */
+	/* NULL: sonde_enum_of_kernel() is asked. */
+	const struct sonde_enum *(*kernel_enum)(void *userdata, const char *name);
 };
 
-/** Prefix-free numbers and names of one enum of the running kernel's BTF, read once and kept (schema/kernel_enum.c). */
-const struct sonde_enum *sonde_kernel_enum_find(const char *name);
+/**
+ * @brief Numbers and names (as the kernel spells them) of one enum of the running kernel, read once and kept for good.
+ * @return NULL: this kernel has no BTF or no such enum.
+ */
+const struct sonde_enum *sonde_enum_of_kernel(const char *name);
+/** @return NULL: the number has no name, or `names` is NULL. */
 const char *sonde_enum_name(const struct sonde_enum *names, int64_t number);
 
 /**

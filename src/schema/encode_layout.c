@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The choice of columns. A stream cannot be measured before it is shown, so a layout learns: a column that first has a
+ * value, or a number that outgrows its column, asks for a new fit. Both can happen only a bounded number of times, since
+ * a column is first seen once and widths only grow, in steps: the header cannot come again without end.
+ */
+#include <schema/encode_layout.h>
+
+#include <ctype.h>
+#include <string.h>
+
+#define RANK_NEVER 100	/* said by other means in a table */
+#define RANK_UNSEEN 10	/* added while a column has been null */
+#define RANK_MAX 20
+#define RANK_IMPORTANT 3
+#define GROW_MAX 48	/* more than [an IPv6 address]:port; longer text waits for what the others leave */
+#define STEP 4
+
+/* The first column with this semantic, or the last. */
+static bool is_outermost(const struct sonde_type *type, uint32_t index, bool first)
+{
+	for (uint32_t i = first ? 0 : index + 1; i < (first ? index : type->n_columns); i++)
+		if (type->columns[i].semantic == type->columns[index].semantic)
+			return false;
+	return true;
+}
+
+static unsigned own_rank(const struct sonde_type *type, uint32_t index)
+{
+	switch (type->columns[index].semantic) {
+	case SONDE_SEMANTIC_ENUM:
+		/* The first one is the kind of the event. */
+		return is_outermost(type, index, true) ? 0 : 4;
+	case SONDE_SEMANTIC_KERNEL_ENUM:
+	case SONDE_SEMANTIC_ERRNO_NAME:
+	case SONDE_SEMANTIC_SIGNAL_NAME:
+		return 1;
+	case SONDE_SEMANTIC_ADDRESS:
+		/* The last one is the far end, both in sonde_socket_flow and in sonde_packet_flow. */
+		return is_outermost(type, index, false) ? 2 : 3;
+	case SONDE_SEMANTIC_ARGUMENTS:
+		return 2;
+	case SONDE_SEMANTIC_SIGNAL: /* these two stand beside their names */
+	case SONDE_SEMANTIC_ERRNO:
+	case SONDE_SEMANTIC_COOKIE:
+		return 6;
+	default:
+		return 4;
+	}
+}
+
+static unsigned column_rank(const struct sonde_type *type, uint32_t index)
+{
+	switch (index) {
+	case SONDE_COLUMN_TIME:
+		return 0;
+	case SONDE_COLUMN_PID:
+	case SONDE_COLUMN_COMMAND:
+		return 1;
+	case SONDE_COLUMN_WEIGHT: /* seen only when it is not 1, and then no number is right without it */
+		return 3;
+	case SONDE_COLUMN_TYPE:
+		return RANK_NEVER;
+	case SONDE_COLUMN_CONTAINER:
+		return 4;
+	case SONDE_COLUMN_TID:
+	case SONDE_COLUMN_UID:
+	case SONDE_COLUMN_SOURCE:
+		return 6;
+	default:
+		return own_rank(type, index);
+	}
+}
+
+static size_t column_least(const struct sonde_column *column)
+{
+	switch (column->semantic) {
+	case SONDE_SEMANTIC_TIME:
+		return sizeof("22:52:54.123") - 1;
+	case SONDE_SEMANTIC_DURATION_NS:
+	case SONDE_SEMANTIC_BYTES:
+	case SONDE_SEMANTIC_PID:
+		return 7;
+	case SONDE_SEMANTIC_ADDRESS:
+		return sizeof("127.0.0.1:65535") - 1;
+	case SONDE_SEMANTIC_ENUM:
+		return 7;
+	case SONDE_SEMANTIC_ERRNO_NAME:
+		return sizeof("EADDRNOTAVAIL") - 1;
+	case SONDE_SEMANTIC_PROTOCOL:
+		return 4;
+	case SONDE_SEMANTIC_KERNEL_ENUM:
+	case SONDE_SEMANTIC_SYMBOL:
+		return 16;
+	case SONDE_SEMANTIC_ARGUMENTS:
+		return 24;
+	default:
+		return column->type == SONDE_TEXT ? 10 : 5;
+	}
+}
+
+/* Names come from an object's BTF or from a store's file: nothing but letters reaches the terminal. */
+static void column_name(struct sonde_layout_column *column, const char *name, enum sonde_semantic semantic, bool merged)
+{
+	const char *suffix = semantic == SONDE_SEMANTIC_DURATION_NS ? "_ns" :
+			     semantic == SONDE_SEMANTIC_BYTES	    ? "_bytes" :
+			     merged				    ? "_address" :
+								      "";
+	size_t length = strlen(name), end = strlen(suffix);
+
+	if (length > end && !strcmp(name + length - end, suffix))
+		length -= end;
+	if (length >= sizeof(column->name))
+		length = sizeof(column->name) - 1;
+	for (size_t i = 0; i < length; i++)
+		column->name[i] = isalnum((unsigned char)name[i]) && isascii(name[i]) ? name[i] : '_';
+	column->name[length] = '\0';
+}
+
+/* remote_address -> remote_port */
+static int find_port(const struct sonde_type *type, uint32_t address)
+{
+	static const char suffix[] = "_address";
+	const char *name = type->columns[address].name;
+	size_t length = strlen(name);
+
+	if (type->columns[address].semantic != SONDE_SEMANTIC_ADDRESS || length < sizeof(suffix) ||
+	    strcmp(name + length - (sizeof(suffix) - 1), suffix))
+		return -1;
+	length -= sizeof(suffix) - 1;
+	for (uint32_t i = SONDE_COLUMN_COMMON_MAX; i < type->n_columns; i++)
+		if (type->columns[i].semantic == SONDE_SEMANTIC_PORT &&
+		    !strncmp(type->columns[i].name, name, length) && !strcmp(type->columns[i].name + length, "_port"))
+			return (int)i;
+	return -1;
+}
+
+/* Text of any length. Names of a fixed set are short: their columns grow instead of cutting them. */
+static bool is_free_text(const struct sonde_column *column)
+{
+	return column->type == SONDE_TEXT &&
+	       (column->semantic == SONDE_SEMANTIC_NONE || column->semantic == SONDE_SEMANTIC_SYMBOL ||
+		column->semantic == SONDE_SEMANTIC_ARGUMENTS);
+}
+
+static void add_column(struct sonde_layout *layout, uint32_t index)
+{
+	const struct sonde_column *column = &layout->type->columns[index];
+	struct sonde_layout_column *added;
+
+	if (layout->n_columns == SONDE_COLUMNS_MAX)
+		return;
+	added = &layout->columns[layout->n_columns++];
+	*added = (struct sonde_layout_column){
+		.column = index,
+		.port = index < SONDE_COLUMN_COMMON_MAX ? -1 : find_port(layout->type, index),
+		.rank = column_rank(layout->type, index),
+		.least = column_least(column),
+		.text = is_free_text(column),
+		.right = column->type == SONDE_INT || column->type == SONDE_UINT,
+	};
+	if (column->semantic == SONDE_SEMANTIC_TIME)
+		added->right = false;
+	column_name(added, column->name, column->semantic, added->port >= 0);
+	if (added->least < strlen(added->name))
+		added->least = strlen(added->name);
+}
+
+static bool is_merged(const struct sonde_layout *layout, uint32_t index)
+{
+	for (size_t i = 0; i < layout->n_columns; i++)
+		if (layout->columns[i].port == (int)index)
+			return true;
+	return false;
+}
+
+void sonde_layout_init(struct sonde_layout *layout, const struct sonde_type *type)
+{
+	/* What the agent adds stands last: it says nothing of what happened. */
+	static const uint32_t last[] = {SONDE_COLUMN_SOURCE, SONDE_COLUMN_WEIGHT};
+
+	layout->type = type;
+	layout->n_columns = 0;
+	for (uint32_t i = 0; i < SONDE_COLUMN_SOURCE && i < type->n_columns; i++)
+		add_column(layout, i);
+	for (uint32_t i = SONDE_COLUMN_COMMON_MAX; i < type->n_columns; i++)
+		add_column(layout, i);
+	for (size_t i = 0; i < sizeof(last) / sizeof(last[0]) && last[i] < type->n_columns; i++)
+		add_column(layout, last[i]);
+	for (size_t i = 0; i < layout->n_columns; i++)
+		if (is_merged(layout, layout->columns[i].column))
+			layout->columns[i].rank = RANK_NEVER;
+}
+
+static size_t wanted_width(const struct sonde_layout_column *column)
+{
+	return column->text || column->widest < column->least ? column->least : column->widest;
+}
+
+static unsigned rank_now(const struct sonde_layout_column *column)
+{
+	if (column->rank == RANK_NEVER || column->seen || !column->rank)
+		return column->rank;
+	return column->column == SONDE_COLUMN_WEIGHT ? RANK_MAX : column->rank + RANK_UNSEEN;
+}
+
+/* Grow the shown columns of these ranks as far as there is room, the most wanted first. @return columns taken. */
+static size_t grow(struct sonde_layout *layout, unsigned first, unsigned last, size_t room, bool text)
+{
+	size_t taken = 0;
+
+	for (unsigned rank = first; rank <= last; rank++)
+		for (size_t i = 0; i < layout->n_columns; i++) {
+			struct sonde_layout_column *column = &layout->columns[i];
+			size_t wanted = column->widest < GROW_MAX ? column->widest : GROW_MAX, more;
+
+			if (!column->shown || rank_now(column) != rank || column->text != text || wanted <= column->width)
+				continue;
+			more = wanted - column->width < room - taken ? wanted - column->width : room - taken;
+			column->width += more;
+			taken += more;
+		}
+	return taken;
+}
+
+/* Columns by rank while there is room; one that is too wide does not stop the narrower ones behind it. */
+static size_t choose(struct sonde_layout *layout, unsigned first, unsigned last, size_t width, size_t used, bool narrow)
+{
+	for (unsigned rank = first; rank <= last; rank++)
+		for (size_t i = 0; i < layout->n_columns; i++) {
+			struct sonde_layout_column *column = &layout->columns[i];
+			size_t wanted = narrow ? column->least : wanted_width(column), gap = used ? SONDE_LAYOUT_GAP : 0;
+
+			if (rank_now(column) != rank || used + gap + wanted > width)
+				continue;
+			column->shown = true;
+			column->width = wanted;
+			used += gap + wanted;
+		}
+	return used;
+}
+
+bool sonde_layout_fit(struct sonde_layout *layout, size_t width)
+{
+	struct sonde_layout_column *last = NULL;
+	size_t before[SONDE_COLUMNS_MAX], limit = width ? width : SIZE_MAX, used;
+	bool changed = false;
+
+	for (size_t i = 0; i < layout->n_columns; i++) {
+		before[i] = layout->columns[i].shown ? layout->columns[i].width : 0;
+		layout->columns[i].shown = false;
+	}
+	/* The important ones are rather narrow than left out; the others get in only if they can be read. */
+	used = choose(layout, 0, RANK_IMPORTANT, limit, 0, true);
+	used += grow(layout, 0, RANK_IMPORTANT, limit - used, false);
+	used = choose(layout, RANK_IMPORTANT + 1, RANK_MAX, limit, used, false);
+	used += grow(layout, 0, RANK_MAX, limit - used, true);
+	for (size_t i = 0; i < layout->n_columns; i++)
+		if (layout->columns[i].shown)
+			last = &layout->columns[i];
+	if (width && last && last->text)
+		last->width += width - used;
+	for (size_t i = 0; i < layout->n_columns; i++)
+		changed |= before[i] != (layout->columns[i].shown ? layout->columns[i].width : 0);
+	return changed;
+}
+
+/* In steps, so that a column does not grow by one character at a time, each with a new header. */
+static size_t stepped_width(const struct sonde_layout_column *column, size_t width)
+{
+	const size_t ipv4 = sizeof("255.255.255.255:65535") - 1;
+
+	if (column->text)
+		return width;
+	if (column->port >= 0 && width <= ipv4)
+		return ipv4;
+	return (width + STEP - 1) / STEP * STEP;
+}
+
+bool sonde_layout_learn(struct sonde_layout_column *column, const struct sonde_value *value, size_t cell_width)
+{
+	bool news = false;
+
+	if (value->type == SONDE_NULL ||
+	    (column->column == SONDE_COLUMN_WEIGHT && value->type == SONDE_UINT && value->u == 1))
+		return false;
+	if (!column->seen) {
+		column->seen = true;
+		news = !column->shown && column->rank <= RANK_IMPORTANT;
+	}
+	if (cell_width > column->widest && cell_width > column->least) {
+		column->widest = stepped_width(column, cell_width);
+		/* A number must not be cut: it would be another number. Text waits for the next header. */
+		news |= !column->text && column->shown && cell_width > column->width;
+	}
+	return news;
+}
