@@ -15,14 +15,10 @@
 #define ETH_P_IPV6 0x86DD
 
 #define IPPROTO_HOPOPTS 0
-#define IPPROTO_DCCP 33
 #define IPPROTO_ROUTING 43
 #define IPPROTO_FRAGMENT 44
-#define IPPROTO_AH 51
 #define IPPROTO_ICMPV6 58
 #define IPPROTO_DSTOPTS 60
-#define IPPROTO_SCTP 132
-#define IPPROTO_UDPLITE 136
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
