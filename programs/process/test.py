@@ -278,24 +278,36 @@ class Process(unittest.TestCase):
         self.assertEqual(self.trace.ledger.get("residual"), 0, self.trace.stderr)
 
 
+# A process that points its arguments at a mapped file, as CRIU does: prctl(PR_SET_MM, PR_SET_MM_MAP), no capability needed.
+MOVE_ARGUMENTS = """
+import mmap, struct
+area = mmap.mmap(int(sys.argv[1]), 4096, mmap.MAP_PRIVATE)
+at = ctypes.addressof(ctypes.c_char.from_buffer(area))
+stat = [0] * 3 + open('/proc/self/stat').read().rsplit(')', 1)[1].split()
+field = lambda number: int(stat[number])
+libc = ctypes.CDLL(None)
+libc.sbrk.restype = ctypes.c_void_p
+layout = struct.pack('12QIi', field(26), field(27), field(45), field(46), field(47), libc.sbrk(0), field(28),
+                     at, at + 4000, field(50), field(51), 0, 0, -1)
+refused = libc.prctl(35, ctypes.c_ulong(14), layout, ctypes.c_ulong(len(layout)), ctypes.c_ulong(0))
+print('refused' if refused else 'moved', flush=True)
+time.sleep(99)
+"""
+
+
 class HeldUpMemory(unittest.TestCase):
     def test_arguments_in_a_file_are_not_read(self):
         """A process may move its arguments to a file whose pages never come; then they are unknown, and nobody waits."""
         with tempfile.TemporaryFile() as f:
             f.write(b"decoy\0" * 1000)
             f.flush()
-            child = subprocess.Popen(python(
-                "import mmap\nm = mmap.mmap(int(sys.argv[1]), 4096, mmap.MAP_PRIVATE)\n"
-                "a = ctypes.addressof(ctypes.c_char.from_buffer(m))\n"
-                "p = ctypes.CDLL(None, use_errno=True).prctl\n"
-                "ok = p(35, 8, ctypes.c_ulong(a), 0, 0) == 0 and p(35, 9, ctypes.c_ulong(a + 4000), 0, 0) == 0\n"
-                "print('moved' if ok else 'refused', flush=True); time.sleep(99)", str(f.fileno())),
-                pass_fds=(f.fileno(),), stdout=subprocess.PIPE)
+            child = subprocess.Popen(python(MOVE_ARGUMENTS, str(f.fileno())), pass_fds=(f.fileno(),),
+                                     stdout=subprocess.PIPE)
             self.addCleanup(child.stdout.close)
             self.addCleanup(child.wait)
             self.addCleanup(child.kill)
             if child.stdout.readline() != b"moved\n":
-                self.skipTest("PR_SET_MM is refused here")
+                self.skipTest("PR_SET_MM_MAP is refused here")
             with Trace("process") as trace:
                 pass
         running = trace.of(kind="running", pid=child.pid)
