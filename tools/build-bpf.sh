@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Compiles one BPF object and strips it to code and BTF; the dependency file makes an edited header rebuild it.
-# Usage: build-bpf.sh SOURCE OBJECT DEPFILE ARCHITECTURE
+# Usage: build-bpf.sh SOURCE OBJECT DEPFILE ARCHITECTURE [CLANG-OPTION...]
 set -eu
 source=$1 object=$2 depfile=$3 arch=$4
+shift 4
 root=$(dirname "$0")/..
 case "$arch" in
 x86_64) target=x86 ;;
@@ -13,7 +14,7 @@ esac
 uapi=/usr/include/$(gcc -print-multiarch)
 clang -target bpf -mcpu=v3 -O2 -g -std=gnu17 -Wall -Wextra -Werror -Wno-unused-parameter \
 	-D__TARGET_ARCH_$target -I "$root/include" -I "$root" -idirafter "$uapi" \
-	-MD -MF "$depfile" -MT "$object" -c "$source" -o "$object.full"
+	-MD -MF "$depfile" -MT "$object" "$@" -c "$source" -o "$object.full"
 # gen object also drops DWARF (600 KB to a few KB)
 bpftool gen object "$object" "$object.full"
 rm -f "$object.full"

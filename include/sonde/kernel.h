@@ -36,8 +36,14 @@ struct kernfs_node {
 	const char *name;
 };
 
+struct cgroup_root {
+	int hierarchy_id;
+	__u32 subsys_mask;
+};
+
 struct cgroup {
 	struct kernfs_node *kn;
+	struct cgroup_root *root;
 	int level;
 };
 
@@ -61,7 +67,12 @@ struct qstr {
 	__u32 len;
 };
 
+struct hlist_bl_node {
+	struct hlist_bl_node *next, **pprev;
+};
+
 struct dentry {
+	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
@@ -115,6 +126,10 @@ struct mm_struct {
 	struct file *exe_file;
 };
 
+struct vm_area_struct {
+	struct file *vm_file;
+};
+
 typedef struct {
 	int counter;
 } atomic_t;
@@ -126,6 +141,7 @@ typedef struct {
 struct signal_struct {
 	atomic_t live;
 	int group_exit_code;
+	unsigned int flags;
 };
 
 struct ns_common {
@@ -172,7 +188,28 @@ struct trace_event_raw_sys_exit {
 	long ret;
 };
 
-#pragma clang attribute pop
+/* Not read: a field here tells that the tracepoint has the argument of the same name. */
+struct trace_event_raw_sched_process_exit {
+	bool group_dead;
+};
 
-/* Arguments of tracing programs arrive in an array of registers. */
-struct pt_regs;
+/* For PT_REGS_PARM1_CORE_SYSCALL() and its like, which then use the kernel's names of the registers. */
+#define __VMLINUX_H__
+#if defined(__TARGET_ARCH_x86)
+struct pt_regs {
+	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, sp;
+};
+#elif defined(__TARGET_ARCH_arm64)
+struct user_pt_regs {
+	unsigned long regs[31], sp, pc;
+};
+struct pt_regs {
+	unsigned long regs[31], sp, pc, orig_x0;
+	int syscallno;
+};
+struct pt_regs___arm64 {
+	unsigned long orig_x0;
+} __attribute__((preserve_access_index));
+#endif
+
+#pragma clang attribute pop

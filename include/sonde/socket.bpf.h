@@ -10,8 +10,11 @@
 
 #include <sonde/sonde.bpf.h>
 
+#define AF_UNSPEC 0
 #define AF_INET 2
 #define AF_INET6 10
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -40,6 +43,7 @@ struct sock_common {
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
+	unsigned long skc_flags;
 	atomic64_t skc_cookie;
 };
 
@@ -50,9 +54,40 @@ struct sock {
 	__u16 sk_protocol;
 	__u16 sk_type;
 	__u8 sk_shutdown;
-	unsigned long sk_flags;
 	kuid_t sk_uid;
 	struct socket *sk_socket;
+};
+
+struct inet_sock {
+	struct sock sk;
+	__be16 inet_sport;
+};
+
+struct socket {
+	struct file *file;
+	struct sock *sk;
+};
+
+struct minmax_sample {
+	__u32 v;
+};
+
+struct minmax {
+	struct minmax_sample s[3];
+};
+
+struct tcp_sock {
+	__u64 bytes_sent, bytes_retrans, bytes_received, bytes_acked;
+	__u32 snd_nxt, snd_una;
+	__u32 srtt_us;
+	__u32 total_retrans;
+	struct minmax rtt_min;
+};
+
+/* The numbers of sock_common.skc_flags; read through bpf_core_enum_value(). */
+enum sock_flags {
+	SOCK_DEAD,
+	SOCK_DONE,
 };
 
 #pragma clang attribute pop
@@ -72,10 +107,86 @@ static __always_inline struct sonde_process *sonde_socket_owner(__u64 cookie)
 	return bpf_map_lookup_elem(&sonde_sockets, &cookie);
 }
 
+static __always_inline bool sonde_family_is_inet(__u16 family)
+{
+	return family == AF_INET || family == AF_INET6;
+}
+
 static __always_inline void sonde_address_from_ipv4(sonde_address *address, __be32 ipv4)
 {
 	__builtin_memset(address, 0, 10);
 	address->bytes[10] = 0xff;
 	address->bytes[11] = 0xff;
 	__builtin_memcpy(&address->bytes[12], &ipv4, 4);
+}
+
+/* 0.0.0.0 is an address not chosen yet: absent, as :: is. */
+static __always_inline void sonde_address_from_ipv4_or_absent(sonde_address *address, __be32 ipv4)
+{
+	if (ipv4)
+		sonde_address_from_ipv4(address, ipv4);
+	else
+		__builtin_memset(address, 0, sizeof(*address));
+}
+
+/** The two ends of a socket (a BTF pointer; AF_INET or AF_INET6), by plain loads. */
+static __always_inline void sonde_socket_flow(const struct sock *sk, struct sonde_socket_flow *flow)
+{
+	const struct sock_common *common = &sk->__sk_common;
+
+	if (common->skc_family == AF_INET6) {
+		__u32 *local = (__u32 *)&flow->local_address, *remote = (__u32 *)&flow->remote_address;
+
+		for (int i = 0; i < 4; i++) {
+			local[i] = common->skc_v6_rcv_saddr.in6_u.u6_addr32[i];
+			remote[i] = common->skc_v6_daddr.in6_u.u6_addr32[i];
+		}
+	} else {
+		sonde_address_from_ipv4_or_absent(&flow->local_address, common->skc_rcv_saddr);
+		sonde_address_from_ipv4_or_absent(&flow->remote_address, common->skc_daddr);
+	}
+	flow->local_port = common->skc_num;
+	/* skc_num is given back before the state becomes CLOSE; inet_sport stays. */
+	if (!flow->local_port)
+		flow->local_port = bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));
+	flow->remote_port = bpf_ntohs(common->skc_dport);
+	flow->protocol = (__u8)sk->sk_protocol;
+	__builtin_memset(flow->flow_padding, 0, sizeof(flow->flow_padding));
+}
+
+/** The same, of a socket known by its address only (from a walk of kernel memory). */
+static __always_inline void sonde_socket_flow_probed(const struct sock *sk, struct sonde_socket_flow *flow)
+{
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6) {
+		BPF_CORE_READ_INTO(&flow->local_address, sk, __sk_common.skc_v6_rcv_saddr);
+		BPF_CORE_READ_INTO(&flow->remote_address, sk, __sk_common.skc_v6_daddr);
+	} else {
+		sonde_address_from_ipv4_or_absent(&flow->local_address, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
+		sonde_address_from_ipv4_or_absent(&flow->remote_address, BPF_CORE_READ(sk, __sk_common.skc_daddr));
+	}
+	flow->local_port = bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));
+	flow->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	flow->protocol = (__u8)BPF_CORE_READ(sk, sk_protocol);
+	__builtin_memset(flow->flow_padding, 0, sizeof(flow->flow_padding));
+}
+
+/** The socket behind a file descriptor of the current process, to be read by BPF_CORE_READ() only. NULL: no socket. */
+static __always_inline const struct sock *sonde_socket_of_fd(unsigned int fd)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **files, *file = NULL;
+	struct socket *socket;
+
+	if (!table || fd >= BPF_CORE_READ(table, max_fds))
+		return NULL;
+	files = BPF_CORE_READ(table, fd);
+	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
+	if (!file)
+		return NULL;
+	socket = BPF_CORE_READ(file, private_data);
+	/* private_data means something else in a file that is no socket: only a socket points back. */
+	if (!socket || BPF_CORE_READ(socket, file) != file)
+		return NULL;
+	return BPF_CORE_READ(socket, sk);
 }

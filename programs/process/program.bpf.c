@@ -1,18 +1,235 @@
-#include <sonde/sonde.bpf.h>
-enum demo_kind { DEMO_KIND_ONE, DEMO_KIND_TWO };
-struct demo { struct sonde_header header; enum demo_kind kind SONDE_DOC("kind"); sonde_errno error SONDE_DOC("err"); sonde_address a SONDE_DOC("addr"); char path[32] SONDE_DOC("p") SONDE_LENGTH(plen); __u64 plen SONDE_DOC("x");};
-SONDE_EVENT(demo, "a demo");
-SONDE_SETTING(__u64, update_interval_ns, 10, "time between");
-struct dk { sonde_kernel_enum reason SONDE_DOC("r") SONDE_ENUM("skb_drop_reason"); };
-struct { __uint(type, BPF_MAP_TYPE_PERCPU_HASH); __uint(max_entries, 128); __type(key, struct dk); __type(value, __u64);} demo_total SEC(".maps") SONDE_COUNTER("demo_total","doc");
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *t)
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/*
+ * Processes from fork to exit, and the cgroups they live in.
+ *
+ * One event per process and step, never per thread: a thread group has one fork, one exit, and an exec
+ * belongs to the group whichever thread called it (the kernel gives that thread the leader's pid first).
+ */
+#include <sonde/path.bpf.h>
+#include "event.h"
+
+SONDE_EVENT(process, "Processes: fork, exec, exit, and those that were running before sonde");
+SONDE_EVENT(control_group, "Control groups made and removed: containers and services start and end");
+
+_Static_assert(PROCESS_PATH_SIZE == SONDE_PATH_SIZE, "the path is built for this size");
+_Static_assert(PROCESS_ARGUMENTS_SIZE >= SONDE_PATH_SCRATCH, "the path is built where the arguments go");
+
+/* include/linux/sched.h, include/linux/sched/signal.h */
+#define PF_EXITING 0x4
+#define SIGNAL_GROUP_EXIT 0x4
+
+static __always_inline bool is_leader(const struct task_struct *task)
 {
-	struct demo *e = sonde_reserve(demo);
-	struct dk k={3};
-	sonde_metric_add(&demo_total,&k,1);
-	if (!e) return 0;
-	e->kind = DEMO_KIND_TWO; e->error=0; e->plen=update_interval_ns; e->path[0]=0;
+	return task->pid == task->tgid;
+}
+
+static __always_inline void fill_common(struct process *e, struct task_struct *task, enum process_kind kind)
+{
+	e->kind = kind;
+	e->parent_pid = task->real_parent->tgid;
+	e->exit_code = -1;
+	e->signal = 0;
+	e->lifetime_ns = 0;
+	e->arguments_bytes = 0;
+	e->origin_start_time_ns = 0;
+	e->origin_pid = 0;
+	e->arguments_kept = 0;
+	e->core_dumped = 0;
+	e->reserved = 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct process *e;
+
+	if (!is_leader(child))
+		return 0;
+	e = sonde_reserve_upto(process, path, child);
+	if (!e)
+		return 0;
+	fill_common(e, child, PROCESS_KIND_FORK);
+	e->origin_pid = parent->tgid;
+	e->origin_start_time_ns = parent->group_leader->start_boottime;
 	sonde_submit(e);
 	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task)
+{
+	struct mm_struct *mm = task->mm;
+	struct process *e = sonde_reserve_task(process, task);
+	__u64 start, bytes;
+
+	if (!e)
+		return 0;
+	fill_common(e, task, PROCESS_KIND_EXEC);
+	sonde_path_read(mm->exe_file, e->arguments, e->path);
+	start = mm->arg_start;
+	bytes = mm->arg_end - start;
+	e->arguments_bytes = bytes;
+	if (bytes > PROCESS_ARGUMENTS_SIZE)
+		bytes = PROCESS_ARGUMENTS_SIZE;
+	/* The kernel has just written these pages, so a fault is a matter of extreme memory pressure. */
+	if (!bpf_probe_read_user(e->arguments, bytes, (void *)start))
+		e->arguments_kept = bytes;
+	sonde_submit(e);
+	return 0;
+}
+
+/* What wait() would tell: the whole group's code if something ended the group, else that of its leader. */
+static __always_inline void fill_exit(struct process *e, struct task_struct *leader)
+{
+	struct signal_struct *signal = leader->signal;
+	int code = leader->exit_code;
+
+	if (signal->flags & SIGNAL_GROUP_EXIT)
+		code = signal->group_exit_code;
+	e->signal = code & 0x7f;
+	e->core_dumped = (code & 0x80) != 0;
+	if (!e->signal)
+		e->exit_code = (code >> 8) & 0xff;
+	e->lifetime_ns = e->header.time_ns - leader->start_boottime;
+}
+
+/* Two threads can both find live == 0 as they exit; the second must not report the process again. */
+struct process_key {
+	__u64 start_time_ns;
+	__u64 pid;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct process_key);
+	__type(value, __u8);
+} reported_exits SEC(".maps");
+
+static __always_inline bool is_group_dead(const __u64 *ctx, struct task_struct *task)
+{
+	/* 6.16 gave the tracepoint an exact answer as its second argument. */
+	if (bpf_core_field_exists(struct trace_event_raw_sched_process_exit, group_dead)) {
+		return (bool)ctx[1];
+	} else {
+		struct process_key key = {task->group_leader->start_boottime, task->tgid};
+		__u8 reported = 1;
+
+		return task->signal->live.counter == 0 &&
+		       !bpf_map_update_elem(&reported_exits, &key, &reported, BPF_NOEXIST);
+	}
+}
+
+SEC("tp_btf/sched_process_exit")
+int on_exit(__u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+	struct process *e;
+
+	if (!is_group_dead(ctx, task))
+		return 0;
+	/* The leader may be gone since long; pid and command of the process are still its own. */
+	e = sonde_reserve_upto(process, path, task->group_leader);
+	if (!e)
+		return 0;
+	fill_common(e, task->group_leader, PROCESS_KIND_EXIT);
+	fill_exit(e, task->group_leader);
+	sonde_submit(e);
+	return 0;
+}
+
+struct arguments_at {
+	bool readable;
+};
+
+static long look_at_arguments(struct task_struct *task, struct vm_area_struct *area, struct arguments_at *found)
+{
+	found->readable = !area->vm_file;
+	return 0;
+}
+
+/*
+ * Reading another process's memory can sleep for as long as that process wants: it may hold its memory lock in a hung
+ * system call, or have moved its arguments to a file of a file system that never answers. bpf_find_vma()
+ * only tries the lock, and private memory of no file needs nobody's answer.
+ */
+static __always_inline void read_arguments_of(struct process *e, struct task_struct *task)
+{
+	struct mm_struct *mm = task->mm;
+	struct arguments_at found = {};
+	__u64 start, bytes;
+
+	start = mm->arg_start;
+	bytes = mm->arg_end - start;
+	if (!bytes || bpf_find_vma(task, start, look_at_arguments, &found, 0) || !found.readable)
+		return;
+	e->arguments_bytes = bytes;
+	if (bytes > PROCESS_ARGUMENTS_SIZE)
+		bytes = PROCESS_ARGUMENTS_SIZE;
+	if (!bpf_copy_from_user_task(e->arguments, bytes, (void *)start, task, 0))
+		e->arguments_kept = bytes;
+}
+
+SEC("?iter.s/task")
+int at_start_processes(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct process *e;
+
+	if (!task || !is_leader(task))
+		return 0;
+	if (task->flags & PF_EXITING && task->signal->live.counter == 0)
+		return 0; /* a zombie: its exit is past */
+	e = sonde_reserve_task(process, task);
+	if (!e)
+		return 0;
+	fill_common(e, task, PROCESS_KIND_RUNNING);
+	e->path[0] = '\0';
+	if (task->mm) { /* not a kernel thread, nor a leader that left its threads behind */
+		sonde_path_read(task->mm->exe_file, e->arguments, e->path);
+		read_arguments_of(e, task);
+	}
+	sonde_submit(e);
+	return 0;
+}
+
+/* The version of the hierarchy if events name cgroups of it (sonde_task_cgroup()), else 0. */
+static __always_inline __u32 hierarchy_version(const struct cgroup_root *root)
+{
+	if (root->hierarchy_id == 0) /* the default hierarchy is the first that is made, at boot */
+		return 2;
+	if (!bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
+		return 0;
+	return root->subsys_mask & 1u << bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) ? 1 : 0;
+}
+
+static __always_inline int send_cgroup(struct cgroup *cgroup, const char *path, enum control_group_kind kind)
+{
+	__u32 version = hierarchy_version(cgroup->root);
+	struct control_group *e;
+
+	if (!version)
+		return 0;
+	e = sonde_reserve(control_group);
+	if (!e)
+		return 0;
+	e->kind = kind;
+	e->version = version;
+	e->id = cgroup->kn->id;
+	if (bpf_probe_read_kernel_str(e->path, sizeof(e->path), path) < 0)
+		e->path[0] = '\0';
+	sonde_submit(e);
+	return 0;
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path)
+{
+	return send_cgroup(cgroup, path, CONTROL_GROUP_KIND_CREATE);
+}
+
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(on_cgroup_rmdir, struct cgroup *cgroup, const char *path)
+{
+	return send_cgroup(cgroup, path, CONTROL_GROUP_KIND_REMOVE);
 }

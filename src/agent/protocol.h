@@ -32,6 +32,7 @@ struct sonde_message {
 	uint32_t kind, id, verb;
 	int32_t error;
 	uint32_t n_programs, n_metrics, has_image;
+	uint32_t absent; /* bit i: hook i was left out and has no descriptor */
 	uint64_t ring_id;
 	char text[256];
 	struct sonde_program_status status;

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The commands, in the order of the overview. A new one: its file cmd_NAME.c and a line here. */
+/* The commands, in the order of the overview. A new one: its file cmd_NAME.c and two lines here. */
 #include <cli/command.h>
 
 #include <string.h>
 
-extern const struct sonde_command sonde_command_help, sonde_command_trace;
+extern const struct sonde_command sonde_command_run, sonde_command_check, sonde_command_trace;
+extern const struct sonde_command sonde_command_config, sonde_command_help, sonde_command_worker;
 
 const struct sonde_command *const sonde_commands[] = {
+	&sonde_command_run,
+	&sonde_command_check,
 	&sonde_command_trace,
+	&sonde_command_config,
+	&sonde_command_worker,
 	&sonde_command_help,
 	NULL,
 };

@@ -3,7 +3,7 @@
 #include <cli/options.h>
 
 #include <cli/command.h>
-#include <cli/times.h>
+#include <cli/moment.h>
 #include <config/units.h>
 #include <errno.h>
 #include <stdio.h>
@@ -23,8 +23,8 @@ static int refuse(char *ret_error, size_t size, const char *allowed)
 
 static int read_time(const char *text, void *ret_value, char *ret_error, size_t size)
 {
-	if (sonde_time_parse(text, sonde_clock_wall_ns(), ret_value) < 0)
-		return refuse(ret_error, size, "a time: " SONDE_TIME_HELP);
+	if (sonde_moment_parse(text, sonde_clock_wall_ns(), ret_value) < 0)
+		return refuse(ret_error, size, "a time: " SONDE_MOMENT_HELP);
 	return 0;
 }
 
@@ -124,7 +124,7 @@ static int read_object(const char *text, void *ret_value, char *ret_error, size_
 #define FIELD(name) offsetof(struct sonde_options, name)
 
 static const struct sonde_option table[SONDE_OPTION_MAX] = {
-	[SONDE_OPTION_SINCE] = {"since", 's', "TIME", "from this time on: " SONDE_TIME_HELP, FIELD(since_ns), read_time},
+	[SONDE_OPTION_SINCE] = {"since", 's', "TIME", "from this time on: " SONDE_MOMENT_HELP, FIELD(since_ns), read_time},
 	[SONDE_OPTION_UNTIL] = {"until", 'u', "TIME", "before this time", FIELD(until_ns), read_time},
 	[SONDE_OPTION_PID] = {"pid", 'p', "N", "only this process", FIELD(pid), read_pid},
 	[SONDE_OPTION_COMMAND] = {"command", 0, "NAME", "only processes with this name (exact, at most 15 bytes)",

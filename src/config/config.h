@@ -48,6 +48,9 @@ struct sonde_config {
 	struct sonde_config_program programs[64];
 };
 
+#define SONDE_CONFIG_BYTES_MAX (1024 * 1024)
+#define SONDE_CONFIG_DEFAULT_FILE "/etc/sonde/sonde.yaml"
+
 void sonde_config_default(struct sonde_config *config);
 /**
  * @brief Read a file over the defaults.
@@ -57,3 +60,18 @@ void sonde_config_default(struct sonde_config *config);
 int sonde_config_read(struct sonde_config *config, const char *path, const char *text, char *ret_error, size_t error_size);
 /** The program's section, or NULL: all defaults. */
 const struct sonde_config_program *sonde_config_program(const struct sonde_config *config, const char *name);
+/** All defaults of a program. */
+void sonde_config_program_default(struct sonde_config_program *program, const char *name);
+
+/**
+ * @brief The defaults, and over them `path`, or, if that is NULL, the default file if there is one.
+ * @return As sonde_config_read().
+ */
+int sonde_config_load(struct sonde_config *config, const char *path, char *ret_error, size_t error_size);
+/** As sonde_config_read(), of bytes in memory: any bytes. `config` changes only on success. */
+int sonde_config_parse(struct sonde_config *config, const char *name, const char *bytes, size_t length, char *ret_error,
+		       size_t error_size);
+
+struct sonde_buffer;
+/** docs/configuration.md */
+void sonde_config_markdown(struct sonde_buffer *out);

@@ -25,3 +25,5 @@ struct sonde_http_opts {
 int sonde_http_new(const struct sonde_view *view, const struct sonde_http_opts *opts, struct sonde_http **ret_http);
 /** Stop accepting, let answers in progress finish (up to timeout_ns), end the streams, close. */
 void sonde_http_free(struct sonde_http **http, int64_t timeout_ns);
+/** The port that the TCP listener "metrics", "health" or "api" is bound to (for address ":0"), or -ENOENT, -ENOTCONN: it is off. */
+int sonde_http_port(const struct sonde_http *http, const char *listener);

@@ -57,11 +57,11 @@ int sonde_builder_check_name(const char *what, const char *name)
 {
 	size_t length = strlen(name);
 
-	if (!length || length > SONDE_NAME_MAX || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != length ||
+	if (!length || length > SCHEMA_NAME_MAX || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != length ||
 	    name[0] < 'a' || name[0] > 'z')
 		return sonde_builder_fail("%s: the name '%.80s' cannot be used: take 1 to %d of a-z, 0-9 and _, "
 					  "the first a letter",
-					  what, name, SONDE_NAME_MAX);
+					  what, name, SCHEMA_NAME_MAX);
 	return 0;
 }
 
@@ -88,8 +88,8 @@ int sonde_builder_check_doc(const char *what, const char *name, const char *doc)
 {
 	if (!doc || !*doc)
 		return sonde_builder_fail("%s: '%.80s' has no doc: say in one short sentence what it means", what, name);
-	if (strlen(doc) > SONDE_DOC_MAX || !doc_is_clean(doc))
+	if (strlen(doc) > SCHEMA_DOC_MAX || !doc_is_clean(doc))
 		return sonde_builder_fail("%s: the doc of '%.80s' must be one line of readable text, at most %d bytes", what,
-					  name, SONDE_DOC_MAX);
+					  name, SCHEMA_DOC_MAX);
 	return 0;
 }

@@ -14,12 +14,12 @@
 #include <schema/schema.h>
 
 /* Far above what a program needs; they bound the work that a hostile object can ask for. */
-#define SONDE_TYPES_MAX 64
-#define SONDE_SETTINGS_MAX 64
-#define SONDE_METRICS_MAX 64
-#define SONDE_MEMBERS_MAX 512 /* fields of one event, hidden and nested ones included */
-#define SONDE_NAME_MAX 63
-#define SONDE_DOC_MAX 512
+#define SCHEMA_TYPES_MAX 64
+#define SCHEMA_SETTINGS_MAX 64
+#define SCHEMA_METRICS_MAX 64
+#define SCHEMA_MEMBERS_MAX 512 /* fields of one event, hidden and nested ones included */
+#define SCHEMA_NAME_MAX 47 /* the store and the configuration have room for that */
+#define SCHEMA_DOC_MAX 512
 
 struct sonde_builder {
 	struct sonde_object object;

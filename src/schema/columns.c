@@ -194,7 +194,7 @@ static int number_column(struct sonde_builder *builder, struct sonde_columns *co
 static int enum_column(struct sonde_builder *builder, struct sonde_columns *columns, const struct field *field,
 		       const struct btf_type *type, struct sonde_column *column)
 {
-	char prefix[SONDE_NAME_MAX + 2];
+	char prefix[SCHEMA_NAME_MAX + 2];
 	int r;
 
 	if (field->size != 1 && field->size != 2 && field->size != 4 && field->size != 8)
@@ -358,8 +358,8 @@ static int columns_walk(struct sonde_builder *builder, struct sonde_columns *col
 
 		field.name = sonde_btf_text(&builder->btf, members[i].name_off);
 		snprintf(field.text, sizeof(field.text), "%s: field '%.80s'", columns->what, field.name);
-		if (++columns->n_members > SONDE_MEMBERS_MAX)
-			return field_fail(&field, "too many fields: %d is the most", SONDE_MEMBERS_MAX);
+		if (++columns->n_members > SCHEMA_MEMBERS_MAX)
+			return field_fail(&field, "too many fields: %d is the most", SCHEMA_MEMBERS_MAX);
 		if (!sonde_btf_size(&builder->btf, field.type, &field.size))
 			return field_fail(&field, "its type has no size");
 		if (members[i].offset % 8 || (BTF_INFO_KFLAG(type->info) && BTF_MEMBER_BITFIELD_SIZE(members[i].offset)))

@@ -75,7 +75,7 @@ static int metric_build(struct sonde_builder *builder, const struct btf_type *va
 {
 	const struct btf_type *map = sonde_btf_plain(&builder->btf, variable->type);
 	const char *map_name = sonde_btf_text(&builder->btf, variable->name_off), *doc = strchr(text, '|');
-	char what[SONDE_NAME_MAX + sizeof("metric ")];
+	char what[SCHEMA_NAME_MAX + sizeof("metric ")];
 	size_t length;
 	uint32_t offset;
 	int r;
@@ -109,7 +109,7 @@ static int metric_build(struct sonde_builder *builder, const struct btf_type *va
 
 int sonde_metrics_build(struct sonde_builder *builder, struct sonde_schema *schema)
 {
-	struct sonde_metric *metrics = sonde_arena_alloc(&builder->arena, SONDE_METRICS_MAX * sizeof(*metrics));
+	struct sonde_metric *metrics = sonde_arena_alloc(&builder->arena, SCHEMA_METRICS_MAX * sizeof(*metrics));
 	uint32_t n = 0;
 
 	if (!metrics)
@@ -125,8 +125,8 @@ int sonde_metrics_build(struct sonde_builder *builder, struct sonde_schema *sche
 		gauge = sonde_builder_variable_tag(builder, id, "gauge=");
 		if (!counter && !gauge)
 			continue;
-		if (n == SONDE_METRICS_MAX)
-			return sonde_builder_fail("too many metrics: %d is the most", SONDE_METRICS_MAX);
+		if (n == SCHEMA_METRICS_MAX)
+			return sonde_builder_fail("too many metrics: %d is the most", SCHEMA_METRICS_MAX);
 		metrics[n].is_counter = counter;
 		r = metric_build(builder, variable, counter ?: gauge, &metrics[n]);
 		if (r)

@@ -22,7 +22,7 @@ struct schema {
 static uint32_t event_struct(const struct sonde_builder *builder, const char *name)
 {
 	const struct sonde_btf *btf = &builder->btf;
-	char anchor[SONDE_NAME_MAX + sizeof("sonde_anchor_")];
+	char anchor[SCHEMA_NAME_MAX + sizeof("sonde_anchor_")];
 
 	snprintf(anchor, sizeof(anchor), "sonde_anchor_%s", name);
 	for (uint32_t id = 1; id < btf->n_types; id++) {
@@ -48,7 +48,7 @@ static int event_build(struct sonde_builder *builder, const struct btf_type *var
 	const char *variable_name = sonde_btf_text(&builder->btf, variable->name_off), *name;
 	struct sonde_columns columns = {0};
 	const struct btf_type *structure;
-	char what[SONDE_NAME_MAX + sizeof("event ")];
+	char what[SCHEMA_NAME_MAX + sizeof("event ")];
 	uint32_t size, id, offset;
 	int r;
 
@@ -113,7 +113,7 @@ static int setting_build(struct sonde_builder *builder, const struct btf_type *v
 
 static int events_build(struct sonde_builder *builder, struct sonde_schema *schema)
 {
-	struct sonde_type *types = sonde_arena_alloc(&builder->arena, SONDE_TYPES_MAX * sizeof(*types));
+	struct sonde_type *types = sonde_arena_alloc(&builder->arena, SCHEMA_TYPES_MAX * sizeof(*types));
 	uint32_t n = 0;
 
 	if (!types)
@@ -128,8 +128,8 @@ static int events_build(struct sonde_builder *builder, struct sonde_schema *sche
 		doc = sonde_builder_variable_tag(builder, id, "event=");
 		if (!doc)
 			continue;
-		if (n == SONDE_TYPES_MAX)
-			return sonde_builder_fail("too many events: %d is the most", SONDE_TYPES_MAX);
+		if (n == SCHEMA_TYPES_MAX)
+			return sonde_builder_fail("too many events: %d is the most", SCHEMA_TYPES_MAX);
 		r = event_build(builder, variable, doc, &types[n]);
 		if (r)
 			return r;
@@ -146,7 +146,7 @@ static int events_build(struct sonde_builder *builder, struct sonde_schema *sche
 
 static int settings_build(struct sonde_builder *builder, struct sonde_schema *schema)
 {
-	struct sonde_setting *settings = sonde_arena_alloc(&builder->arena, SONDE_SETTINGS_MAX * sizeof(*settings));
+	struct sonde_setting *settings = sonde_arena_alloc(&builder->arena, SCHEMA_SETTINGS_MAX * sizeof(*settings));
 	uint32_t n = 0;
 
 	if (!settings)
@@ -161,8 +161,8 @@ static int settings_build(struct sonde_builder *builder, struct sonde_schema *sc
 		doc = sonde_builder_variable_tag(builder, id, "setting=");
 		if (!doc)
 			continue;
-		if (n == SONDE_SETTINGS_MAX)
-			return sonde_builder_fail("too many settings: %d is the most", SONDE_SETTINGS_MAX);
+		if (n == SCHEMA_SETTINGS_MAX)
+			return sonde_builder_fail("too many settings: %d is the most", SCHEMA_SETTINGS_MAX);
 		r = setting_build(builder, variable, doc, &settings[n++]);
 		if (r)
 			return r;

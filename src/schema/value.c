@@ -259,8 +259,14 @@ void sonde_event_value(const struct sonde_event *event, uint32_t column, const s
 
 void sonde_event_values(const struct sonde_event *event, const struct sonde_names *names, struct sonde_value *values)
 {
-	for (uint32_t i = 0; i < event->type->n_columns; i++)
-		sonde_event_value(event, i, names, &values[i]);
+	const struct sonde_type *type = event->type;
+	const uint8_t *record = (const uint8_t *)event->record;
+	int64_t wall_offset = event_wall_offset(event);
+
+	for (uint32_t i = 0; i < SONDE_COLUMN_COMMON_MAX; i++)
+		common_value(event, i, &values[i]);
+	for (uint32_t i = SONDE_COLUMN_COMMON_MAX; i < type->n_columns; i++)
+		field_value(&type->columns[i], record, event->length, wall_offset, names, &values[i]);
 }
 
 void sonde_label_value(const struct sonde_column *column, const void *key, const struct sonde_names *names,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Points in time from text. Every field is checked against the calendar: mktime() would carry 25:70 over in silence. */
-#include <cli/times.h>
+#include <cli/moment.h>
 
 #include <config/units.h>
 #include <errno.h>
@@ -127,7 +127,7 @@ static int date_parse(const char *text, int64_t *ret_ns)
 	return moment_ns(&moment, ret_ns);
 }
 
-int sonde_time_rfc3339_parse(const char *text, int64_t *ret_ns)
+int sonde_moment_rfc3339_parse(const char *text, int64_t *ret_ns)
 {
 	struct moment moment = {0};
 
@@ -164,7 +164,7 @@ static int clock_parse(const char *text, int64_t now_ns, int64_t *ret_ns)
 	return 0;
 }
 
-int sonde_time_parse(const char *text, int64_t now_ns, int64_t *ret_ns)
+int sonde_moment_parse(const char *text, int64_t now_ns, int64_t *ret_ns)
 {
 	size_t digits = strspn(text, "0123456789");
 	int64_t span;
@@ -185,7 +185,7 @@ int sonde_time_parse(const char *text, int64_t now_ns, int64_t *ret_ns)
 	return 0;
 }
 
-const char *sonde_time_text(int64_t ns, char text[SONDE_TIME_TEXT_MAX])
+const char *sonde_moment_text(int64_t ns, char text[SONDE_MOMENT_TEXT_MAX])
 {
 	int64_t seconds = ns / SONDE_NS_PER_S, rest = ns % SONDE_NS_PER_S;
 	struct tm tm;
@@ -198,7 +198,7 @@ const char *sonde_time_text(int64_t ns, char text[SONDE_TIME_TEXT_MAX])
 	}
 	time = (time_t)seconds;
 	gmtime_r(&time, &tm); /* 64-bit nanoseconds end in the year 2262: never fails */
-	length = strftime(text, SONDE_TIME_TEXT_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text + length, SONDE_TIME_TEXT_MAX - length, ".%09dZ", (int)rest);
+	length = strftime(text, SONDE_MOMENT_TEXT_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text + length, SONDE_MOMENT_TEXT_MAX - length, ".%09dZ", (int)rest);
 	return text;
 }

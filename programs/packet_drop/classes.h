@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+#pragma once
+
+/*
+ * The class of each reason, by name: the numbers move from kernel to kernel. A name that the running kernel lacks
+ * costs nothing; a reason that is not here is of class unknown. README.md says why each stands where it stands.
+ */
+#define DROP_CLASSES(X)                                                                                    \
+	/* the packet, its route or the link is at fault */                                                \
+	X(PKT_TOO_SMALL, NETWORK)                                                                          \
+	X(PKT_TOO_BIG, NETWORK)                                                                            \
+	X(HDR_TRUNC, NETWORK)                                                                              \
+	X(TCP_CSUM, NETWORK)                                                                               \
+	X(UDP_CSUM, NETWORK)                                                                               \
+	X(IP_CSUM, NETWORK)                                                                                \
+	X(ICMP_CSUM, NETWORK)                                                                              \
+	X(SKB_CSUM, NETWORK)                                                                               \
+	X(SKB_GSO_SEG, NETWORK)                                                                            \
+	X(IP_INHDR, NETWORK)                                                                               \
+	X(IP_NOPROTO, NETWORK)                                                                             \
+	X(IP_OUTNOROUTES, NETWORK)                                                                         \
+	X(IP_INNOROUTES, NETWORK)                                                                          \
+	X(IP_INADDRERRORS, NETWORK)                                                                        \
+	X(IP_LOCAL_SOURCE, NETWORK)                                                                        \
+	X(IP_INVALID_SOURCE, NETWORK)                                                                      \
+	X(IP_LOCALNET, NETWORK)                                                                            \
+	X(IP_INVALID_DEST, NETWORK)                                                                        \
+	X(IP_TUNNEL_ECN, NETWORK)                                                                          \
+	X(TUNNEL_TXINFO, NETWORK)                                                                          \
+	X(NO_TX_TARGET, NETWORK)                                                                           \
+	X(UNHANDLED_PROTO, NETWORK)                                                                        \
+	X(INVALID_PROTO, NETWORK)                                                                          \
+	X(DEV_HDR, NETWORK)                                                                                \
+	X(DEV_READY, NETWORK)                                                                              \
+	X(NEIGH_CREATEFAIL, NETWORK)                                                                       \
+	X(NEIGH_FAILED, NETWORK)                                                                           \
+	X(NEIGH_QUEUEFULL, NETWORK)                                                                        \
+	X(NEIGH_DEAD, NETWORK)                                                                             \
+	X(NEIGH_HH_FILLFAIL, NETWORK)                                                                      \
+	X(FRAG_REASM_TIMEOUT, NETWORK)                                                                     \
+	X(FRAG_TOO_FAR, NETWORK)                                                                           \
+	X(IPV6_BAD_EXTHDR, NETWORK)                                                                        \
+	X(IPV6_NDISC_FRAG, NETWORK)                                                                        \
+	X(IPV6_NDISC_HOP_LIMIT, NETWORK)                                                                   \
+	X(IPV6_NDISC_BAD_CODE, NETWORK)                                                                    \
+	X(IPV6_NDISC_BAD_OPTIONS, NETWORK)                                                                 \
+	X(TCP_FLAGS, NETWORK)                                                                              \
+	X(TCP_OVERWINDOW, NETWORK)                                                                         \
+	X(TCP_RFC7323_PAWS, NETWORK)                                                                       \
+	X(TCP_RFC7323_TW_PAWS, NETWORK)                                                                    \
+	X(TCP_RFC7323_TSECR, NETWORK)                                                                      \
+	X(TCP_INVALID_SEQUENCE, NETWORK)                                                                   \
+	X(TCP_INVALID_END_SEQUENCE, NETWORK)                                                               \
+	X(TCP_INVALID_ACK_SEQUENCE, NETWORK)                                                               \
+	X(TCP_INVALID_SYN, NETWORK)                                                                        \
+	X(TCP_FASTOPEN, NETWORK)                                                                           \
+	X(TCP_TOO_OLD_ACK, NETWORK)                                                                        \
+	X(TCP_ACK_UNSENT_DATA, NETWORK)                                                                    \
+	X(VXLAN_INVALID_HDR, NETWORK)                                                                      \
+	X(VXLAN_VNI_NOT_FOUND, NETWORK)                                                                    \
+	X(VXLAN_ENTRY_EXISTS, NETWORK)                                                                     \
+	X(VXLAN_NO_REMOTE, NETWORK)                                                                        \
+	X(MAC_INVALID_SOURCE, NETWORK)                                                                     \
+	X(LOCAL_MAC, NETWORK)                                                                              \
+	X(CAN_RX_INVALID_FRAME, NETWORK)                                                                   \
+	X(CANFD_RX_INVALID_FRAME, NETWORK)                                                                 \
+	X(CANXL_RX_INVALID_FRAME, NETWORK)                                                                 \
+	X(RECURSION_LIMIT, NETWORK)                                                                        \
+	/* a queue, a buffer or memory was full */                                                         \
+	X(SOCKET_RCVBUFF, RESOURCE)                                                                        \
+	X(SOCKET_BACKLOG, RESOURCE)                                                                        \
+	X(PROTO_MEM, RESOURCE)                                                                             \
+	X(TCP_ZEROWINDOW, RESOURCE)                                                                        \
+	X(TCP_LISTEN_OVERFLOW, RESOURCE)                                                                   \
+	X(TCP_OFO_QUEUE_PRUNE, RESOURCE)                                                                   \
+	X(QDISC_DROP, RESOURCE)                                                                            \
+	X(QDISC_OVERLIMIT, RESOURCE)                                                                       \
+	X(QDISC_CONGESTED, RESOURCE)                                                                       \
+	X(CAKE_FLOOD, RESOURCE)                                                                            \
+	X(FQ_BAND_LIMIT, RESOURCE)                                                                         \
+	X(FQ_HORIZON_LIMIT, RESOURCE)                                                                      \
+	X(FQ_FLOW_LIMIT, RESOURCE)                                                                         \
+	X(DUALPI2_STEP_DROP, RESOURCE)                                                                     \
+	X(CPU_BACKLOG, RESOURCE)                                                                           \
+	X(FULL_RING, RESOURCE)                                                                             \
+	X(NOMEM, RESOURCE)                                                                                 \
+	X(PFMEMALLOC, RESOURCE)                                                                            \
+	X(PACKET_SOCK_ERROR, RESOURCE)                                                                     \
+	X(TC_COOKIE_ERROR, RESOURCE)                                                                       \
+	/* a rule said so */                                                                               \
+	X(NETFILTER_DROP, POLICY)                                                                          \
+	X(SOCKET_FILTER, POLICY)                                                                           \
+	X(XFRM_POLICY, POLICY)                                                                             \
+	X(IP_RPFILTER, POLICY)                                                                             \
+	X(UNICAST_IN_L2_MULTICAST, POLICY)                                                                 \
+	X(BPF_CGROUP_EGRESS, POLICY)                                                                       \
+	X(IPV6DISABLED, POLICY)                                                                            \
+	X(TC_EGRESS, POLICY)                                                                               \
+	X(TC_INGRESS, POLICY)                                                                              \
+	X(TC_ERROR, POLICY)                                                                                \
+	X(TC_CHAIN_NOTFOUND, POLICY)                                                                       \
+	X(TC_RECLASSIFY_LOOP, POLICY)                                                                      \
+	X(XDP, POLICY)                                                                                     \
+	X(SECURITY_HOOK, POLICY)                                                                           \
+	X(TAP_FILTER, POLICY)                                                                              \
+	X(TAP_TXFILTER, POLICY)                                                                            \
+	X(TCP_MINTTL, POLICY)                                                                              \
+	X(TCP_AUTH_HDR, POLICY)                                                                            \
+	X(TCP_MD5NOTFOUND, POLICY)                                                                         \
+	X(TCP_MD5UNEXPECTED, POLICY)                                                                       \
+	X(TCP_MD5FAILURE, POLICY)                                                                          \
+	X(TCP_AONOTFOUND, POLICY)                                                                          \
+	X(TCP_AOUNEXPECTED, POLICY)                                                                        \
+	X(TCP_AOKEYNOTFOUND, POLICY)                                                                       \
+	X(TCP_AOFAILURE, POLICY)                                                                           \
+	X(ARP_PVLAN_DISABLE, POLICY)                                                                       \
+	X(BRIDGE_INGRESS_STP_STATE, POLICY)                                                                \
+	X(PSP_INPUT, POLICY)                                                                               \
+	X(PSP_OUTPUT, POLICY)                                                                              \
+	/* no program wanted it */                                                                         \
+	X(NO_SOCKET, APPLICATION)                                                                          \
+	X(TCP_ABORT_ON_DATA, APPLICATION)                                                                  \
+	X(SKB_UCOPY_FAULT, APPLICATION)                                                                    \
+	/* nothing was lost */                                                                             \
+	X(QUEUE_PURGE, BENIGN)                                                                             \
+	X(SOCKET_CLOSE, BENIGN)                                                                            \
+	X(UNIX_DISCONNECT, BENIGN)                                                                         \
+	X(UNIX_SKIP_OOB, BENIGN)                                                                           \
+	X(TCP_RESET, BENIGN)                                                                               \
+	X(TCP_CLOSE, BENIGN)                                                                               \
+	X(TCP_OLD_DATA, BENIGN)                                                                            \
+	X(TCP_OLD_SEQUENCE, BENIGN)                                                                        \
+	X(TCP_OLD_ACK, BENIGN)                                                                             \
+	X(TCP_OFOMERGE, BENIGN)                                                                            \
+	X(TCP_OFO_DROP, BENIGN)                                                                            \
+	X(TCP_RFC7323_PAWS_ACK, BENIGN)                                                                    \
+	X(DUP_FRAG, BENIGN)                                                                                \
+	X(OTHERHOST, BENIGN)                                                                               \
+	X(IPV6_NDISC_NS_OTHERHOST, BENIGN)                                                                 \
+	X(MAC_IEEE_MAC_CONTROL, BENIGN)

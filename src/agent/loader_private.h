@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/** @file loader_private.h What the files of the loader share: loader.c (life), loader_worker.c (its child), loader_programs.c. */
+
+#include <agent/loader.h>
+#include <agent/protocol.h>
+#include <runtime/manager.h>
+#include <security/privileges.h>
+
+struct loader {
+	struct sonde_config *config;
+	struct sonde_manager *manager;
+	struct sonde_user user;
+	bool stopping;
+
+	/* the worker */
+	pid_t worker;	/* 0: none */
+	int socket;
+	bool worker_ready;
+	bool ever_ready;
+	unsigned failures;	    /* deaths in a row before it was ready */
+	int64_t spawn_at_ns;	    /* boot time; 0: not due */
+	int64_t last_alive_ns;
+	int config_fd, checkpoints_fd, kallsyms_fd;
+
+	/* programs */
+	bool started; /* every program has been tried */
+	uint64_t ring_ids[SONDE_PROGRAMS_MAX];
+	char ring_names[SONDE_PROGRAMS_MAX][SONDE_PROGRAM_NAME_MAX];
+	char draining[SONDE_PROGRAM_NAME_MAX]; /* program that waits for the worker's DRAINED; "": none */
+	uint32_t draining_request, draining_verb;
+
+	pid_t follower; /* `sonde events --follow`; 0: none */
+};
+
+/* loader_programs.c */
+int loader_programs_register(struct loader *loader);
+/** Start every enabled program. @return 0, or the error of a required one that failed. */
+int loader_programs_start(struct loader *loader);
+/** Tell a new worker about all programs. */
+void loader_programs_tell(struct loader *loader);
+void loader_request(struct loader *loader, const struct sonde_message *request);
+void loader_drained(struct loader *loader, const char *name);
+void loader_programs_detach(struct loader *loader);
+/** Read the configuration file again; all or nothing. */
+int loader_reload(struct loader *loader, char *ret_error, size_t error_size);
+
+/* loader_worker.c */
+int loader_worker_init(struct loader *loader);
+int loader_worker_spawn(struct loader *loader);
+/** @return 0, -ECANCELED: the first worker could not start, the agent cannot go on. */
+int loader_worker_died(struct loader *loader, int status);
+int loader_worker_message(struct loader *loader);
+/** Kill it if it makes no progress, start one if it is time. @return ns until the next look. */
+int64_t loader_worker_watch(struct loader *loader);
+void loader_send(struct loader *loader, const struct sonde_message *message, const int *fds, unsigned n_fds);

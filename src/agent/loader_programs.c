@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The loader's programs: from the configuration to running hooks, and the worker's requests about them. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <agent/loader_private.h>
+#include <base/cleanup.h>
+#include <base/log.h>
+#include <bpf/embedded.h>
+#include <bpf/features.h>
+#include <runtime/attachment.h>
+
+/* ---- registration ---- */
+
+static int program_register(struct loader *loader, const char *name, const struct sonde_config_program *section)
+{
+	struct sonde_object_setting settings[ARRAY_SIZE(section->settings)];
+	struct sonde_program_spec spec = {.name = name, .enabled = true, .settings = settings};
+	int r;
+
+	if (section) {
+		spec.enabled = !section->enabled_given || section->enabled;
+		spec.required = section->required;
+		spec.ring_bytes = section->ring_bytes;
+		spec.object_path = section->object[0] ? section->object : NULL;
+		for (; spec.n_settings < section->n_settings; spec.n_settings++)
+			settings[spec.n_settings] = (struct sonde_object_setting){
+				section->settings[spec.n_settings].name, section->settings[spec.n_settings].value};
+	}
+	r = sonde_manager_register(loader->manager, &spec);
+	if (r == -ENOENT)
+		return sonde_log_err(-EINVAL, "%s:%u:%u: there is no program '%s', and no 'object' says where it is",
+				     loader->config->file, section->line, section->column, name);
+	return r < 0 ? sonde_log_err(r, "program %s: cannot register it", name) : 0;
+}
+
+int loader_programs_register(struct loader *loader)
+{
+	int r = 0;
+
+	for (const struct sonde_embedded *e = sonde_embedded; e->name && !r; e++)
+		r = program_register(loader, e->name, sonde_config_program(loader->config, e->name));
+	for (unsigned i = 0; i < loader->config->n_programs && !r; i++) {
+		const struct sonde_config_program *section = &loader->config->programs[i];
+
+		if (!sonde_manager_status(loader->manager, section->name))
+			r = program_register(loader, section->name, section);
+	}
+	return r;
+}
+
+/* ---- what the worker is told ---- */
+
+static uint64_t *ring_id_of(struct loader *loader, const char *name)
+{
+	for (size_t i = 0; i < SONDE_PROGRAMS_MAX; i++)
+		if (!loader->ring_names[i][0] || !strcmp(loader->ring_names[i], name)) {
+			snprintf(loader->ring_names[i], SONDE_PROGRAM_NAME_MAX, "%s", name);
+			return &loader->ring_ids[i];
+		}
+	return &loader->ring_ids[SONDE_PROGRAMS_MAX - 1];
+}
+
+static void tell_status(struct loader *loader, const char *name)
+{
+	struct sonde_message message = {.kind = SONDE_MESSAGE_STATUS};
+
+	message.status = *sonde_manager_status(loader->manager, name);
+	loader_send(loader, &message, NULL, 0);
+}
+
+static int image_file(struct loader *loader, const char *name)
+{
+	CLEANUP_CLOSE int fd = -1;
+	const void *image;
+	size_t size;
+
+	image = sonde_manager_image(loader->manager, name, &size);
+	if (!image)
+		return -1;
+	fd = memfd_create("sonde-program", MFD_CLOEXEC);
+	return fd >= 0 && write(fd, image, size) == (ssize_t)size ? TAKE_FD(fd) : -1;
+}
+
+static void tell_program(struct loader *loader, const char *name)
+{
+	struct sonde_message message = {.kind = SONDE_MESSAGE_PROGRAM, .ring_id = *ring_id_of(loader, name)};
+	CLEANUP_CLOSE int image = image_file(loader, name);
+	int fds[SONDE_MESSAGE_FDS_MAX];
+	struct sonde_source_opts opts;
+	unsigned n = 0;
+
+	message.status = *sonde_manager_status(loader->manager, name);
+	if (sonde_attachment_fds(loader->manager, name, &opts) < 0) {
+		sonde_log_err(-EMFILE, "program %s: cannot hand it to the worker", name);
+		return;
+	}
+	fds[n++] = opts.ring_fd;
+	fds[n++] = opts.counters_fd;
+	fds[n++] = opts.control_fd;
+	message.n_programs = opts.n_programs;
+	for (unsigned i = 0; i < opts.n_programs; i++) {
+		if (opts.program_fds[i] >= 0)
+			fds[n++] = opts.program_fds[i];
+		else
+			message.absent |= 1u << i;
+	}
+	for (unsigned i = 0; i < opts.n_metrics; i++)
+		fds[n++] = opts.metric_fds[i];
+	message.n_metrics = opts.n_metrics;
+	if (image >= 0) {
+		message.has_image = 1;
+		fds[n++] = image;
+	}
+	loader_send(loader, &message, fds, n);
+	sonde_attachment_close(&opts);
+}
+
+void loader_programs_tell(struct loader *loader)
+{
+	const char *names[SONDE_PROGRAMS_MAX];
+	size_t n = sonde_manager_list(loader->manager, names, SONDE_PROGRAMS_MAX);
+	struct sonde_message started = {.kind = SONDE_MESSAGE_STARTED};
+
+	for (size_t i = 0; i < n; i++) {
+		if (sonde_manager_object(loader->manager, names[i]))
+			tell_program(loader, names[i]);
+		else
+			tell_status(loader, names[i]);
+	}
+	if (loader->started)
+		loader_send(loader, &started, NULL, 0);
+}
+
+/* ---- start and stop ---- */
+
+static int program_start(struct loader *loader, const char *name)
+{
+	const struct sonde_program_status *status = sonde_manager_status(loader->manager, name);
+	int r;
+
+	r = sonde_manager_load(loader->manager, name);
+	if (r >= 0) {
+		(void)!getrandom(ring_id_of(loader, name), sizeof(uint64_t), 0);
+		/* The reader is there before the first event. */
+		tell_program(loader, name);
+		r = sonde_manager_attach(loader->manager, name);
+	}
+	if (r < 0)
+		sonde_log_err(0, "program %s: %s%s", name, status->reason, sonde_privilege_hint(r));
+	else if (status->reason[0])
+		sonde_log_info("program %s: %s", name, status->reason);
+	tell_status(loader, name);
+	return r;
+}
+
+int loader_programs_start(struct loader *loader)
+{
+	const char *names[SONDE_PROGRAMS_MAX];
+	size_t n = sonde_manager_list(loader->manager, names, SONDE_PROGRAMS_MAX);
+	struct sonde_message started = {.kind = SONDE_MESSAGE_STARTED};
+
+	for (size_t i = 0; i < n; i++) {
+		const struct sonde_program_status *status = sonde_manager_status(loader->manager, names[i]);
+		int r;
+
+		if (status->state == SONDE_PROGRAM_DISABLED) {
+			tell_status(loader, names[i]);
+			continue;
+		}
+		r = program_start(loader, names[i]);
+		if (r < 0 && status->required)
+			return sonde_log_err(r, "program %s is required", names[i]);
+	}
+	loader->started = true;
+	loader_send(loader, &started, NULL, 0);
+	return 0;
+}
+
+void loader_programs_detach(struct loader *loader)
+{
+	const char *names[SONDE_PROGRAMS_MAX];
+	size_t n = sonde_manager_list(loader->manager, names, SONDE_PROGRAMS_MAX);
+
+	for (size_t i = 0; i < n; i++)
+		(void)sonde_manager_detach(loader->manager, names[i]);
+}
+
+/* ---- requests ---- */
+
+static void reply(struct loader *loader, uint32_t id, int error, const char *text)
+{
+	struct sonde_message message = {.kind = SONDE_MESSAGE_REPLY, .id = id, .error = error};
+
+	snprintf(message.text, sizeof(message.text), "%s", text);
+	loader_send(loader, &message, NULL, 0);
+}
+
+static void reply_started(struct loader *loader, uint32_t id, const char *name)
+{
+	int r = program_start(loader, name);
+
+	reply(loader, id, r < 0 ? r : 0, r < 0 ? sonde_manager_status(loader->manager, name)->reason : "started");
+}
+
+/* Hooks off now; the rest when the worker has taken what is in the ring. */
+static void program_stop(struct loader *loader, const struct sonde_message *request)
+{
+	struct sonde_message gone = {.kind = SONDE_MESSAGE_GONE};
+	const char *name = request->status.name;
+
+	snprintf(loader->draining, sizeof(loader->draining), "%.31s", name);
+	loader->draining_request = request->id;
+	loader->draining_verb = request->verb;
+	(void)sonde_manager_detach(loader->manager, name);
+	snprintf(gone.status.name, sizeof(gone.status.name), "%.31s", name);
+	loader_send(loader, &gone, NULL, 0);
+}
+
+void loader_drained(struct loader *loader, const char *name)
+{
+	char draining[SONDE_PROGRAM_NAME_MAX];
+
+	if (strcmp(loader->draining, name))
+		return;
+	memcpy(draining, loader->draining, sizeof(draining));
+	loader->draining[0] = '\0';
+	(void)sonde_manager_unload(loader->manager, draining);
+	tell_status(loader, draining);
+	if (loader->draining_verb == SONDE_REQUEST_RELOAD)
+		reply_started(loader, loader->draining_request, draining);
+	else
+		reply(loader, loader->draining_request, 0, "stopped");
+}
+
+void loader_request(struct loader *loader, const struct sonde_message *request)
+{
+	const struct sonde_program_status *status = sonde_manager_status(loader->manager, request->status.name);
+	char error[sizeof(request->text)] = "read again";
+	bool runs;
+	int r;
+
+	if (request->verb == SONDE_REQUEST_CONFIGURATION) {
+		r = loader_reload(loader, error, sizeof(error));
+		reply(loader, request->id, r, error);
+		return;
+	}
+	if (!status) {
+		reply(loader, request->id, -ENOENT, "there is no such program");
+		return;
+	}
+	runs = status->state == SONDE_PROGRAM_RUNNING || status->state == SONDE_PROGRAM_STARTING;
+	if (loader->draining[0])
+		reply(loader, request->id, -EBUSY, "another program is being stopped");
+	else if (request->verb == SONDE_REQUEST_START && runs)
+		reply(loader, request->id, -EALREADY, "it runs already");
+	else if (request->verb == SONDE_REQUEST_STOP && !runs)
+		reply(loader, request->id, -EALREADY, "it does not run");
+	else if (request->verb == SONDE_REQUEST_START || (request->verb == SONDE_REQUEST_RELOAD && !runs))
+		reply_started(loader, request->id, request->status.name);
+	else if (request->verb == SONDE_REQUEST_STOP || request->verb == SONDE_REQUEST_RELOAD)
+		program_stop(loader, request);
+	else
+		reply(loader, request->id, -EINVAL, "unknown request");
+}
+
+int loader_reload(struct loader *loader, char *ret_error, size_t error_size)
+{
+	CLEANUP_FREE struct sonde_config *fresh = calloc(1, sizeof(*fresh));
+	int r;
+
+	if (!fresh)
+		return -ENOMEM;
+	sonde_config_default(fresh);
+	r = sonde_config_read(fresh, loader->config->file, NULL, ret_error, error_size);
+	if (r < 0)
+		return r;
+	/* The file is good. What of it can be changed at run time comes with the live settings. */
+	snprintf(ret_error, error_size, "the file is valid; restart the agent to use it");
+	return 0;
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The loader's child. It may die at any time: the rings, the maps and the hooks are held here, so a new one finds every event
+ * that the last one had not stored.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <agent/loader_private.h>
+#include <agent/worker_private.h>
+#include <base/cleanup.h>
+#include <base/clock.h>
+#include <base/log.h>
+
+#define ALIVE_LIMIT_NS (20 * SONDE_NS_PER_S)
+#define RESPAWN_MAX_NS (5 * SONDE_NS_PER_S)
+#define WORKER_SOCKET 3
+
+static int memory_file(const char *name, const void *content, size_t size)
+{
+	CLEANUP_CLOSE int fd = memfd_create(name, MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, (off_t)size))
+		return -errno;
+	if (content && pwrite(fd, content, size, 0) != (ssize_t)size)
+		return -EIO;
+	return TAKE_FD(fd);
+}
+
+int loader_worker_init(struct loader *loader)
+{
+	loader->socket = -1;
+	loader->config_fd = memory_file("sonde-config", loader->config, sizeof(*loader->config));
+	loader->checkpoints_fd = memory_file("sonde-checkpoints", NULL, WORKER_CHECKPOINTS_BYTES);
+	/* Opened with the right to see addresses, it keeps showing them to whoever reads it. */
+	loader->kallsyms_fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
+	return loader->config_fd < 0 ? loader->config_fd : loader->checkpoints_fd < 0 ? loader->checkpoints_fd : 0;
+}
+
+/* In the child, between fork and exec: only async-signal-safe calls. */
+static void worker_exec(int socket)
+{
+	char *const arguments[] = {(char *)"sonde", (char *)"worker", NULL};
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (socket == WORKER_SOCKET ? fcntl(socket, F_SETFD, 0) : dup2(socket, WORKER_SOCKET) < 0)
+		_exit(127);
+	execv("/proc/self/exe", arguments);
+	_exit(127);
+}
+
+int loader_worker_spawn(struct loader *loader)
+{
+	int fds[] = {loader->config_fd, loader->checkpoints_fd, loader->kallsyms_fd};
+	struct sonde_message hello = {.kind = SONDE_MESSAGE_HELLO};
+	CLEANUP_CLOSE int theirs = -1;
+	int pair[2];
+
+	loader->spawn_at_ns = 0;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	loader->socket = pair[0];
+	theirs = pair[1];
+	loader->worker = fork();
+	if (loader->worker < 0) {
+		loader->worker = 0;
+		return -errno;
+	}
+	if (!loader->worker)
+		worker_exec(theirs);
+	loader->worker_ready = false;
+	loader->last_alive_ns = sonde_clock_boot_ns();
+	loader_send(loader, &hello, fds, loader->kallsyms_fd >= 0 ? 3 : 2);
+	loader_programs_tell(loader);
+	return 0;
+}
+
+void loader_send(struct loader *loader, const struct sonde_message *message, const int *fds, unsigned n_fds)
+{
+	int r = loader->socket < 0 ? 0 : sonde_message_send(loader->socket, message, fds, n_fds);
+
+	/* A worker that is gone is noticed by its end; one that does not listen for a second is as good as gone. */
+	if (r < 0 && loader->worker > 0) {
+		sonde_log_warning("the worker does not take messages: ending it");
+		kill(loader->worker, SIGKILL);
+	}
+}
+
+int loader_worker_died(struct loader *loader, int status)
+{
+	bool was_ready = loader->worker_ready;
+
+	close(loader->socket);
+	loader->socket = -1;
+	loader->worker = 0;
+	loader->worker_ready = false;
+	if (loader->stopping)
+		return 0;
+	if (WIFSIGNALED(status))
+		sonde_log_warning("the worker was ended by signal %d (%s): starting a new one", WTERMSIG(status),
+				  sigabbrev_np(WTERMSIG(status)) ?: "?");
+	else
+		sonde_log_warning("the worker ended with code %d: starting a new one", WEXITSTATUS(status));
+	if (!loader->ever_ready && WIFEXITED(status))
+		return sonde_log_err(-ECANCELED, "the worker cannot start");
+	/* At once the first time; slower when it dies again and again before it is of use. */
+	loader->failures = was_ready ? 0 : loader->failures + 1;
+	loader->spawn_at_ns = sonde_clock_boot_ns();
+	if (loader->failures) {
+		int64_t wait = 50 * SONDE_NS_PER_MS << (loader->failures < 8 ? loader->failures : 8);
+
+		loader->spawn_at_ns += wait < RESPAWN_MAX_NS ? wait : RESPAWN_MAX_NS;
+	}
+	/* Whoever waited for the old one's answer gets one. */
+	if (loader->draining[0])
+		loader_drained(loader, loader->draining);
+	return 0;
+}
+
+int loader_worker_message(struct loader *loader)
+{
+	int fds[SONDE_MESSAGE_FDS_MAX], r;
+	struct sonde_message message;
+	unsigned n_fds = 0;
+
+	r = sonde_message_receive(loader->socket, &message, fds, &n_fds);
+	/* The worker has no business sending descriptors. */
+	for (unsigned i = 0; i < n_fds; i++)
+		close(fds[i]);
+	if (r != 1)
+		return r;
+	switch (message.kind) {
+	case SONDE_MESSAGE_READY:
+		loader->worker_ready = loader->ever_ready = true;
+		loader->failures = 0;
+		break;
+	case SONDE_MESSAGE_ALIVE:
+		if (!message.error)
+			loader->last_alive_ns = sonde_clock_boot_ns();
+		break;
+	case SONDE_MESSAGE_DRAINED:
+		loader_drained(loader, message.status.name);
+		break;
+	case SONDE_MESSAGE_REQUEST:
+		loader_request(loader, &message);
+		break;
+	default:
+		sonde_log_warning("the worker sent an unknown message (%u)", message.kind);
+	}
+	return 1;
+}
+
+int64_t loader_worker_watch(struct loader *loader)
+{
+	int64_t now = sonde_clock_boot_ns();
+
+	if (loader->worker && now - loader->last_alive_ns > ALIVE_LIMIT_NS) {
+		sonde_log_err(0, "the worker has made no progress for %lld s: ending it",
+			      (long long)(ALIVE_LIMIT_NS / SONDE_NS_PER_S));
+		kill(loader->worker, SIGKILL);
+		loader->last_alive_ns = now;
+	}
+	if (loader->worker || !loader->spawn_at_ns || loader->stopping)
+		return SONDE_NS_PER_S;
+	if (loader->spawn_at_ns <= now && loader_worker_spawn(loader) < 0)
+		loader->spawn_at_ns = now + SONDE_NS_PER_S;
+	return loader->spawn_at_ns ? loader->spawn_at_ns - now : SONDE_NS_PER_S;
+}

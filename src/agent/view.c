@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The worker as its faces see it (runtime/view.h). */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <agent/worker_private.h>
+#include <base/clock.h>
+
+#define PROGRESS_LIMIT_NS (10 * SONDE_NS_PER_S)
+#define REQUEST_TIMEOUT_NS (10 * SONDE_NS_PER_S)
+
+static size_t view_programs(void *userdata, struct sonde_program_status *ret, size_t max)
+{
+	struct worker *worker = userdata;
+	size_t n = 0;
+
+	pthread_rwlock_rdlock(&worker->lock);
+	for (; n < worker->n_programs && n < max; n++) {
+		const struct worker_program *program = &worker->programs[n];
+
+		ret[n] = program->status;
+		for (uint32_t i = 0; program->source && i < ret[n].n_hooks; i++)
+			(void)sonde_source_hook_stats(program->source, i, &ret[n].hooks[i].runs,
+						      &ret[n].hooks[i].run_time_ns);
+	}
+	pthread_rwlock_unlock(&worker->lock);
+	return n;
+}
+
+static size_t view_ledger(void *userdata, struct sonde_ledger *ret, size_t max)
+{
+	struct worker *worker = userdata;
+	size_t n = 0;
+
+	pthread_rwlock_rdlock(&worker->lock);
+	for (unsigned i = 0; i < worker->n_programs && n < max; i++)
+		if (worker->programs[i].source)
+			sonde_source_ledger(worker->programs[i].source, &ret[n++]);
+	pthread_rwlock_unlock(&worker->lock);
+	return n;
+}
+
+/* Alive: every thread has made progress lately. Each of them does at least once a second, however idle. */
+static bool view_alive(struct worker *worker, char *reason, size_t size)
+{
+	int64_t limit = sonde_clock_boot_ns() - PROGRESS_LIMIT_NS;
+
+	if (worker->beat_ns < limit)
+		snprintf(reason, size, "the main thread makes no progress");
+	else if (sonde_writer_progress_ns(worker->writer) < limit)
+		snprintf(reason, size, "the store's writer makes no progress");
+	else
+		reason[0] = '\0';
+	for (unsigned i = 0; !reason[0] && i < worker->n_programs; i++)
+		if (worker->programs[i].source && sonde_source_progress_ns(worker->programs[i].source) < limit)
+			snprintf(reason, size, "the reader of %s makes no progress", worker->programs[i].status.name);
+	return !reason[0];
+}
+
+static bool view_ready(struct worker *worker, char *reason, size_t size)
+{
+	if (worker->stopping)
+		snprintf(reason, size, "the agent is stopping");
+	else if (!worker->started)
+		snprintf(reason, size, "programs are being started");
+	else
+		return true;
+	return false;
+}
+
+/* What is not as configured, though the rest works. */
+static void view_degraded(struct worker *worker, char *reason, size_t size)
+{
+	struct sonde_store_status store;
+	size_t n = 0;
+
+	reason[0] = '\0';
+	for (unsigned i = 0; i < worker->n_programs && n < size; i++)
+		if (worker->programs[i].status.state == SONDE_PROGRAM_FAILED)
+			n += (size_t)snprintf(reason + n, size - n, "%sprogram %s failed: %s", n ? "; " : "",
+					      worker->programs[i].status.name, worker->programs[i].status.reason);
+	sonde_store_status(worker->store, &store);
+	if (store.error[0] && n < size)
+		snprintf(reason + n, size - n, "%sstore: %s", n ? "; " : "", store.error);
+}
+
+void worker_health(void *userdata, struct sonde_health *ret_health)
+{
+	struct worker *worker = userdata;
+	struct sonde_health health = {};
+
+	pthread_rwlock_rdlock(&worker->lock);
+	health.alive = view_alive(worker, health.reason, sizeof(health.reason));
+	health.ready = health.alive && view_ready(worker, health.reason, sizeof(health.reason));
+	if (health.ready)
+		view_degraded(worker, health.reason, sizeof(health.reason));
+	pthread_rwlock_unlock(&worker->lock);
+	*ret_health = health;
+}
+
+static const struct sonde_schema *view_schema(void *userdata, const char *name)
+{
+	struct worker *worker = userdata;
+	struct worker_program *program;
+	const struct sonde_schema *schema;
+
+	pthread_rwlock_rdlock(&worker->lock);
+	program = worker_program_find(worker, name);
+	schema = program ? program->schema : NULL;
+	pthread_rwlock_unlock(&worker->lock);
+	return schema;
+}
+
+static void view_metrics(void *userdata, sonde_metric_fn fn, void *fn_userdata)
+{
+	struct worker *worker = userdata;
+
+	pthread_rwlock_rdlock(&worker->lock);
+	for (unsigned i = 0; i < worker->n_programs; i++)
+		for (uint32_t k = 0; worker->programs[i].source && k < worker->programs[i].schema->n_metrics; k++)
+			(void)sonde_source_metric(worker->programs[i].source, k, fn, fn_userdata);
+	pthread_rwlock_unlock(&worker->lock);
+}
+
+static double process_rss_bytes(pid_t pid)
+{
+	unsigned long pages = 0;
+	char path[40];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", pid);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%*u %lu", &pages) != 1)
+		pages = 0;
+	fclose(file);
+	return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+static void view_numbers(void *userdata, sonde_number_fn fn, void *to)
+{
+	struct worker *worker = userdata;
+	struct sonde_enrich_status enrich;
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	sonde_enrich_status(worker->enrich, &enrich);
+	fn("process_cpu_seconds_total", "CPU time of the worker; compare with the budget.", true, "",
+	   (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+		   (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6, to);
+	fn("process_resident_memory_bytes", "Resident memory of the agent's processes.", false, "process=\"worker\"",
+	   process_rss_bytes(getpid()), to);
+	fn("process_resident_memory_bytes", "Resident memory of the agent's processes.", false, "process=\"loader\"",
+	   process_rss_bytes(getppid()), to);
+	fn("process_start_time_seconds", "When the worker started, since 1970; it moves when the worker was restarted.", false,
+	   "", (double)worker->started_ns / 1e9, to);
+	fn("known_processes", "Processes in the process table.", false, "", (double)enrich.processes, to);
+	fn("known_processes_evicted_total", "Processes that the table had no room for any more; raise it if this grows.", true,
+	   "", (double)enrich.processes_evicted, to);
+	fn("known_cgroups", "Control groups whose name is known.", false, "", (double)enrich.cgroups, to);
+}
+
+/* ---- requests to the loader ---- */
+
+void worker_reply(struct worker *worker, const struct sonde_message *reply)
+{
+	pthread_mutex_lock(&worker->request_lock);
+	worker->reply = *reply;
+	worker->reply_id = reply->id;
+	pthread_cond_broadcast(&worker->request_done);
+	pthread_mutex_unlock(&worker->request_lock);
+}
+
+static int request_verb(const char *verb, const char *program)
+{
+	if (!program)
+		return !strcmp(verb, "reload") ? SONDE_REQUEST_CONFIGURATION : -EINVAL;
+	if (!strcmp(verb, "start"))
+		return SONDE_REQUEST_START;
+	if (!strcmp(verb, "stop"))
+		return SONDE_REQUEST_STOP;
+	return !strcmp(verb, "reload") ? SONDE_REQUEST_RELOAD : -EINVAL;
+}
+
+static int view_control(void *userdata, const char *verb, const char *program, char *ret_error, size_t error_size)
+{
+	struct worker *worker = userdata;
+	struct sonde_message request = {.kind = SONDE_MESSAGE_REQUEST};
+	int64_t until = sonde_clock_boot_ns() + REQUEST_TIMEOUT_NS;
+	struct timespec at = {.tv_sec = until / SONDE_NS_PER_S, .tv_nsec = until % SONDE_NS_PER_S};
+	int r = request_verb(verb, program);
+
+	if (r < 0)
+		return r;
+	request.verb = (uint32_t)r;
+	snprintf(request.status.name, sizeof(request.status.name), "%s", program ?: "");
+	pthread_mutex_lock(&worker->control_lock);
+	pthread_mutex_lock(&worker->request_lock);
+	request.id = ++worker->next_id;
+	r = sonde_message_send(worker->socket, &request, NULL, 0);
+	while (!r && worker->reply_id != request.id)
+		if (pthread_cond_clockwait(&worker->request_done, &worker->request_lock, CLOCK_BOOTTIME, &at) == ETIMEDOUT)
+			r = -ETIMEDOUT;
+	if (!r) {
+		r = worker->reply.error;
+		snprintf(ret_error, error_size, "%s", worker->reply.text);
+	} else {
+		snprintf(ret_error, error_size, "the loader does not answer: %s", strerror(-r));
+	}
+	pthread_mutex_unlock(&worker->request_lock);
+	pthread_mutex_unlock(&worker->control_lock);
+	return r;
+}
+
+void worker_view_init(struct worker *worker)
+{
+	worker->view = (struct sonde_view){
+		.userdata = worker,
+		.bus = worker->bus,
+		.store = worker->store,
+		.names = sonde_enrich_names(worker->enrich),
+		.version = SONDE_VERSION,
+		.programs = view_programs,
+		.ledger = view_ledger,
+		.health = worker_health,
+		.schema = view_schema,
+		.control = view_control,
+		.metrics = view_metrics,
+		.numbers = view_numbers,
+	};
+}

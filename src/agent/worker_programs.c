@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The worker's programs: made from descriptors, resumed where the store's checkpoint says. Invariant: a source is known to the
+ * writer before its reader starts, and unknown to everyone else before it is freed.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <agent/worker_private.h>
+#include <base/cleanup.h>
+#include <base/log.h>
+#include <bpf/embedded.h>
+#include <runtime/attachment.h>
+#include <runtime/publish.h>
+
+static void worker_deliver(struct sonde_source *source, struct sonde_batch_full *batch, void *userdata)
+{
+	struct worker *worker = userdata;
+
+	if (batch->batch.n)
+		sonde_bus_publish(worker->bus, &batch->batch);
+	sonde_writer_deliver(worker->writer, source, batch);
+}
+
+struct worker_program *worker_program_find(struct worker *worker, const char *name)
+{
+	for (unsigned i = 0; i < worker->n_programs; i++)
+		if (!strcmp(worker->programs[i].status.name, name))
+			return &worker->programs[i];
+	return NULL;
+}
+
+static struct worker_program *worker_program_get(struct worker *worker, const char *name)
+{
+	struct worker_program *program = worker_program_find(worker, name);
+
+	if (program || worker->n_programs == SONDE_PROGRAMS_MAX)
+		return program;
+	program = &worker->programs[worker->n_programs++];
+	*program = (struct worker_program){};
+	snprintf(program->status.name, sizeof(program->status.name), "%s", name);
+	return program;
+}
+
+/* A built-in program's object is in this binary, a user's own comes as a file. */
+static int worker_schema(struct worker *worker, const char *name, int image_fd, struct sonde_schema **ret_schema)
+{
+	const struct sonde_names *names = sonde_enrich_names(worker->enrich);
+	const struct sonde_embedded *e = sonde_embedded;
+	const char *error = "";
+	struct stat st;
+	void *image;
+	int r;
+
+	if (image_fd < 0) {
+		while (e->name && strcmp(e->name, name))
+			e++;
+		if (!e->name)
+			return -ENOENT;
+		return sonde_schema_new(name, e->object, (size_t)(e->object_end - e->object), names, &error, ret_schema);
+	}
+	if (fstat(image_fd, &st))
+		return -errno;
+	image = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, image_fd, 0);
+	if (image == MAP_FAILED)
+		return -errno;
+	r = sonde_schema_new(name, image, (size_t)st.st_size, names, &error, ret_schema);
+	munmap(image, (size_t)st.st_size);
+	return r;
+}
+
+static int worker_source(struct worker *worker, struct worker_program *program, struct sonde_source_opts *opts,
+			 struct sonde_source **ret_source)
+{
+	struct sonde_checkpoint checkpoint;
+	struct sonde_source *source;
+	int r;
+
+	for (uint32_t i = 0; i < program->schema->n_types; i++) {
+		r = sonde_store_add_type(worker->store, &program->schema->types[i]);
+		if (r < 0) {
+			sonde_attachment_close(opts);
+			return sonde_log_err(r, "program %s: the store does not take the type '%s': %s", opts->name,
+					     program->schema->types[i].name, sonde_store_error(worker->store));
+		}
+	}
+	r = sonde_source_new(opts, &source);
+	if (r < 0)
+		return sonde_log_err(r, "program %s: its ring cannot be read", opts->name);
+	r = sonde_store_checkpoint(worker->store, opts->name, opts->ring_id, &checkpoint);
+	if (r >= 0)
+		sonde_source_resume(source, &checkpoint);
+	r = sonde_writer_add(worker->writer, source);
+	if (r >= 0)
+		r = sonde_source_start(source);
+	if (r < 0) {
+		sonde_writer_remove(worker->writer, source);
+		sonde_source_free(&source);
+		return sonde_log_err(r, "program %s: cannot start its reader", opts->name);
+	}
+	*ret_source = source;
+	return 0;
+}
+
+int worker_program_add(struct worker *worker, const struct sonde_message *message, int *fds, unsigned n_fds)
+{
+	unsigned present = message->n_programs - (unsigned)__builtin_popcount(message->absent);
+	unsigned need = 3 + present + message->n_metrics + (message->has_image ? 1 : 0), at = 3;
+	struct sonde_source_opts opts = {
+		.name = message->status.name, .ring_id = message->ring_id, .enrich = worker->enrich,
+		.hooks = message->has_image ? NULL : sonde_attachment_hooks(message->status.name),
+		.deliver = worker_deliver, .userdata = worker,
+	};
+	struct worker_program *program;
+	struct sonde_source *source = NULL;
+	CLEANUP_CLOSE int image = -1;
+	int r;
+
+	if (n_fds != need || message->n_programs > SONDE_SOURCE_PROGRAMS_MAX || message->n_metrics > SONDE_SOURCE_METRICS_MAX)
+		return -EBADMSG;
+	opts.ring_fd = fds[0];
+	opts.counters_fd = fds[1];
+	opts.control_fd = fds[2];
+	for (; opts.n_programs < message->n_programs; opts.n_programs++)
+		opts.program_fds[opts.n_programs] = message->absent & 1u << opts.n_programs ? -1 : fds[at++];
+	for (; opts.n_metrics < message->n_metrics; at++)
+		opts.metric_fds[opts.n_metrics++] = fds[at];
+	if (message->has_image)
+		image = fds[at];
+	pthread_rwlock_wrlock(&worker->lock);
+	program = worker_program_get(worker, message->status.name);
+	pthread_rwlock_unlock(&worker->lock);
+	r = program ? 0 : -E2BIG;
+	/* A schema once made stays: batches on their way to slow listeners point into it. */
+	if (!r && !program->schema)
+		r = worker_schema(worker, opts.name, image, &program->schema);
+	if (r < 0) {
+		sonde_attachment_close(&opts);
+		return sonde_log_err(r, "program %s: no schema", opts.name);
+	}
+	opts.schema = program->schema;
+	r = worker_source(worker, program, &opts, &source);
+	if (r < 0)
+		return r;
+	pthread_rwlock_wrlock(&worker->lock);
+	program->source = source;
+	program->status = message->status;
+	pthread_rwlock_unlock(&worker->lock);
+	return 0;
+}
+
+void worker_program_status(struct worker *worker, const struct sonde_program_status *status)
+{
+	struct worker_program *program;
+
+	pthread_rwlock_wrlock(&worker->lock);
+	program = worker_program_get(worker, status->name);
+	if (program)
+		program->status = *status;
+	pthread_rwlock_unlock(&worker->lock);
+}
+
+static struct sonde_source *worker_source_take(struct worker *worker, struct worker_program *program)
+{
+	struct sonde_source *source;
+
+	pthread_rwlock_wrlock(&worker->lock);
+	source = TAKE_PTR(program->source);
+	pthread_rwlock_unlock(&worker->lock);
+	return source;
+}
+
+void worker_program_gone(struct worker *worker, const char *name)
+{
+	struct worker_program *program = worker_program_find(worker, name);
+	struct sonde_source *source;
+
+	if (!program || !program->source)
+		return;
+	sonde_source_stop(program->source);
+	sonde_writer_remove(worker->writer, program->source);
+	source = worker_source_take(worker, program);
+	sonde_source_free(&source);
+}
+
+void worker_programs_stop(struct worker *worker)
+{
+	for (unsigned i = 0; i < worker->n_programs; i++)
+		if (worker->programs[i].source)
+			sonde_source_stop(worker->programs[i].source);
+}

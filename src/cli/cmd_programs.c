@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sonde programs: list them, show one with its hooks, start, stop and reload one. */
+#include <cli/command.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <base/cleanup.h>
+#include <cli/ask.h>
+#include <cli/grid.h>
+#include <cli/output.h>
+#include <cli/say.h>
+
+static int print_raw(const json_t *json)
+{
+	char *text CLEANUP_FREE = json_dumps(json, JSON_COMPACT);
+
+	if (!text)
+		return sonde_say_error(SONDE_EXIT_FAILED, "no memory left");
+	puts(text);
+	return SONDE_EXIT_DONE;
+}
+
+static int print_grid(const struct sonde_options *options, struct sonde_grid *grid)
+{
+	struct sonde_buffer out CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+
+	if (sonde_grid_write(grid, sonde_output_width(), sonde_output_wants_color(options->color), &out) < 0)
+		return sonde_say_error(SONDE_EXIT_FAILED, "no memory left");
+	fwrite(out.data, 1, out.length, stdout);
+	return SONDE_EXIT_DONE;
+}
+
+/* "3 of 4" */
+static void hooks_cell(struct sonde_grid *grid, const json_t *hooks)
+{
+	const json_t *hook;
+	size_t i, attached = 0;
+
+	json_array_foreach(hooks, i, hook)
+		attached += json_is_true(json_object_get(hook, "attached"));
+	sonde_grid_addf(grid, "%zu of %zu", attached, json_array_size(hooks));
+}
+
+static int list(const struct sonde_options *options)
+{
+	static const char *const headings[] = {"PROGRAM", "STATE", "HOOKS", "WHAT IT SEES, OR WHY NOT", NULL};
+	struct sonde_grid grid CLEANUP(sonde_grid_end) = {0};
+	json_t *json CLEANUP(json_decrefp) = NULL;
+	const json_t *program, *programs;
+	size_t i;
+	int r;
+
+	r = sonde_ask(options, "/api/v1/programs", &json);
+	if (r < 0)
+		return sonde_ask_exit(r);
+	if (options->json)
+		return print_raw(json);
+	programs = json_object_get(json, "programs");
+	sonde_grid_begin(&grid, headings, 0);
+	json_array_foreach(programs, i, program) {
+		const char *reason = sonde_json_text_of(program, "reason");
+
+		sonde_grid_add(&grid, sonde_json_text_of(program, "name"));
+		sonde_grid_add(&grid, sonde_json_text_of(program, "state"));
+		hooks_cell(&grid, json_object_get(program, "hooks"));
+		sonde_grid_add(&grid, *reason ? reason : sonde_json_text_of(program, "doc"));
+	}
+	return print_grid(options, &grid);
+}
+
+static int show(const struct sonde_options *options, const char *name)
+{
+	static const char *const headings[] = {"HOOK", "ATTACHED", "RUNS", "WHY NOT", NULL};
+	struct sonde_buffer path CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT, text CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+	struct sonde_grid grid CLEANUP(sonde_grid_end) = {0};
+	json_t *json CLEANUP(json_decrefp) = NULL;
+	const json_t *hook;
+	size_t i;
+	int r;
+
+	sonde_client_path(&path, "/api/v1/programs");
+	sonde_client_segment(&path, name);
+	r = sonde_ask(options, path.data, &json);
+	if (r < 0)
+		return sonde_ask_exit(r);
+	if (options->json)
+		return print_raw(json);
+	sonde_buffer_printf(&text, "%s: %s\nstate: %s%s%s%s\n", sonde_json_text_of(json, "name"), sonde_json_text_of(json, "doc"),
+			    sonde_json_text_of(json, "state"), json_is_true(json_object_get(json, "required")) ? ", required" : "",
+			    *sonde_json_text_of(json, "reason") ? ": " : "", sonde_json_text_of(json, "reason"));
+	puts(text.data);
+	sonde_grid_begin(&grid, headings, 1 << 2);
+	json_array_foreach(json_object_get(json, "hooks"), i, hook) {
+		sonde_grid_add(&grid, sonde_json_text_of(hook, "name"));
+		sonde_grid_add(&grid, json_is_true(json_object_get(hook, "attached")) ? "yes" : "no");
+		sonde_grid_addf(&grid, "%lld", (long long)sonde_json_number_of(hook, "runs"));
+		sonde_grid_add(&grid, sonde_json_text_of(hook, "reason"));
+	}
+	return print_grid(options, &grid);
+}
+
+static int control(const struct sonde_options *options, const char *verb, const char *name)
+{
+	struct sonde_buffer path CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+	json_t *json CLEANUP(json_decrefp) = NULL;
+	int r;
+
+	sonde_client_path(&path, "/api/v1/programs");
+	sonde_client_segment(&path, name);
+	sonde_client_segment(&path, verb);
+	r = sonde_ask_method(options, "POST", path.data, NULL, &json);
+	if (r < 0)
+		return sonde_ask_exit(r);
+	printf("%s: %s done\n", name, verb);
+	return SONDE_EXIT_DONE;
+}
+
+static int run(const struct sonde_options *options)
+{
+	const char *verb = options->n_arguments ? options->arguments[0] : "list";
+	const char *name = options->n_arguments > 1 ? options->arguments[1] : NULL;
+
+	if (!strcmp(verb, "list") && !name)
+		return list(options);
+	if (strcmp(verb, "list") && strcmp(verb, "show") && strcmp(verb, "start") && strcmp(verb, "stop") && strcmp(verb, "reload"))
+		return sonde_say_error(SONDE_EXIT_USAGE, "'sonde programs %s' does not exist: allowed is list, show NAME, start NAME, "
+							 "stop NAME or reload NAME", verb);
+	if (!strcmp(verb, "list"))
+		return sonde_say_error(SONDE_EXIT_USAGE, "'list' takes no name: 'sonde programs show %s' shows one", name);
+	if (!name)
+		return sonde_say_error(SONDE_EXIT_USAGE, "the name of the program is missing: 'sonde programs %s NAME'", verb);
+	return !strcmp(verb, "show") ? show(options, name) : control(options, verb, name);
+}
+
+const struct sonde_command sonde_command_programs = {
+	.name = "programs",
+	.arguments = "[list | show NAME | start NAME | stop NAME | reload NAME]",
+	.summary = "list the agent's programs; show, start, stop or reload one",
+	.help = "A program is one set of eBPF hooks with its events. Every program stands alone: one\n"
+		"that fails says why, and the others run on. 'stop' detaches its hooks, 'start'\n"
+		"attaches them again, 'reload' loads the program anew.",
+	.examples = "  sonde programs\n"
+		    "  sonde programs show packet_drop    # its hooks, and why some are not attached\n"
+		    "  sonde programs stop connection",
+	.options = SONDE_TAKES(JSON) | SONDE_TAKES(COLOR) | SONDE_TAKES(SOCKET),
+	.max_arguments = 2,
+	.run = run,
+};

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* JSON of the agent back to types and values. The agent may be of another version: what is not known is left out, never guessed. */
+#include <cli/remote.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <base/cleanup.h>
+#include <cli/moment.h>
+
+#define TYPES_MAX 256
+
+struct sonde_remote_schema {
+	json_t *json; /* all names and docs are borrowed from here */
+	uint64_t literal[TYPES_MAX]; /* columns of each type whose backslashes are their own: arguments, quoted for a shell */
+	size_t n_types;
+	struct sonde_type *types;
+};
+
+static const struct {
+	const char *name;
+	enum sonde_value_type type;
+} kinds[] = {
+	{"integer", SONDE_INT}, {"int", SONDE_INT}, {"uint", SONDE_UINT}, {"unsigned", SONDE_UINT},
+	{"boolean", SONDE_BOOL}, {"bool", SONDE_BOOL}, {"text", SONDE_TEXT}, {"address", SONDE_ADDRESS}, {"time", SONDE_INT},
+};
+
+static const char *text_of(const json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+
+	return text ? text : "";
+}
+
+static enum sonde_semantic semantic_of(const char *name)
+{
+	static const struct {
+		const char *name;
+		enum sonde_semantic semantic;
+	} semantics[] = {
+		{"time", SONDE_SEMANTIC_TIME}, {"duration", SONDE_SEMANTIC_DURATION_NS}, {"duration_ns", SONDE_SEMANTIC_DURATION_NS},
+		{"bytes", SONDE_SEMANTIC_BYTES}, {"count", SONDE_SEMANTIC_COUNT}, {"pid", SONDE_SEMANTIC_PID},
+		{"uid", SONDE_SEMANTIC_UID}, {"port", SONDE_SEMANTIC_PORT}, {"protocol", SONDE_SEMANTIC_PROTOCOL},
+		{"address", SONDE_SEMANTIC_ADDRESS}, {"cookie", SONDE_SEMANTIC_COOKIE}, {"enum", SONDE_SEMANTIC_ENUM},
+		{"kernel_enum", SONDE_SEMANTIC_KERNEL_ENUM}, {"symbol", SONDE_SEMANTIC_SYMBOL},
+		{"errno_name", SONDE_SEMANTIC_ERRNO_NAME}, {"errno", SONDE_SEMANTIC_ERRNO}, {"signal", SONDE_SEMANTIC_SIGNAL},
+		{"signal_name", SONDE_SEMANTIC_SIGNAL_NAME}, {"arguments", SONDE_SEMANTIC_ARGUMENTS},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(semantics); i++)
+		if (!strcmp(name, semantics[i].name))
+			return semantics[i].semantic;
+	return SONDE_SEMANTIC_NONE;
+}
+
+static int column_read(const json_t *json, struct sonde_column *column)
+{
+	const char *kind = text_of(json, "type"), *unit = json_string_value(json_object_get(json, "unit"));
+
+	*column = (struct sonde_column){
+		.name = text_of(json, "name"), .doc = text_of(json, "doc"), .unit = unit,
+		.semantic = semantic_of(text_of(json, "semantic")), .length_offset = -1, .type = SONDE_NULL,
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (!strcmp(kind, kinds[i].name))
+			column->type = kinds[i].type;
+	return *column->name && column->type != SONDE_NULL ? 0 : -EBADMSG;
+}
+
+static int type_read(const json_t *json, struct sonde_type *type, uint64_t *literal)
+{
+	const json_t *list = json_object_get(json, "columns"), *item;
+	struct sonde_column *columns;
+	size_t i;
+	int r;
+
+	*type = (struct sonde_type){0};
+	if (!*text_of(json, "name") || json_array_size(list) < SONDE_COLUMN_COMMON_MAX || json_array_size(list) > SONDE_COLUMNS_MAX)
+		return -EBADMSG;
+	columns = calloc(json_array_size(list), sizeof(*columns));
+	if (!columns)
+		return -ENOMEM;
+	*type = (struct sonde_type){
+		.name = text_of(json, "name"), .doc = text_of(json, "doc"), .columns = columns,
+		.n_columns = (uint32_t)json_array_size(list),
+	};
+	json_array_foreach(list, i, item) {
+		r = column_read(item, &columns[i]);
+		if (r < 0)
+			return r;
+		if (columns[i].semantic == SONDE_SEMANTIC_ARGUMENTS) {
+			/* What comes is the line already: the encoder must not quote it again. */
+			columns[i].semantic = SONDE_SEMANTIC_NONE;
+			*literal |= 1ull << i;
+		}
+	}
+	return 0;
+}
+
+int sonde_remote_schema_new(const json_t *json, struct sonde_remote_schema **ret_schema)
+{
+	struct sonde_remote_schema *schema CLEANUP(sonde_remote_schema_free) = calloc(1, sizeof(*schema));
+	const json_t *list = json_object_get(json, "types"), *item;
+	size_t i;
+	int r;
+
+	if (!schema)
+		return -ENOMEM;
+	if (!json_is_array(list) || json_array_size(list) > TYPES_MAX)
+		return -EBADMSG;
+	schema->json = json_incref((json_t *)json);
+	schema->types = calloc(json_array_size(list) + 1, sizeof(*schema->types));
+	if (!schema->types)
+		return -ENOMEM;
+	json_array_foreach(list, i, item) {
+		r = type_read(item, &schema->types[i], &schema->literal[i]);
+		schema->n_types++;
+		if (r < 0)
+			return r;
+	}
+	*ret_schema = TAKE_PTR(schema);
+	return 0;
+}
+
+void sonde_remote_schema_free(struct sonde_remote_schema **schema)
+{
+	if (!*schema)
+		return;
+	for (size_t i = 0; i < (*schema)->n_types; i++)
+		free((struct sonde_column *)(*schema)->types[i].columns);
+	free((*schema)->types);
+	json_decref((*schema)->json);
+	free(*schema);
+	*schema = NULL;
+}
+
+const struct sonde_type *sonde_remote_schema_type(const struct sonde_remote_schema *schema, const char *name)
+{
+	for (size_t i = 0; i < schema->n_types; i++)
+		if (!strcmp(schema->types[i].name, name))
+			return &schema->types[i];
+	return NULL;
+}
+
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* The JSON encoder writes bytes that JSON cannot hold as \xNN (schema/encode.h): back to bytes, for the table to escape. */
+static void text_value(struct sonde_remote_row *row, const json_t *json, struct sonde_value *value)
+{
+	const char *from = json_string_value(json), *end = from + json_string_length(json);
+	char *to = row->text + row->text_length, *start = to;
+
+	while (from < end) {
+		if (end - from >= 4 && from[0] == '\\' && from[1] == 'x' && hex_digit(from[2]) >= 0 && hex_digit(from[3]) >= 0) {
+			*to++ = (char)(hex_digit(from[2]) << 4 | hex_digit(from[3]));
+			from += 4;
+		} else {
+			*to++ = *from++;
+		}
+	}
+	row->text_length = (size_t)(to - row->text);
+	*value = (struct sonde_value){.type = SONDE_TEXT, .length = (uint32_t)(to - start), .text = start};
+}
+
+static void address_value(const json_t *json, uint8_t address[16], struct sonde_value *value)
+{
+	const char *text = json_string_value(json);
+
+	if (!text)
+		return;
+	memset(address, 0, 16);
+	address[10] = address[11] = 0xff;
+	if (inet_pton(AF_INET, text, address + 12) != 1 && inet_pton(AF_INET6, text, address) != 1)
+		return;
+	*value = (struct sonde_value){.type = SONDE_ADDRESS, .address = address};
+}
+
+static void number_value(const json_t *json, struct sonde_value *value)
+{
+	double real = json_number_value(json);
+
+	if (json_is_integer(json))
+		*value = (struct sonde_value){.type = SONDE_UINT, .u = (uint64_t)json_integer_value(json)};
+	else if (real >= 0 && real < 18446744073709551616.0)
+		*value = (struct sonde_value){.type = SONDE_UINT, .u = (uint64_t)real};
+}
+
+static void value_read(struct sonde_remote_row *row, uint32_t i, bool literal, const json_t *json)
+{
+	const struct sonde_column *column = &row->type->columns[i];
+	struct sonde_value *value = &row->values[i];
+	int64_t ns;
+
+	*value = (struct sonde_value){.type = SONDE_NULL};
+	if (column->semantic == SONDE_SEMANTIC_TIME && json_is_string(json)) {
+		if (sonde_moment_rfc3339_parse(json_string_value(json), &ns) == 0)
+			*value = (struct sonde_value){.type = SONDE_INT, .i = ns};
+	} else if (column->type == SONDE_TEXT && literal && json_is_string(json)) {
+		*value = (struct sonde_value){
+			.type = SONDE_TEXT, .length = (uint32_t)json_string_length(json), .text = json_string_value(json)};
+	} else if (column->type == SONDE_TEXT && json_is_string(json)) {
+		text_value(row, json, value);
+	} else if (column->type == SONDE_ADDRESS) {
+		address_value(json, row->addresses[i], value);
+	} else if (column->type == SONDE_BOOL && json_is_boolean(json)) {
+		*value = (struct sonde_value){.type = SONDE_BOOL, .b = json_is_true(json)};
+	} else if (column->type == SONDE_UINT && json_is_number(json)) {
+		number_value(json, value);
+	} else if (column->type == SONDE_INT && json_is_integer(json)) {
+		*value = (struct sonde_value){.type = SONDE_INT, .i = json_integer_value(json)};
+	}
+}
+
+int sonde_remote_row_read(struct sonde_remote_row *row, const struct sonde_remote_schema *schema, const char *line, size_t length)
+{
+	char *text;
+
+	if (length > UINT32_MAX)
+		return -EBADMSG;
+	json_decref(row->json);
+	row->json = json_loadb(line, length, JSON_REJECT_DUPLICATES, NULL);
+	if (!row->json) /* numbers from 2^63 on do not fit the library's integers: better rounded than none */
+		row->json = json_loadb(line, length, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, NULL);
+	if (!json_is_object(row->json))
+		return -EBADMSG;
+	row->type = sonde_remote_schema_type(schema, text_of(row->json, "type"));
+	if (!row->type)
+		return -ENOENT;
+	if (row->text_capacity < length) { /* unescaped, the texts of a line are never longer than the line */
+		text = realloc(row->text, length);
+		if (!text)
+			return -ENOMEM;
+		row->text = text;
+		row->text_capacity = length;
+	}
+	row->text_length = 0;
+	for (uint32_t i = 0; i < row->type->n_columns; i++)
+		value_read(row, i, schema->literal[row->type - schema->types] >> i & 1, json_object_get(row->json, row->type->columns[i].name));
+	return 0;
+}
+
+void sonde_remote_row_free(struct sonde_remote_row *row)
+{
+	json_decref(row->json);
+	free(row->text);
+	*row = (struct sonde_remote_row){0};
+}

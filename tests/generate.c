@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Causes an exact number of real events and says how many, and what each cost, as one line of JSON. Bounded: it ends by itself.
+ *
+ *	generate syscalls COUNT [RATE]        calls of system call 1023 (tests/flood); RATE a second, 0: as fast as it can
+ *	generate udp ADDRESS PORT COUNT [RATE]  datagrams of 8 bytes
+ *	generate tcp ADDRESS PORT COUNT       connections, each opened and closed; a closed port is fine
+ *	generate exec COUNT                   processes: fork, exec of /bin/true, exit
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static int64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
+static struct sockaddr_storage address_of(const char *address, const char *port, socklen_t *length)
+{
+	struct sockaddr_storage storage = {};
+	struct sockaddr_in *v4 = (void *)&storage;
+	struct sockaddr_in6 *v6 = (void *)&storage;
+
+	if (inet_pton(AF_INET, address, &v4->sin_addr) == 1) {
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons((uint16_t)atoi(port));
+		*length = sizeof(*v4);
+	} else if (inet_pton(AF_INET6, address, &v6->sin6_addr) == 1) {
+		v6->sin6_family = AF_INET6;
+		v6->sin6_port = htons((uint16_t)atoi(port));
+		*length = sizeof(*v6);
+	} else {
+		fprintf(stderr, "'%s' is not an address\n", address);
+		exit(2);
+	}
+	return storage;
+}
+
+struct work {
+	struct sockaddr_storage to;
+	socklen_t length;
+	int fd;
+};
+
+static void work_syscall(struct work *work, uint64_t i)
+{
+	syscall(1023, i);
+}
+
+static void work_udp(struct work *work, uint64_t i)
+{
+	/* A refusal of an earlier datagram comes back as an error of this call, before it sends: send again. */
+	while (sendto(work->fd, &i, sizeof(i), 0, (void *)&work->to, work->length) < 0 && errno == ECONNREFUSED)
+		;
+}
+
+static void work_tcp(struct work *work, uint64_t i)
+{
+	int fd = socket(work->to.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)!connect(fd, (void *)&work->to, work->length);
+	close(fd);
+}
+
+static void work_exec(struct work *work, uint64_t i)
+{
+	char *const arguments[] = {(char *)"true", NULL};
+	pid_t pid;
+
+	if (posix_spawn(&pid, "/bin/true", NULL, NULL, arguments, environ)) {
+		perror("posix_spawn");
+		exit(1);
+	}
+	waitpid(pid, NULL, 0);
+}
+
+/* Bursts of 20, so that the pace does not cost more than the work. */
+static void pace(int64_t start, uint64_t done, uint64_t rate)
+{
+	int64_t due = start + (int64_t)((double)done / (double)rate * 1e9);
+	struct timespec until = {due / 1000000000, due % 1000000000};
+
+	if (rate && done % 20 == 0)
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+}
+
+int main(int argc, char *argv[])
+{
+	void (*function)(struct work *, uint64_t) = NULL;
+	struct work work = {.fd = -1};
+	uint64_t count = 0, rate = 0;
+	int64_t wall, cpu;
+
+	if (argc >= 3 && !strcmp(argv[1], "syscalls")) {
+		function = work_syscall;
+		count = strtoull(argv[2], NULL, 10);
+		rate = argc > 3 ? strtoull(argv[3], NULL, 10) : 0;
+	} else if (argc >= 5 && (!strcmp(argv[1], "udp") || !strcmp(argv[1], "tcp"))) {
+		function = argv[1][0] == 'u' ? work_udp : work_tcp;
+		work.to = address_of(argv[2], argv[3], &work.length);
+		work.fd = function == work_udp ? socket(work.to.ss_family, SOCK_DGRAM, 0) : -1;
+		count = strtoull(argv[4], NULL, 10);
+		rate = argc > 5 ? strtoull(argv[5], NULL, 10) : 0;
+	} else if (argc >= 3 && !strcmp(argv[1], "exec")) {
+		function = work_exec;
+		count = strtoull(argv[2], NULL, 10);
+	} else {
+		fprintf(stderr, "usage: generate syscalls|udp|tcp|exec ... (see the source's first lines)\n");
+		return 2;
+	}
+	wall = clock_ns(CLOCK_MONOTONIC);
+	cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	for (uint64_t i = 0; i < count; i++) {
+		pace(wall, i, rate);
+		function(&work, i);
+	}
+	cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+	wall = clock_ns(CLOCK_MONOTONIC) - wall;
+	printf("{\"count\": %lu, \"wall_ns\": %ld, \"cpu_ns\": %ld}\n", count, wall, cpu);
+	return 0;
+}
