@@ -295,7 +295,7 @@ static void format_detail(struct sonde_table *table, const struct sonde_type *ty
 		const struct sonde_value *value = &values[column->column];
 		bool weight = column->column == SONDE_COLUMN_WEIGHT && value->type == SONDE_UINT && value->u != 1;
 
-		if (value->type == SONDE_NULL || column->rank > 5 ||
+		if (value->type == SONDE_NULL || column->trivial ||
 		    (column->column < SONDE_COLUMN_COMMON_MAX && column->column != SONDE_COLUMN_CONTAINER && !weight))
 			continue;
 		if (out->length)
