@@ -96,7 +96,7 @@ struct test_agent {
 	void (*metrics)(sonde_metric_fn fn, void *userdata);
 };
 
-static size_t test_programs(void *userdata, struct sonde_program_status *ret, size_t max)
+static inline size_t test_programs(void *userdata, struct sonde_program_status *ret, size_t max)
 {
 	memset(ret, 0, 2 * sizeof(*ret));
 	snprintf(ret[0].name, sizeof(ret[0].name), "connection");
@@ -113,19 +113,19 @@ static size_t test_programs(void *userdata, struct sonde_program_status *ret, si
 	return 2;
 }
 
-static size_t test_ledger(void *userdata, struct sonde_ledger *ret, size_t max)
+static inline size_t test_ledger(void *userdata, struct sonde_ledger *ret, size_t max)
 {
 	ret[0] = (struct sonde_ledger){.program = "connection", .entered = 10, .submitted = 8, .ring_full = 2, .consumed = 8,
 				       .stored = 8, .readable = 8, .settled = true};
 	return 1;
 }
 
-static void test_health(void *userdata, struct sonde_health *ret_health)
+static inline void test_health(void *userdata, struct sonde_health *ret_health)
 {
 	*ret_health = ((struct test_agent *)userdata)->health;
 }
 
-static const struct sonde_schema *test_schema(void *userdata, const char *program)
+static inline const struct sonde_schema *test_schema(void *userdata, const char *program)
 {
 	for (size_t i = 0; i < 2; i++)
 		if (!strcmp(test_schemas[i].program, program))
@@ -133,7 +133,7 @@ static const struct sonde_schema *test_schema(void *userdata, const char *progra
 	return NULL;
 }
 
-static int test_control(void *userdata, const char *verb, const char *program, char *ret_error, size_t error_size)
+static inline int test_control(void *userdata, const char *verb, const char *program, char *ret_error, size_t error_size)
 {
 	struct test_agent *agent = userdata;
 
@@ -145,7 +145,7 @@ static int test_control(void *userdata, const char *verb, const char *program, c
 	return agent->control_result;
 }
 
-static void test_metrics(void *userdata, sonde_metric_fn fn, void *to)
+static inline void test_metrics(void *userdata, sonde_metric_fn fn, void *to)
 {
 	struct test_agent *agent = userdata;
 
@@ -153,14 +153,14 @@ static void test_metrics(void *userdata, sonde_metric_fn fn, void *to)
 		agent->metrics(fn, to);
 }
 
-static void test_numbers(void *userdata, sonde_number_fn fn, void *to)
+static inline void test_numbers(void *userdata, sonde_number_fn fn, void *to)
 {
 	fn("process_resident_memory_bytes", "Memory of the process.", false, "", 12345678, to);
 	fn("process_cpu_seconds_total", "CPU time of the process.", true, "", 1.25, to);
 }
 
 /* An agent without listeners. */
-static struct test_agent *test_agent_new(void)
+static inline struct test_agent *test_agent_new(void)
 {
 	const struct sonde_store_opts opts = {.path = "memory", .max_bytes = 64 << 20};
 	struct test_agent *agent = calloc(1, sizeof(*agent));
@@ -181,7 +181,7 @@ static struct test_agent *test_agent_new(void)
 	return agent;
 }
 
-static void test_agent_serve(struct test_agent *agent, unsigned max_connections)
+static inline void test_agent_serve(struct test_agent *agent, unsigned max_connections)
 {
 	const struct sonde_http_opts opts = {.metrics = "127.0.0.1:0", .health = "127.0.0.1:0", .api = "127.0.0.1:0",
 					     .socket = agent->socket, .max_connections = max_connections};
@@ -189,7 +189,7 @@ static void test_agent_serve(struct test_agent *agent, unsigned max_connections)
 	assert_int_equal(sonde_http_new(&agent->view, &opts, &agent->http), 0);
 }
 
-static void test_agent_free(struct test_agent *agent)
+static inline void test_agent_free(struct test_agent *agent)
 {
 	sonde_http_free(&agent->http, 5 * SONDE_NS_PER_S);
 	sonde_store_close(&agent->view.store);
@@ -199,7 +199,7 @@ static void test_agent_free(struct test_agent *agent)
 }
 
 /* One event into a batch. `data` begins with the header. */
-static void test_event_add(struct sonde_batch_full *batch, const struct sonde_type *type, const void *data, int64_t time_ns)
+static inline void test_event_add(struct sonde_batch_full *batch, const struct sonde_type *type, const void *data, int64_t time_ns)
 {
 	char *record = batch->records + batch->bytes;
 
@@ -211,35 +211,35 @@ static void test_event_add(struct sonde_batch_full *batch, const struct sonde_ty
 	batch->bytes += (type->size + 7) & ~7u;
 }
 
-static void test_store(struct test_agent *agent, const struct sonde_batch_full *batch)
+static inline void test_store(struct test_agent *agent, const struct sonde_batch_full *batch)
 {
 	assert_int_equal(sonde_store_append(agent->view.store, batch->events, batch->batch.n), 0);
 	assert_int_equal(sonde_store_commit(agent->view.store, NULL, 0), 0);
 }
 
-static struct test_connection test_connection_of(uint32_t pid, const char *command, const char *kind, int error)
+static inline struct test_connection test_connection_of(uint32_t pid, const char *command, const char *kind, int error)
 {
 	struct test_connection c = {.header = {.pid = pid, .tid = pid, .weight = 1}, .remote_address = {[10] = 0xff, [11] = 0xff,
 				    [12] = 10, [15] = 1}, .remote_port = 443, .protocol = 6, .error = -error};
 
-	strncpy(c.header.command, command, sizeof(c.header.command) - 1);
-	strncpy(c.kind, kind, sizeof(c.kind) - 1);
+	snprintf(c.header.command, sizeof(c.header.command), "%s", command);
+	snprintf(c.kind, sizeof(c.kind), "%s", kind);
 	return c;
 }
 
-static struct test_drop test_drop_of(uint32_t pid, const char *reason, const char *class)
+static inline struct test_drop test_drop_of(uint32_t pid, const char *reason, const char *class)
 {
 	struct test_drop d = {.header = {.pid = pid, .tid = pid, .weight = 1, .flags = pid ? 0 : SONDE_PROCESS_UNKNOWN},
 			      .length_bytes = 60};
 
-	strncpy(d.reason, reason, sizeof(d.reason) - 1);
-	strncpy(d.class, class, sizeof(d.class) - 1);
+	snprintf(d.reason, sizeof(d.reason), "%s", reason);
+	snprintf(d.class, sizeof(d.class), "%s", class);
 	return d;
 }
 
 /* The client. */
 
-static int test_connect(int port)
+static inline int test_connect(int port)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
 				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -250,7 +250,7 @@ static int test_connect(int port)
 	return fd;
 }
 
-static int test_connect_unix(const char *path)
+static inline int test_connect_unix(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -261,7 +261,7 @@ static int test_connect_unix(const char *path)
 	return fd;
 }
 
-static void test_send(int fd, const char *text)
+static inline void test_send(int fd, const char *text)
 {
 	size_t length = strlen(text);
 
@@ -282,13 +282,13 @@ struct test_answer {
 	size_t body_length;
 };
 
-static void test_answer_free(struct test_answer *answer)
+static inline void test_answer_free(struct test_answer *answer)
 {
 	free(answer->header);
 }
 
 /* Read to the end of the connection (the requests say Connection: close). */
-static struct test_answer test_receive(int fd)
+static inline struct test_answer test_receive(int fd)
 {
 	struct test_answer answer = {0};
 	size_t length = 0, capacity = 0;
@@ -316,7 +316,7 @@ static struct test_answer test_receive(int fd)
 }
 
 /* HTTP/1.0, so that a long answer is not chunked. `extra`: header lines, each with its end. */
-static struct test_answer test_ask_fd(int fd, const char *method, const char *path, const char *extra, const char *body)
+static inline struct test_answer test_ask_fd(int fd, const char *method, const char *path, const char *extra, const char *body)
 {
 	char *request = NULL;
 	int length = body ? asprintf(&request, "%s %s HTTP/1.0\r\n%sContent-Length: %zu\r\n\r\n%s", method, path, extra,
@@ -329,7 +329,7 @@ static struct test_answer test_ask_fd(int fd, const char *method, const char *pa
 	return test_receive(fd);
 }
 
-static struct test_answer test_ask(struct test_agent *agent, const char *listener, const char *method, const char *path,
+static inline struct test_answer test_ask(struct test_agent *agent, const char *listener, const char *method, const char *path,
 				   const char *body)
 {
 	int fd = !strcmp(listener, "socket") ? test_connect_unix(agent->socket) :
@@ -338,7 +338,7 @@ static struct test_answer test_ask(struct test_agent *agent, const char *listene
 	return test_ask_fd(fd, method, path, "Host: localhost\r\n", body);
 }
 
-static json_t *test_json(const struct test_answer *answer)
+static inline json_t *test_json(const struct test_answer *answer)
 {
 	json_error_t error;
 	json_t *json = json_loadb(answer->body, answer->body_length, JSON_REJECT_DUPLICATES, &error);
@@ -349,7 +349,7 @@ static json_t *test_json(const struct test_answer *answer)
 }
 
 /* GET on the API, which must be 200. */
-static json_t *test_get(struct test_agent *agent, const char *path)
+static inline json_t *test_get(struct test_agent *agent, const char *path)
 {
 	struct test_answer answer = test_ask(agent, "api", "GET", path, NULL);
 	json_t *json;
@@ -361,7 +361,7 @@ static json_t *test_get(struct test_agent *agent, const char *path)
 	return json;
 }
 
-static json_int_t test_int(const json_t *json, const char *name)
+static inline json_int_t test_int(const json_t *json, const char *name)
 {
 	const json_t *value = json_object_get(json, name);
 
