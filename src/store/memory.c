@@ -50,6 +50,7 @@ struct memory_store {
 	size_t n_rings;
 	struct sonde_gaps gaps;
 	uint64_t bytes, commits;
+	int64_t sequence; /* of arrival: unique, unlike the kernel's over restarts */
 };
 
 static int memory_open(const struct sonde_store_opts *opts, struct sonde_store **ret_store)
@@ -157,13 +158,14 @@ static int memory_expire(struct sonde_store *base, int64_t now_ns)
 /* ---- commit ---- */
 
 /* Cannot fail, so that a commit is whole: where there is no memory, older events make room, or this one is dropped at once. */
-static void memory_add_row(struct memory_store *store, const struct sonde_pending_row *row, const char *values)
+static void memory_add_row(struct memory_store *store, struct sonde_pending_row *row, const char *values)
 {
 	const struct sonde_pending_source *source = &store->pending.sources[row->source];
 	struct memory_type *slot = &store->slots[source->slot];
 	int64_t allocated;
 
 	slot->stored++;
+	row->sequence = store->sequence++;
 	do {
 		allocated = sonde_segments_add(&slot->segments, source->type, row, values,
 					       store->max_age_ns / SEGMENTS_OF_AGE);

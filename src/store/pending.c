@@ -7,6 +7,8 @@
 
 #include <store/backend.h>
 
+#include <sonde/types.h>
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

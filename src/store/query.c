@@ -114,19 +114,11 @@ bool sonde_query_match(const struct sonde_query *query, const struct sonde_value
 						 sonde_query_container_prefix(query));
 }
 
-static int column_of(const struct sonde_type *type, const char *name)
-{
-	for (uint32_t i = 0; i < type->n_columns; i++)
-		if (!strcmp(type->columns[i].name, name))
-			return (int)i;
-	return -ENOENT;
-}
-
 uint64_t sonde_query_columns(const struct sonde_query *query, const struct sonde_type *type, bool count,
 			     const char *group_by)
 {
 	uint64_t columns = 1ull << SONDE_COLUMN_WEIGHT;
-	int group = group_by ? column_of(type, group_by) : -ENOENT;
+	int group = group_by ? sonde_type_find_column(type, group_by) : -ENOENT;
 
 	if (!count || query->where)
 		return UINT64_MAX;
@@ -267,12 +259,12 @@ int sonde_rows_count(struct sonde_rows **sources, size_t n, const struct sonde_q
 	answer->more = false;
 	answer->cursor[0] = '\0';
 	for (size_t i = 0; group_by && i < n; i++)
-		found |= column_of(sources[i]->type, group_by) >= 0;
+		found |= sonde_type_find_column(sources[i]->type, group_by) >= 0;
 	if (group_by && !found)
 		return sonde_store_fail(-ENOENT, "no column '%s'", group_by);
 	r = group_by ? sonde_groups_new(&groups) : 0;
 	for (size_t i = 0; !r && i < n; i++)
-		r = source_count(sources[i], query, group_by ? column_of(sources[i]->type, group_by) : -ENOENT, groups,
+		r = source_count(sources[i], query, group_by ? sonde_type_find_column(sources[i]->type, group_by) : -ENOENT, groups,
 				 &answer->rows, &sum);
 	if (r < 0)
 		return r;

@@ -7,7 +7,7 @@
 
 #include <base/clock.h>
 
-#include <inttypes.h>
+#include <errno.h>
 #include <string.h>
 
 #define SLICE_ROWS 2048

@@ -5,6 +5,7 @@
  */
 #include <store/sqlite.h>
 
+#include <errno.h>
 #include <string.h>
 
 #define TEXT_OF(x) TEXT_OF_(x)
@@ -120,10 +121,7 @@ int sqlite_schema_load(struct sqlite_store *store, sqlite3 *db)
 
 /* ---- making tables ---- */
 
-/*
- * Names of enumerators may be unknown and then are numbers: their columns get no type, because SQLite would turn the number
- * into text. The name of the type is the same in every row, so it is computed and takes no space.
- */
+/* The name of the type is the same in every row, so it is computed and takes no space. */
 static void column_declare(struct sonde_buffer *sql, const struct sonde_type *type, uint32_t i)
 {
 	const struct sonde_column *column = &type->columns[i];
@@ -133,18 +131,6 @@ static void column_declare(struct sonde_buffer *sql, const struct sonde_type *ty
 		kind = "TEXT";
 	if (column->type == SONDE_BOOL)
 		kind = "BOOLEAN";
-	switch (column->semantic) {
-	case SONDE_SEMANTIC_PROTOCOL:
-	case SONDE_SEMANTIC_ENUM:
-	case SONDE_SEMANTIC_KERNEL_ENUM:
-	case SONDE_SEMANTIC_SYMBOL:
-	case SONDE_SEMANTIC_ERRNO_NAME:
-	case SONDE_SEMANTIC_SIGNAL_NAME:
-		kind = "";
-		break;
-	default:
-		break;
-	}
 	if (i == SONDE_COLUMN_TIME)
 		kind = "INTEGER NOT NULL";
 	sonde_buffer_printf(sql, "\"%s\" %s", column->name, kind);
