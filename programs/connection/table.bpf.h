@@ -131,6 +131,7 @@ static __noinline int emit(enum connection_kind kind, const struct entry *entry)
 	e->state = figures->state;
 	e->closed_by = figures->closed_by;
 	e->error = figures->error;
+	__builtin_memset(e->padding, 0, sizeof(e->padding));
 	e->sent_bytes = opened ? figures->sent_bytes : ABSENT;
 	e->received_bytes = opened ? figures->received_bytes : ABSENT;
 	e->duration_ns = opened && entry->established_ns ? end - entry->established_ns : 0;

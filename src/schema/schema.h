@@ -64,6 +64,11 @@ enum sonde_semantic {
 	SONDE_SEMANTIC_ARGUMENTS,    /* TEXT: words, NUL-separated; shown shell-quoted in every encoder */
 };
 
+/** "duration_ns", "port", ...: in the schema's JSON; "none" for a number that is none of them. */
+const char *sonde_semantic_word(enum sonde_semantic semantic);
+/** The reverse; SONDE_SEMANTIC_NONE for a word that is not known (a newer agent's). */
+enum sonde_semantic sonde_semantic_from_word(const char *name);
+
 /** The columns that every type has, in this order, before its own. */
 enum sonde_common_column {
 	SONDE_COLUMN_TIME,
