@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """packet_drop against the real kernel: drops that are caused one by one, in own network namespaces, and what is no drop."""
+import itertools
 import os
 import random
 import socket
@@ -230,13 +231,14 @@ class Crafted(unittest.TestCase):
     def drop_all(self):
         self.far.run("nft", "-f", "-", input=b"table inet t { chain c { type filter hook prerouting priority 0; drop; }; }")
 
-    def send(self, frames):
-        """(ethertype, packet) to the far end."""
+    def send(self, frames, addresses=()):
+        """(ethertype, packet) to the far end, or to these link addresses."""
         code = ("import socket,struct,sys\ns = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\ns.bind(('near', 0))\n"
                 "d = sys.stdin.buffer.read()\nwhile d:\n"
                 " n = struct.unpack('>H', d[:2])[0]; s.send(d[2:2+n]); d = d[2+n:]\n")
-        ends = bytes.fromhex("020000000002020000000001")
-        raw = b"".join(struct.pack(">H", len(p) + 14) + ends + struct.pack(">H", t) + p for t, p in frames)
+        far, near = bytes.fromhex("020000000002"), bytes.fromhex("020000000001")
+        raw = b"".join(struct.pack(">H", len(p) + 14) + to + near + struct.pack(">H", t) + p
+                       for (t, p), to in itertools.zip_longest(frames, addresses, fillvalue=far))
         with Trace("packet_drop") as trace:
             self.near.run(sys.executable, "-c", code, input=raw)
         return [e for e in trace.of(network_namespace=self.far.inode) if e["interface"] == "far"]
@@ -283,6 +285,16 @@ class Crafted(unittest.TestCase):
         self.assertEqual(events[0]["source_address"], "10.1.1.1")
         for e in events[2:]:
             self.assertEqual([e[k] for k in ("protocol", "source_address", "source_port")], [None] * 3)
+
+    def test_multicast_for_others_is_no_drop(self):
+        self.far.run("ip", "address", "add", "10.1.1.2/24", "dev", "far")
+        group4 = ipv4(udp())[:16] + socket.inet_aton("239.1.2.3") + udp()
+        group4 = group4[:10] + b"\0\0" + group4[12:]
+        total = sum(struct.unpack(">10H", group4[:20]))
+        group4 = group4[:10] + struct.pack(">H", ~((total & 0xffff) + (total >> 16)) & 0xffff) + group4[12:]
+        group6 = ipv6(udp())[:24] + socket.inet_pton(socket.AF_INET6, "ff02::1234") + udp()
+        self.assertEqual(self.send([(0x0800, group4), (0x86dd, group6)],
+                                   (bytes.fromhex("01005e010203"), bytes.fromhex("333300001234"))), [])
 
     def test_noise(self):
         """Packets that lie about themselves: each gives one drop, and no field breaks the output."""
