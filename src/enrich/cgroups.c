@@ -19,7 +19,9 @@
 #include <string.h>
 #include <sys/queue.h>
 
+/* Whatever asks for unknown ids: at most one walk a second, and no more than a fiftieth of the time is spent walking. */
 #define WALK_EVERY_NS SONDE_NS_PER_S
+#define WALK_SHARE 50
 #define RECENT 64 /* per thread; a power of two */
 
 struct entry {
@@ -38,7 +40,7 @@ struct sonde_cgroups {
 	struct sonde_intern *names;
 	pthread_mutex_t walking;
 	struct sonde_hierarchy hierarchies[2]; /* v2, v1 */
-	int64_t walked_ns[2];
+	int64_t next_walk_ns[2];
 	pthread_mutex_t lock;
 	struct entry *entries;
 	struct chain *chains, unused;
@@ -70,10 +72,8 @@ int sonde_cgroups_new(uint32_t max, struct sonde_intern *names, struct sonde_cgr
 	cgroups->names = names;
 	cgroups->max_known = max;
 	cgroups->max_unknown = max / 4 + 1;
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 2; i++)
 		cgroups->hierarchies[i] = (struct sonde_hierarchy)SONDE_HIERARCHY_INIT;
-		cgroups->walked_ns[i] = -WALK_EVERY_NS;
-	}
 	for (cgroups->n_chains = 16; cgroups->n_chains < max; cgroups->n_chains *= 2)
 		;
 	cgroups->entries = calloc(cgroups->max_known + cgroups->max_unknown, sizeof(*cgroups->entries));
@@ -222,10 +222,10 @@ static int walk(struct sonde_cgroups *cgroups, uint64_t wanted)
 {
 	struct learn l = {.cgroups = cgroups, .flag = wanted & SONDE_CGROUP_V1, .wanted = wanted};
 	bool v1 = l.flag;
-	int64_t now = sonde_clock_boot_ns();
+	int64_t start = sonde_clock_boot_ns(), end;
 	int r = 0;
 
-	if (now - cgroups->walked_ns[v1] < WALK_EVERY_NS)
+	if (start < cgroups->next_walk_ns[v1])
 		return -EAGAIN;
 	if (cgroups->hierarchies[v1].fd < 0)
 		r = sonde_hierarchy_open("/proc/self/mountinfo", v1, &cgroups->hierarchies[v1]);
@@ -235,12 +235,22 @@ static int walk(struct sonde_cgroups *cgroups, uint64_t wanted)
 	if (l.path)
 		sonde_cgroups_set(cgroups, wanted, l.path);
 	free(l.path);
-	/* From its end: a walk that takes long must not follow on itself. */
-	cgroups->walked_ns[v1] = sonde_clock_boot_ns();
+	end = sonde_clock_boot_ns();
+	cgroups->next_walk_ns[v1] =
+		end + ((end - start) * WALK_SHARE > WALK_EVERY_NS ? (end - start) * WALK_SHARE : WALK_EVERY_NS);
 	pthread_mutex_lock(&cgroups->lock);
 	cgroups->status.walks++;
 	pthread_mutex_unlock(&cgroups->lock);
 	return r < 0 ? r : 0;
+}
+
+void sonde_cgroups_learn(struct sonde_cgroups *cgroups)
+{
+	pthread_mutex_lock(&cgroups->walking);
+	/* A hierarchy that is not there has nothing to learn from. */
+	(void)walk(cgroups, 0);
+	(void)walk(cgroups, SONDE_CGROUP_V1);
+	pthread_mutex_unlock(&cgroups->walking);
 }
 
 static int find_by_walk(struct sonde_cgroups *cgroups, uint64_t id, const char **ret_container)

@@ -107,6 +107,18 @@ static void test_unknown_ids_do_not_walk_each_time(void **state)
 	assert_string_equal(sonde_cgroups_container(fixture->cgroups, 1ull << 50), "late");
 }
 
+static void test_learn(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sonde_cgroups_status status;
+
+	sonde_cgroups_learn(fixture->cgroups);
+	sonde_cgroups_learn(fixture->cgroups);
+	sonde_cgroups_status(fixture->cgroups, &status);
+	assert_int_equal(status.walks, 2); /* one in each hierarchy, and not again at once */
+	assert_int_equal(status.unknown, 0);
+}
+
 /* A cgroup path that the test makes under `hierarchy` (its parents too), removed with remove_cgroup(). */
 static uint64_t make_cgroup(const struct sonde_hierarchy *hierarchy, const char *path)
 {
@@ -309,6 +321,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tables_are_apart, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_limit, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unknown_ids_do_not_walk_each_time, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_learn, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_real_v1, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_real_v2, set_up, tear_down),
 		cmocka_unit_test(test_walk_is_bounded_in_depth),

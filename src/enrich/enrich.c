@@ -52,6 +52,7 @@ int sonde_enrich_new(const struct sonde_enrich_opts *opts, struct sonde_enrich *
 				      &enrich->context.cgroups);
 	if (r < 0)
 		return r;
+	sonde_cgroups_learn(enrich->context.cgroups);
 	*ret_enrich = TAKE_PTR(enrich);
 	return 0;
 }

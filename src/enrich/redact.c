@@ -183,17 +183,15 @@ static bool take_value(struct sonde_line *line, struct sonde_span word, struct s
 	return true;
 }
 
-/* False: the word was wholly dealt with. */
-static bool see_word(struct sonde_line *line, struct sonde_span word, struct state *state)
+static void see_word(struct sonde_line *line, struct sonde_span word, struct state *state)
 {
-	if (take_value(line, word, state))
-		return false;
+	if (take_value(line, word, state) || word.start == word.end)
+		return;
 	apply_rules(line, word, state);
 	if (line->text[word.start] == '-')
 		see_option(line, word, state);
 	else
 		see_command(line, word, state);
-	return true;
 }
 
 /* A word of a shell's line: up to white space or an operator outside of quotes. */
@@ -237,13 +235,10 @@ static void see_shell_line(struct sonde_line *line, struct sonde_span rest)
 			word.start++;
 		if (word.end > word.start && is_quote(line->text[word.end - 1]))
 			word.end--;
-		if (word.start == word.end)
-			continue;
-		bool is_header = state.header_next;
-
-		state.header_next = false;
-		if (see_word(line, word, &state) && is_header)
+		if (state.header_next)
 			sonde_secret_text_mark(line, word, SONDE_WORD_HEADER);
+		state.header_next = false;
+		see_word(line, word, &state);
 	}
 }
 
@@ -270,8 +265,8 @@ static void mark_line(struct sonde_line *line)
 			kind = SONDE_WORD_HEADER;
 		state.header_next = false;
 		is_shell = is_command_option(line, word);
-		if (word.start == word.end || !see_word(line, word, &state))
-			continue;
+		see_word(line, word, &state);
+		/* Also what was taken as a value: it may be one only in part, or not at all. */
 		sonde_secret_text_mark(line, word, kind);
 		if (memchr(line->text + word.start, ' ', word.end - word.start))
 			see_shell_line(line, word);

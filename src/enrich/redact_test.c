@@ -83,6 +83,8 @@ static const struct {
 	{"sshpass|-p" SECRET "|ssh|host", "sshpass|-p***|ssh|host"},
 	{"curl|-u|user:" SECRET "|http://host/", "curl|-u|user:***|http://host/"},
 	{"curl|-uuser:" SECRET "|http://host/", "curl|-uuser:***|http://host/"},
+	{"curl|-u||--password=" SECRET, "curl|-u||--password=***"},
+	{"curl|-u|--password=" SECRET, "curl|-u|--password=***"},
 	{"curl|--user|user:" SECRET, "curl|--user|user:***"},
 	{"redis-cli|-a|" SECRET "|ping", "redis-cli|-a|***|ping"},
 	{"ldapsearch|-D|cn=a|-w|" SECRET, "ldapsearch|-D|cn=a|-w|***"},
