@@ -277,7 +277,7 @@ static int events_row(const struct sonde_type *type, const struct sonde_value *v
 
 static void now_json(struct sonde_buffer *out)
 {
-	struct sonde_column column = {.name = "query_time", .type = SONDE_INT, .semantic = SONDE_SEMANTIC_TIME};
+	struct sonde_column column = {.name = "query_time", .type = SONDE_INT, .semantic = SONDE_SEMANTIC_TIME, .length_offset = -1};
 	struct sonde_value value = {.type = SONDE_INT, .i = sonde_clock_wall_ns()};
 
 	sonde_buffer_add_text(out, "\"query_time\":");

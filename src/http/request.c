@@ -201,6 +201,9 @@ static int request_check(struct sonde_request *request, const char *url, const c
 	request->head = !strcmp(method, MHD_HTTP_METHOD_HEAD);
 	if (url[0] != '/')
 		return !sonde_request_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", NULL, "not a path");
+	if (!sonde_access_length(request->connection))
+		return !sonde_request_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", NULL,
+					    "more than one Content-Length or Transfer-Encoding");
 	status = request->listener->kind == SONDE_LISTENER_API ? sonde_access_check(request->connection, &reason) : 0;
 	if (status)
 		return !sonde_request_error(request, status, status == MHD_HTTP_FORBIDDEN ? "forbidden" : "bad_request", NULL,

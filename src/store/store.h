@@ -10,9 +10,9 @@
  * program: how far its ring was read, and its counters. Only after that does the reader move the ring's
  * position. Whoever opens the store again gets the checkpoints back, so an event is never lost and never there twice.
  *
- * Threads: append, commit, gap, expire: one writer thread. Queries: any thread at any time, they never stop the writer.
+ * Threads: add, append, commit, gap, expire: one writer thread. Queries, types, checkpoint, status: any thread at any time, they never stop the writer.
  * Errors:  negative errno; an I/O error, a full or read-only disk leaves the appended events in memory (bounded):
- *          call commit again. sonde_store_error() has the text.
+ *          call commit again. sonde_store_error() has the text (of this thread's last error).
  */
 
 #include <schema/filter.h>
@@ -25,11 +25,11 @@ struct sonde_store;
 
 struct sonde_store_opts {
 	const char *path;	    /* a file, or "memory" */
-	uint64_t max_bytes;	    /* 0: no limit; on disk with WAL, in memory the bytes of the rows */
+	uint64_t max_bytes;	    /* on disk with WAL, at least 8 MiB, 0: no limit; in memory the rows, 0: 64 MiB */
 	int64_t max_age_ns;	    /* 0: no limit */
 	bool read_only;		    /* for the command line beside a running agent */
 	const struct sonde_names *names;
-	void *checkpoints;	    /* memory store: shared memory that outlives the worker, or NULL */
+	void *checkpoints;	    /* shared memory, zero at first, that outlives the worker, or NULL (checkpoints.h) */
 	size_t checkpoints_size;
 };
 
@@ -89,6 +89,7 @@ struct sonde_store_status {
 	uint64_t readable;	/* rows there now, counted independently of the two above */
 	int64_t oldest_ns, newest_ns; /* 0: empty */
 	uint64_t commits, failed_commits;
+	uint64_t clock_jumps;	/* of the wall clock, seen by expire, that deleted nothing */
 	char error[256];	/* what is wrong now, or "" */
 	char set_aside[512];	/* the damaged file that was moved away at start, or "" */
 };
@@ -97,7 +98,8 @@ struct sonde_store_ops {
 	const char *name;
 	int (*open)(const struct sonde_store_opts *opts, struct sonde_store **ret_store);
 	void (*close)(struct sonde_store *store);
-	int (*add_type)(struct sonde_store *store, const struct sonde_type *type);
+	int (*add_type)(struct sonde_store *store, const struct sonde_type *type, const char *program);
+	size_t (*types)(struct sonde_store *store, const struct sonde_type **types, size_t max);
 	int (*append)(struct sonde_store *store, const struct sonde_event *events, size_t n);
 	int (*commit)(struct sonde_store *store, const struct sonde_checkpoint *checkpoints, size_t n);
 	int (*checkpoint)(struct sonde_store *store, const char *program, uint64_t ring_id,
@@ -111,7 +113,7 @@ struct sonde_store_ops {
 		     struct sonde_answer *ret_answer);
 	int (*sql)(struct sonde_store *store, const char *sql, uint32_t limit, int64_t timeout_ns,
 		   int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
-		   void *userdata, const char **ret_error);
+		   void *userdata);
 	void (*status)(struct sonde_store *store, struct sonde_store_status *ret_status);
 };
 
@@ -122,28 +124,50 @@ struct sonde_store_ops {
 int sonde_store_open(const struct sonde_store_opts *opts, struct sonde_store **ret_store);
 void sonde_store_close(struct sonde_store **store);
 
-/** Make a type known before its first event: creates or extends its table. Idempotent; `type` must outlive the store. */
+/**
+ * @brief Make a type known before its first event: creates or extends its table. Idempotent; `type` must outlive the store.
+ * The type belongs to the program of its own name. If that cannot be written now, it is with the first commit that can.
+ */
 int sonde_store_add_type(struct sonde_store *store, const struct sonde_type *type);
+/** The same for all types of a program, which they then belong to: needed where the names differ, for gaps and `expired`. */
+int sonde_store_add_schema(struct sonde_store *store, const struct sonde_schema *schema);
 /** The types that have been stored, also those of no running program. */
 size_t sonde_store_types(struct sonde_store *store, const struct sonde_type **types, size_t max);
 /** @return 0; -ENOBUFS: too much is waiting for a commit that fails; nothing of the batch was taken. */
 int sonde_store_append(struct sonde_store *store, const struct sonde_event *events, size_t n);
 /** All appended events and these checkpoints, in one transaction. The checkpoints' `stored` is the caller's count. */
 int sonde_store_commit(struct sonde_store *store, const struct sonde_checkpoint *checkpoints, size_t n);
-/** The last committed checkpoint of a program's ring, all zero (with the ids filled in) if there is none. */
+/**
+ * @brief The last committed checkpoint of a program's ring, all zero (with the ids filled in) if there is none. Any thread.
+ * `expired` is as of now: the ledger asks here. Asking for a ring that has one says that nothing was missed since the store was
+ * last written (the ring kept it).
+ */
 int sonde_store_checkpoint(struct sonde_store *store, const char *program, uint64_t ring_id,
 			   struct sonde_checkpoint *ret_checkpoint);
 int sonde_store_gap(struct sonde_store *store, const struct sonde_gap *gap);
-/** Apply the limits of size and age. `now_ns` wall clock; a clock that jumped by more than max_age deletes nothing. */
+/**
+ * @brief Apply the limits of size and age, and note gaps and that the writer lives: call it about once a second.
+ * `now_ns` wall clock; a clock that jumps forward deletes nothing (retention.h).
+ */
 int sonde_store_expire(struct sonde_store *store, int64_t now_ns);
 
+/** @return 0 or what `fn` returned below zero; -ENOENT no such type, -EINVAL not its cursor, -EBUSY, -ETIMEDOUT, -EIO. */
 int sonde_store_query(struct sonde_store *store, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
 		      struct sonde_answer *ret_answer);
-/** Number of matching events, weights added up; by the values of a column if group_by is not NULL, largest first. */
+/**
+ * @brief Number of matching events, weights added up; by the values of a column if group_by is not NULL, largest first.
+ * Without group_by one call, with group NULL. Events of a type without the column count as null. limit and cursor have no
+ * meaning here; answer.rows are the rows without their weights.
+ * @return also -ENOENT no type has the column, -E2BIG more than 65,536 groups.
+ */
 int sonde_store_count(struct sonde_store *store, const struct sonde_query *query, const char *group_by,
 		      int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
 		      struct sonde_answer *ret_answer);
-/** Read-only SQL with an authorizer and a time limit. -ENOTSUP: the memory store has none. */
+/**
+ * @brief One read-only SQL statement with an authorizer, a limit of rows (0: none) and of time (0: 10 s). Numbers with a fraction
+ * come as text. `ret_error` is borrowed until the next call in this thread.
+ * @return 0; -EINVAL with SQLite's message, -EPERM not a query, -ETIMEDOUT, -ENOTSUP: the memory store has none.
+ */
 int sonde_store_sql(struct sonde_store *store, const char *sql, uint32_t limit, int64_t timeout_ns,
 		    int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
 		    void *userdata, const char **ret_error);

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/** @file backend.h What the back ends share with store.c and nobody else sees. */
+
+#include <store/store.h>
+
+/** The start of each back end's own struct. */
+struct sonde_store {
+	const struct sonde_store_ops *ops;
+};
+
+extern const struct sonde_store_ops sonde_store_memory;
+extern const struct sonde_store_ops sonde_store_sqlite;
+
+/** Keep the text for sonde_store_error() in this thread. @return `error`. */
+int sonde_store_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));

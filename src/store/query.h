@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/**
+ * @file query.h
+ * What all back ends do alike with a query: the order of rows over several types, the condition, the limit, the cursor, counts.
+ * A back end gives one source of rows for each type.
+ *
+ * Order: by time, then sequence, then name of the type; newest first is exactly the reverse of oldest first. No two rows share
+ * a place in it, so a cursor (the place of the last row) goes on rightly whatever was stored in between.
+ *
+ * Threads: one for each query.
+ */
+
+#include <store/store.h>
+
+struct sonde_key {
+	int64_t time_ns;
+	int64_t sequence;
+	const char *type; /* borrowed */
+};
+
+struct sonde_cursor {
+	bool set;
+	int64_t time_ns;
+	int64_t sequence;
+	char type[48];
+};
+
+/** Rows of one type in the order of the query; already limited to its span, process, container and cursor. */
+struct sonde_rows {
+	const struct sonde_type *type;
+	struct sonde_key key; /* of the current row */
+	/** @return 1 there is a (next) row, 0 the end, or an error. */
+	int (*next)(struct sonde_rows *source);
+	/** Of the current row; they are valid until next(). */
+	int (*values)(struct sonde_rows *source, struct sonde_value *values);
+	bool at_row; /* used by the functions below only */
+};
+
+/** @return 0 or -EINVAL: not a cursor of such a query. */
+int sonde_cursor_parse(const struct sonde_query *query, struct sonde_cursor *ret_cursor);
+/** The span that a type's rows must lie in, and the least (greatest, newest first) sequence at the cursor's time. */
+struct sonde_span {
+	int64_t since_ns, until_ns; /* until exclusive */
+	bool has_edge;		    /* rows at edge_ns must lie beyond edge_sequence */
+	int64_t edge_ns, edge_sequence;
+	bool edge_included;
+};
+void sonde_query_span(const struct sonde_query *query, const struct sonde_cursor *cursor, const char *type,
+		      struct sonde_span *ret_span);
+bool sonde_span_holds(const struct sonde_span *span, bool oldest_first, int64_t time_ns, int64_t sequence);
+
+/** Does the row have the query's pid, command and container? */
+bool sonde_query_match(const struct sonde_query *query, const struct sonde_value *values);
+/** Is a container asked for by a prefix of its id? */
+bool sonde_query_container_prefix(const struct sonde_query *query);
+
+/** The type's columns that a count needs, as bits; all of them for a query. */
+uint64_t sonde_query_columns(const struct sonde_query *query, const struct sonde_type *type, bool count,
+			     const char *group_by);
+
+/** Both fill rows, more and cursor of the answer. */
+int sonde_rows_query(struct sonde_rows **sources, size_t n, const struct sonde_query *query, sonde_row_fn fn,
+			void *userdata, struct sonde_answer *answer);
+int sonde_rows_count(struct sonde_rows **sources, size_t n, const struct sonde_query *query, const char *group_by,
+			int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
+			struct sonde_answer *answer);

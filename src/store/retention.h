@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/**
+ * @file retention.h
+ * How old an event is, by a wall clock that somebody may set.
+ *
+ * Age is measured along a trail: the wall clock as long as it moves like the boot clock. When it jumps forward, the trail
+ * goes on with the boot clock, until as much time has passed as events are kept: by then all from before the jump have
+ * really reached their age. So a jump deletes nothing that is not old. Backward jumps only keep events for longer.
+ *
+ * Threads: the writer's.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sonde_retention {
+	int64_t wall_ns, boot_ns;   /* a point of the trail; wall_ns INT64_MIN: none yet */
+	int64_t jumped_at_ns;	    /* boot clock; 0: the trail is the wall clock */
+	uint64_t jumps;
+};
+
+/** @param last_seen_ns Wall clock when the store was last written, INT64_MIN: it is new. */
+void sonde_retention_init(struct sonde_retention *retention, int64_t last_seen_ns);
+/** Events older than the result have reached their age. */
+int64_t sonde_retention_cutoff(struct sonde_retention *retention, int64_t now_ns, int64_t boot_ns, int64_t max_age_ns);

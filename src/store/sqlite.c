@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The SQLite back end: open, close, types; and small helpers for the files beside it. */
+#include <store/sqlite.h>
+
+#include <base/log.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LEAST_BYTES (8ull << 20)
+#define PENDING_MAX (64u << 20)
+
+int sqlite_errno(int code)
+{
+	switch (code & 0xff) {
+	case SQLITE_FULL:
+		return -ENOSPC;
+	case SQLITE_READONLY:
+		return -EROFS;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return -EBUSY;
+	case SQLITE_NOMEM:
+		return -ENOMEM;
+	case SQLITE_INTERRUPT:
+		return -ETIMEDOUT;
+	case SQLITE_CANTOPEN:
+	case SQLITE_PERM:
+	case SQLITE_AUTH:
+		return -EACCES;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+	case SQLITE_FORMAT:
+		return -EUCLEAN;
+	default:
+		return -EIO;
+	}
+}
+
+int sqlite_fail(sqlite3 *db, int code, const char *what)
+{
+	int r = sqlite_errno(code);
+	const char *text;
+
+	switch (r) {
+	case -ENOSPC:
+		text = "no space is left on the disk, or the limit of the store is reached";
+		break;
+	case -EROFS:
+		text = "the file or its disk is read-only";
+		break;
+	case -EBUSY:
+		text = "another program keeps the file locked";
+		break;
+	default:
+		text = db ? sqlite3_errmsg(db) : sqlite3_errstr(code);
+	}
+	return sonde_store_fail(r, "%s: %s", what, text);
+}
+
+bool sqlite_is_damage(int code)
+{
+	return code == SQLITE_CORRUPT || code == SQLITE_NOTADB || code == SQLITE_FORMAT;
+}
+
+void sqlite_note(struct sqlite_store *store, int code)
+{
+	if (sqlite_is_damage(code) && !store->read_only)
+		store->damaged = true;
+}
+
+int sqlite_run(sqlite3 *db, const char *sql)
+{
+	return sqlite3_exec(db, sql, NULL, NULL, NULL);
+}
+
+void sqlite_finalize(sqlite3_stmt **statement)
+{
+	sqlite3_finalize(*statement);
+	*statement = NULL;
+}
+
+int sqlite_number(sqlite3 *db, const char *sql, int64_t *ret_number)
+{
+	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
+	int code = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+
+	if (!code)
+		code = sqlite3_step(statement);
+	if (code != SQLITE_ROW)
+		return code;
+	*ret_number = sqlite3_column_int64(statement, 0);
+	return SQLITE_OK;
+}
+
+/* ---- open ---- */
+
+/* The folder may be reached over links, the file itself may not (SQLITE_OPEN_NOFOLLOW looks at the whole path). */
+static int resolve(const char *path, char **ret_path)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[PATH_MAX], real[PATH_MAX], *result;
+
+	if (strlen(path) >= sizeof(folder))
+		return sonde_store_fail(-ENAMETOOLONG, "the path of the store is too long");
+	snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path + 1) : 1, slash ? path : ".");
+	if (!realpath(folder, real))
+		return sonde_store_fail(-errno, "the folder '%s' of the store: %s", folder, strerror(errno));
+	if (asprintf(&result, "%s%s%s", real, real[1] ? "/" : "", slash ? slash + 1 : path) < 0)
+		return -ENOMEM;
+	*ret_path = result;
+	return 0;
+}
+
+static int load(struct sqlite_store *store, sqlite3 *db)
+{
+	int code = sqlite_schema_load(store, db);
+
+	if (!code)
+		code = sqlite_meta_load(store, db);
+	if (code)
+		sqlite_fail(db, code, "cannot read the store's own tables");
+	return code;
+}
+
+static int try_writer(struct sqlite_store *store)
+{
+	int code = sqlite_open_writer(store);
+
+	if (!code)
+		code = load(store, store->db);
+	if (code)
+		sqlite_close_writer(store);
+	return code;
+}
+
+static void forget(struct sqlite_store *store)
+{
+	sonde_types_free(&store->types);
+	sonde_types_init(&store->types);
+	store->n_rings = 0;
+	store->gaps.n = 0;
+	for (size_t i = 0; i < SONDE_TYPES_MAX; i++)
+		store->slots[i] = (struct sqlite_slot){.dropped_until_ns = INT64_MIN};
+}
+
+static int open_for_writing(struct sqlite_store *store)
+{
+	int code, r = sqlite_file_check(store->path);
+
+	if (r == -ENOENT)
+		r = sqlite_file_create(store->path);
+	if (r)
+		return r;
+	code = try_writer(store);
+	if (sqlite_is_damage(code)) {
+		r = sqlite_file_set_aside(store->path, sonde_store_error(&store->base), store->set_aside,
+					  sizeof(store->set_aside));
+		if (!r)
+			r = sqlite_file_create(store->path);
+		if (r)
+			return r;
+		forget(store);
+		code = try_writer(store);
+	}
+	if (code)
+		return sqlite_errno(code);
+	sqlite_meta_start_run(store);
+	/* Whatever keeps this from being written now, the first commit says it. */
+	if (sqlite_commit(&store->base, NULL, 0))
+		sonde_log_debug("the store cannot be written yet: %s", sonde_store_error(&store->base));
+	store->commits = 0;
+	return 0;
+}
+
+static int open_for_reading(struct sqlite_store *store)
+{
+	struct sqlite_reader *reader;
+	int code, r = sqlite_file_check(store->path);
+
+	if (r == -ENOENT)
+		return sonde_store_fail(r, "there is no store '%s'; is the agent running?", store->path);
+	if (!r)
+		r = sqlite_reader_get(store, INT64_MAX / 2, &reader);
+	if (r)
+		return r;
+	code = load(store, reader->db);
+	sqlite_reader_put(store, reader);
+	return code ? sqlite_errno(code) : 0;
+}
+
+static void sqlite_close(struct sonde_store *base)
+{
+	struct sqlite_store *store = (struct sqlite_store *)base;
+
+	sqlite_readers_close(store);
+	if (store->db) {
+		sqlite_meta_stop_run(store);
+		sqlite_close_writer(store);
+	}
+	sonde_pending_free(&store->pending);
+	sonde_types_free(&store->types);
+	pthread_cond_destroy(&store->reader_free);
+	pthread_mutex_destroy(&store->lock);
+	free(store->path);
+	free(store);
+}
+
+static void limits_set(struct sqlite_store *store, const struct sonde_store_opts *opts)
+{
+	store->max_bytes = opts->max_bytes && opts->max_bytes < LEAST_BYTES ? LEAST_BYTES : opts->max_bytes;
+	store->max_age_ns = opts->max_age_ns;
+	store->pending.names = opts->names;
+	store->pending.max_bytes = PENDING_MAX;
+	if (store->max_bytes && store->max_bytes / 32 < PENDING_MAX)
+		store->pending.max_bytes = (size_t)(store->max_bytes / 32);
+}
+
+static int sqlite_open(const struct sonde_store_opts *opts, struct sonde_store **ret_store)
+{
+	struct sqlite_store *store = calloc(1, sizeof(*store));
+	struct sonde_store *base;
+	int r;
+
+	if (!store)
+		return -ENOMEM;
+	base = &store->base;
+	store->base.ops = &sonde_store_sqlite;
+	store->read_only = opts->read_only;
+	store->room_factor = 1;
+	pthread_mutex_init(&store->lock, NULL);
+	pthread_cond_init(&store->reader_free, NULL);
+	sonde_types_init(&store->types);
+	forget(store);
+	limits_set(store, opts);
+	sonde_checkpoints_attach(&store->shared, opts->checkpoints, opts->checkpoints_size);
+	r = resolve(opts->path, &store->path);
+	if (!r)
+		r = store->read_only ? open_for_reading(store) : open_for_writing(store);
+	if (r) {
+		sqlite_close(base);
+		return sonde_log_err(r, "cannot open the store '%s': %s", opts->path, sonde_store_error(NULL));
+	}
+	*ret_store = base;
+	return 0;
+}
+
+/* ---- types ---- */
+
+static int sqlite_add_type(struct sonde_store *base, const struct sonde_type *type, const char *program)
+{
+	struct sqlite_store *store = (struct sqlite_store *)base;
+	size_t slot;
+	int r = sonde_types_add(&store->types, type, program, &slot);
+
+	if (r < 0 || store->read_only)
+		return r < 0 ? r : 0;
+	if (r) {
+		sqlite_finalize(&store->slots[slot].insert);
+		store->slots[slot].unsynced = true;
+		/* Now, so that it can be asked for; if that fails, with the next commit. */
+		if (!store->pending.n)
+			(void)sqlite_commit(base, NULL, 0);
+	}
+	return sonde_pending_add_source(&store->pending, type, slot);
+}
+
+static size_t sqlite_types(struct sonde_store *base, const struct sonde_type **types, size_t max)
+{
+	return sonde_types_list(&((struct sqlite_store *)base)->types, types, max);
+}
+
+static int sqlite_append(struct sonde_store *base, const struct sonde_event *events, size_t n)
+{
+	struct sqlite_store *store = (struct sqlite_store *)base;
+
+	if (store->read_only)
+		return sonde_store_fail(-EROFS, "the store was opened for reading");
+	return sonde_pending_append(&store->pending, events, n);
+}
+
+const struct sonde_store_ops sonde_store_sqlite = {
+	.name = "sqlite", .open = sqlite_open, .close = sqlite_close, .add_type = sqlite_add_type,
+	.types = sqlite_types, .append = sqlite_append, .commit = sqlite_commit, .checkpoint = sqlite_checkpoint,
+	.gap = sqlite_gap, .expire = sqlite_expire, .query = sqlite_query, .count = sqlite_count, .sql = sqlite_sql,
+	.status = sqlite_status,
+};

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/**
+ * @file sqlite.h
+ * Inside of the SQLite back end: one connection that writes, owned by the writer's thread, and a few that read, each used by one
+ * query at a time. Write-ahead logging lets them not wait for each other.
+ *
+ * The file: a table for each type (its columns, then sonde_sequence; key: time, sonde_sequence) and, about it,
+ *	sonde_types		types, their programs and how many events were stored, expired, are readable
+ *	sonde_columns		their columns
+ *	sonde_checkpoints, sonde_gaps, sonde_runs
+ * Values stand there as what they mean: times and durations in ns, booleans as 0 and 1, addresses as text, arguments as one
+ * shell-quoted line, text as TEXT, or as BLOB where it is not UTF-8 or holds a NUL. A number above 2^63 - 1 is a BLOB of 8 bytes,
+ * highest first: nothing is lost, and it sorts behind all other numbers.
+ */
+
+#include <store/backend.h>
+#include <store/checkpoints.h>
+#include <store/gaps.h>
+#include <store/pending.h>
+#include <store/query.h>
+#include <store/retention.h>
+#include <store/types.h>
+
+#include <base/cleanup.h>
+
+#include <sqlite3.h>
+
+#define SQLITE_APPLICATION_ID 0x736f6e64 /* "sond" */
+#define SQLITE_USER_VERSION 1
+#define SQLITE_READERS_MAX 4
+#define SQLITE_RINGS_MAX 256
+
+struct sqlite_reader {
+	sqlite3 *db; /* NULL: not open yet */
+	unsigned generation;
+	bool busy;
+	int64_t deadline_ns; /* boot clock */
+};
+
+struct sqlite_slot {
+	sqlite3_stmt *insert;
+	bool unsynced; /* its table is not as the type says yet */
+	bool changed;  /* totals since the last commit */
+	uint64_t stored, expired, readable;
+	int64_t dropped_until_ns;
+};
+
+struct sqlite_ring {
+	struct sonde_checkpoint checkpoint;
+	int64_t base; /* sonde_checkpoint_expired() */
+};
+
+/* The time this process writes. */
+struct sqlite_own_run {
+	int64_t id, started_ns, written_ns;
+	int64_t previous_id, previous_started_ns; /* id 0: there was none */
+	bool continues; /* the ring was kept in between: the two runs are one */
+	bool changed;
+	char boot_id[40];
+};
+
+struct sqlite_store {
+	struct sonde_store base;
+	char *path;
+	bool read_only;
+	uint64_t max_bytes;
+	int64_t max_age_ns;
+	struct sonde_types types;
+
+	/* The writer's. */
+	sqlite3 *db;
+	struct sonde_pending pending;
+	struct sonde_checkpoints shared;
+	struct sonde_retention retention;
+	struct sonde_gaps gaps;
+	bool gaps_changed;
+	unsigned room_factor; /* how generous to make room: doubles while the limit is hit */
+	struct sqlite_own_run run;
+	bool rings_unwritten; /* the file is new: all of them are to be written, not only those of a commit */
+	struct sqlite_slot slots[SONDE_TYPES_MAX];
+
+	pthread_mutex_t lock; /* of the rest, and of totals and rings where others than the writer look */
+	pthread_cond_t reader_free;
+	struct sqlite_reader readers[SQLITE_READERS_MAX];
+	unsigned generation; /* of the file: readers of an older one are closed */
+	struct sqlite_ring rings[SQLITE_RINGS_MAX];
+	size_t n_rings;
+	uint64_t commits, failed_commits;
+	char error[256];
+	char set_aside[512];
+	atomic_bool damaged;
+};
+
+/* sqlite.c */
+/** @return errno of a result; keeps its text for this thread. */
+int sqlite_fail(sqlite3 *db, int code, const char *what);
+int sqlite_errno(int code);
+bool sqlite_is_damage(int code);
+/** Note that the file is damaged if `code` says so: the next commit begins a new one. */
+void sqlite_note(struct sqlite_store *store, int code);
+int sqlite_run(sqlite3 *db, const char *sql); /* SQLite's code */
+/** First column of the first row. @return SQLite's code; SQLITE_DONE: no row. */
+int sqlite_number(sqlite3 *db, const char *sql, int64_t *ret_number);
+void sqlite_finalize(sqlite3_stmt **statement);
+
+/* sqlite_file.c: the file as a whole. Negative errno. */
+/** Refuse what is not a plain file of our own. -ENOENT: there is nothing. */
+int sqlite_file_check(const char *path);
+int sqlite_file_create(const char *path);
+int sqlite_file_set_aside(const char *path, const char *reason, char *ret_name, size_t size);
+/** Database and log. */
+uint64_t sqlite_file_bytes(const char *path);
+
+/* sqlite_schema.c. SQLite's codes, SQLITE_CORRUPT for contents that cannot be. */
+int sqlite_schema_create(sqlite3 *db);
+int sqlite_schema_load(struct sqlite_store *store, sqlite3 *db);
+/** Make the tables of all unsynced types; inside a transaction. */
+int sqlite_schema_sync(struct sqlite_store *store);
+
+/* sqlite_open.c: SQLite's codes, the text kept; SQLITE_NOTADB also for a file that is not one of ours. */
+int sqlite_open_writer(struct sqlite_store *store);
+int sqlite_open_reader(const char *path, sqlite3 **ret_db);
+void sqlite_close_writer(struct sqlite_store *store);
+
+/* sqlite_value.c */
+/** Both borrow until the statement is reset. `scratch` has room for an address. */
+int sqlite_value_bind(sqlite3_stmt *statement, int i, const struct sonde_column *column, const struct sonde_value *value,
+		      char *scratch, size_t scratch_size);
+struct sqlite_scratch {
+	uint8_t addresses[SONDE_COLUMNS_MAX][16];
+	struct sonde_buffer arguments[2]; /* a row has few */
+	unsigned n_arguments;
+};
+void sqlite_value_read(sqlite3_stmt *statement, int i, uint32_t place, const struct sonde_column *column,
+		       struct sqlite_scratch *scratch, struct sonde_value *ret_value);
+
+/* sqlite_write.c */
+int sqlite_commit(struct sonde_store *base, const struct sonde_checkpoint *checkpoints, size_t n);
+/** A transaction of its own for `write`. SQLite's code. */
+int sqlite_transaction(struct sqlite_store *store, int (*write)(struct sqlite_store *store, void *userdata), void *userdata);
+/** Note a failure for status and error. @return errno */
+int sqlite_failed(struct sqlite_store *store, int code, const char *what);
+
+/* sqlite_meta.c: SQLite's codes. */
+int sqlite_meta_load(struct sqlite_store *store, sqlite3 *db);
+void sqlite_meta_start_run(struct sqlite_store *store);
+/** Anything to write although no event came? */
+bool sqlite_meta_due(const struct sqlite_store *store);
+/** Inside a transaction: totals, checkpoints, gaps, the run. */
+int sqlite_meta_write(struct sqlite_store *store, const struct sonde_checkpoint *checkpoints, size_t n);
+int sqlite_meta_write_totals(struct sqlite_store *store);
+/** What was written is committed. */
+void sqlite_meta_committed(struct sqlite_store *store, const struct sonde_checkpoint *checkpoints, size_t n);
+/** The file is new: everything is to be written again, and no event is in it. */
+void sqlite_meta_reset(struct sqlite_store *store);
+void sqlite_meta_stop_run(struct sqlite_store *store);
+int sqlite_checkpoint(struct sonde_store *base, const char *program, uint64_t ring_id,
+		      struct sonde_checkpoint *ret_checkpoint);
+int sqlite_gap(struct sonde_store *base, const struct sonde_gap *gap);
+
+/* sqlite_expire.c */
+int sqlite_expire(struct sonde_store *base, int64_t now_ns);
+/** Delete the oldest events until `bytes` more fit below the limit. SQLite's code. */
+int sqlite_make_room(struct sqlite_store *store, uint64_t bytes);
+/** Bytes that the database may have, the log left out; 0: no limit. */
+uint64_t sqlite_limit(const struct sqlite_store *store);
+
+/* sqlite_read.c, sqlite_query.c, sqlite_sql.c */
+int sqlite_reader_get(struct sqlite_store *store, int64_t timeout_ns, struct sqlite_reader **ret_reader);
+void sqlite_reader_put(struct sqlite_store *store, struct sqlite_reader *reader);
+void sqlite_readers_close(struct sqlite_store *store);
+int sqlite_query(struct sonde_store *base, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
+		 struct sonde_answer *ret_answer);
+int sqlite_count(struct sonde_store *base, const struct sonde_query *query, const char *group_by,
+		 int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
+		 struct sonde_answer *ret_answer);
+int sqlite_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_t timeout_ns,
+	       int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
+	       void *userdata);
+void sqlite_status(struct sonde_store *base, struct sonde_store_status *ret_status);

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store's file as a whole: what may stand at its path, a new one, and a damaged one moved away. A new file appears at its
+ * path only when it is complete, so that a file without our marks there is never one of ours that was just being made.
+ * No descriptor of the database is opened and closed here beside SQLite's: that would drop its locks (POSIX).
+ */
+#include <store/sqlite.h>
+
+#include <base/clock.h>
+#include <base/log.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define SET_ASIDE_MAX 5
+
+static const char *const companions[] = {"", "-wal", "-shm", "-journal"};
+
+static int plain_file(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st))
+		return errno == ENOENT ? -ENOENT : sonde_store_fail(-errno, "cannot look at '%s': %s", path, strerror(errno));
+	if (S_ISLNK(st.st_mode))
+		return sonde_store_fail(-ELOOP, "'%s' is a symbolic link; give the file itself", path);
+	if (!S_ISREG(st.st_mode))
+		return sonde_store_fail(S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL, "'%s' is not a regular file", path);
+	if (st.st_nlink != 1)
+		return sonde_store_fail(-EMLINK, "'%s' has a second name (hard link); remove it first", path);
+	return 0;
+}
+
+int sqlite_file_check(const char *path)
+{
+	char name[PATH_MAX];
+	int r, result = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(companions); i++) {
+		if ((size_t)snprintf(name, sizeof(name), "%s%s", path, companions[i]) >= sizeof(name))
+			return sonde_store_fail(-ENAMETOOLONG, "the path of the store is too long");
+		r = plain_file(name);
+		if (r && r != -ENOENT)
+			return r;
+		if (!i)
+			result = r;
+	}
+	return result;
+}
+
+static int database_fill(const char *path)
+{
+	sqlite3 *db = NULL;
+	int code = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+	int r;
+
+	if (!code)
+		code = sqlite_schema_create(db);
+	r = code ? sqlite_fail(db, code, "cannot make a new store") : 0;
+	sqlite3_close(db);
+	return r;
+}
+
+/* A log without its database must not be: SQLite would play it into the new one. */
+static int remove_strays(const char *path)
+{
+	char name[PATH_MAX];
+	int r = 0;
+
+	for (size_t i = 1; i < ARRAY_SIZE(companions) && !r; i++) {
+		snprintf(name, sizeof(name), "%s%s", path, companions[i]);
+		if (!access(name, F_OK))
+			r = sqlite_file_set_aside(path, "a log without its database", name, sizeof(name));
+	}
+	return r;
+}
+
+int sqlite_file_create(const char *path)
+{
+	char name[PATH_MAX];
+	int fd, r = remove_strays(path);
+
+	if (r)
+		return r;
+	if ((size_t)snprintf(name, sizeof(name), "%s.new", path) >= sizeof(name))
+		return sonde_store_fail(-ENAMETOOLONG, "the path of the store is too long");
+	if (unlink(name) && errno != ENOENT)
+		return sonde_store_fail(-errno, "cannot remove '%s': %s", name, strerror(errno));
+	fd = open(name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0640);
+	if (fd < 0)
+		return sonde_store_fail(-errno, "cannot make '%s': %s", name, strerror(errno));
+	r = fchmod(fd, 0640) ? -errno : 0; /* whatever the umask; the log gets the same mode from SQLite */
+	close(fd);
+	if (!r)
+		r = database_fill(name);
+	if (!r && rename(name, path))
+		r = sonde_store_fail(-errno, "cannot rename '%s': %s", name, strerror(errno));
+	if (r)
+		unlink(name);
+	return r;
+}
+
+/* Damage that comes back must not fill the disk with evidence: the names sort by time. */
+static void set_aside_limit(const char *path)
+{
+	char pattern[PATH_MAX];
+	glob_t found;
+
+	if ((size_t)snprintf(pattern, sizeof(pattern), "%s.damaged-*Z", path) >= sizeof(pattern))
+		return;
+	if (glob(pattern, 0, NULL, &found))
+		return;
+	for (size_t i = 0; i + SET_ASIDE_MAX < found.gl_pathc; i++)
+		for (size_t j = 0; j < ARRAY_SIZE(companions); j++) {
+			snprintf(pattern, sizeof(pattern), "%s%s", found.gl_pathv[i], companions[j]);
+			unlink(pattern);
+		}
+	globfree(&found);
+}
+
+/* UTC with milliseconds: two in one second are two files. */
+static void set_aside_name(const char *path, char *out, size_t size)
+{
+	int64_t now = sonde_clock_wall_ns();
+	time_t seconds = (time_t)(now / SONDE_NS_PER_S);
+	char text[32];
+	struct tm tm;
+
+	gmtime_r(&seconds, &tm);
+	strftime(text, sizeof(text), "%Y%m%dT%H%M%S", &tm);
+	snprintf(out, size, "%s.damaged-%s.%03dZ", path, text, (int)(now % SONDE_NS_PER_S / SONDE_NS_PER_MS));
+}
+
+int sqlite_file_set_aside(const char *path, const char *reason, char *ret_name, size_t size)
+{
+	char name[PATH_MAX - 16], from[PATH_MAX], to[PATH_MAX], why[200];
+
+	snprintf(why, sizeof(why), "%s", reason); /* may be the text of this thread's last error */
+	set_aside_name(path, name, sizeof(name));
+	for (size_t i = 0; i < ARRAY_SIZE(companions); i++) {
+		snprintf(from, sizeof(from), "%s%s", path, companions[i]);
+		snprintf(to, sizeof(to), "%s%s", name, companions[i]);
+		if (rename(from, to) && errno != ENOENT)
+			return sonde_store_fail(-errno, "cannot set aside '%s': %s", from, strerror(errno));
+	}
+	sonde_log_warning("the store '%s' is damaged (%s): it is now '%s', and a new one begins", path, why, name);
+	snprintf(ret_name, size, "%s", name);
+	set_aside_limit(path);
+	return 0;
+}
+
+uint64_t sqlite_file_bytes(const char *path)
+{
+	char name[PATH_MAX];
+	uint64_t bytes = 0;
+	struct stat st;
+
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(name, sizeof(name), "%s%s", path, companions[i]);
+		if (!stat(name, &st))
+			bytes += (uint64_t)st.st_size;
+	}
+	return bytes;
+}

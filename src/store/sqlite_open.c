@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections and their settings. A file is foreign input: nothing in it may run code, and its marks and pages are checked. */
+#include <store/sqlite.h>
+
+#include <base/clock.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define CHECK_NS (300 * SONDE_NS_PER_MS)
+#define BUSY_MS 2000
+/* One query's sorting and grouping, and a damaged file's lies, must not take the node's memory. */
+#define HEAP_BYTES (128ll << 20)
+
+static int guard(sqlite3 *db)
+{
+	int on;
+
+	sqlite3_extended_result_codes(db, 0);
+	sqlite3_busy_timeout(db, BUSY_MS);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, &on);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, &on);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, &on);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, &on);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, &on);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, 0, &on);
+	sqlite3_hard_heap_limit64(HEAP_BYTES);
+	/* No mmap: a file that shrinks under it is a signal, not an error. */
+	return sqlite_run(db, "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;");
+}
+
+static int late(void *deadline_ns)
+{
+	return sonde_clock_boot_ns() > *(const int64_t *)deadline_ns;
+}
+
+/* As much of the file as can be checked in no time; the rest is checked by being read. */
+static int check_pages(sqlite3 *db)
+{
+	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
+	int64_t deadline_ns = sonde_clock_boot_ns() + CHECK_NS;
+	const char *text;
+	int code = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, NULL);
+
+	if (code)
+		return code;
+	sqlite3_progress_handler(db, 1000, late, &deadline_ns);
+	code = sqlite3_step(statement);
+	sqlite3_progress_handler(db, 0, NULL, NULL);
+	if (code == SQLITE_INTERRUPT)
+		return SQLITE_OK;
+	if (code != SQLITE_ROW)
+		return code == SQLITE_DONE ? SQLITE_OK : code;
+	text = (const char *)sqlite3_column_text(statement, 0);
+	if (text && !strcmp(text, "ok"))
+		return SQLITE_OK;
+	sonde_store_fail(-EUCLEAN, "%s", text ? text : "quick_check found damage");
+	return SQLITE_CORRUPT;
+}
+
+static int check_marks(sqlite3 *db)
+{
+	int64_t application = 0, version = 0;
+	int code = sqlite_number(db, "PRAGMA application_id", &application);
+
+	if (!code)
+		code = sqlite_number(db, "PRAGMA user_version", &version);
+	if (code)
+		return code;
+	if (application != SQLITE_APPLICATION_ID) {
+		sonde_store_fail(-EUCLEAN, "it is not a store of sonde");
+		return SQLITE_FORMAT;
+	}
+	if (version != SQLITE_USER_VERSION) {
+		sonde_store_fail(-EUCLEAN, "its version is %d, this sonde knows version %d", (int)version, SQLITE_USER_VERSION);
+		return SQLITE_FORMAT;
+	}
+	return SQLITE_OK;
+}
+
+static int configure_writer(struct sqlite_store *store, sqlite3 *db)
+{
+	uint64_t log_bytes = store->max_bytes ? store->max_bytes / 32 : 4u << 20;
+	char sql[320];
+
+	if (log_bytes > 4u << 20)
+		log_bytes = 4u << 20;
+	snprintf(sql, sizeof(sql), "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = OFF;"
+				   "PRAGMA cache_size = -4096; PRAGMA wal_autocheckpoint = %d; PRAGMA journal_size_limit = %d;"
+				   "PRAGMA max_page_count = %lld;",
+		 (int)(log_bytes / 4096), (int)log_bytes,
+		 store->max_bytes ? (long long)(sqlite_limit(store) / 4096) : 1073741823ll);
+	return sqlite_run(db, sql);
+}
+
+int sqlite_open_writer(struct sqlite_store *store)
+{
+	sqlite3 *db = NULL;
+	int code = sqlite3_open_v2(store->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+
+	sonde_store_fail(0, "%s", "");
+	if (!code)
+		code = guard(db);
+	if (!code)
+		code = check_marks(db);
+	if (!code)
+		code = check_pages(db);
+	if (!code)
+		code = configure_writer(store, db);
+	if (!code) {
+		store->db = db;
+		return SQLITE_OK;
+	}
+	if (!sonde_store_error(&store->base)[0])
+		sqlite_fail(db, code, "cannot open the store");
+	sqlite3_close(db);
+	return code;
+}
+
+int sqlite_open_reader(const char *path, sqlite3 **ret_db)
+{
+	sqlite3 *db = NULL;
+	int code = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+
+	sonde_store_fail(0, "%s", "");
+	if (!code)
+		code = guard(db);
+	if (!code)
+		code = sqlite_run(db, "PRAGMA query_only = ON; PRAGMA cache_size = -2048;");
+	if (!code)
+		code = check_marks(db);
+	if (!code) {
+		*ret_db = db;
+		return SQLITE_OK;
+	}
+	if (!sonde_store_error(NULL)[0])
+		sqlite_fail(db, code, "cannot open the store");
+	sqlite3_close(db);
+	return code;
+}
+
+void sqlite_close_writer(struct sqlite_store *store)
+{
+	for (size_t i = 0; i < store->types.n; i++)
+		sqlite_finalize(&store->slots[i].insert);
+	sqlite3_close(store->db);
+	store->db = NULL;
+}

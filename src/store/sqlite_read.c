@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The reading connections: a few, each lent to one query at a time. A query that finds none free waits, then is refused: so
+ * many slow readers cost a bounded number of descriptors, and never the writer.
+ */
+#include <store/sqlite.h>
+
+#include <base/clock.h>
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#define WAIT_NS (5 * SONDE_NS_PER_S)
+
+static int late(void *userdata)
+{
+	const struct sqlite_reader *reader = userdata;
+
+	return sonde_clock_boot_ns() > reader->deadline_ns;
+}
+
+static struct sqlite_reader *reader_free(struct sqlite_store *store)
+{
+	struct sqlite_reader *found = NULL;
+
+	for (size_t i = 0; i < SQLITE_READERS_MAX; i++)
+		if (!store->readers[i].busy && (!found || store->readers[i].db))
+			found = &store->readers[i];
+	return found;
+}
+
+static struct sqlite_reader *reader_wait(struct sqlite_store *store)
+{
+	int64_t until = sonde_clock_boot_ns() + WAIT_NS;
+	struct timespec at = {.tv_sec = until / SONDE_NS_PER_S, .tv_nsec = until % SONDE_NS_PER_S};
+	struct sqlite_reader *reader;
+
+	pthread_mutex_lock(&store->lock);
+	while (!(reader = reader_free(store)))
+		if (pthread_cond_clockwait(&store->reader_free, &store->lock, CLOCK_BOOTTIME, &at) == ETIMEDOUT)
+			break;
+	if (reader) {
+		reader->busy = true;
+		if (reader->db && reader->generation != store->generation) {
+			sqlite3_close(reader->db);
+			reader->db = NULL;
+		}
+		reader->generation = store->generation;
+	}
+	pthread_mutex_unlock(&store->lock);
+	return reader;
+}
+
+int sqlite_reader_get(struct sqlite_store *store, int64_t timeout_ns, struct sqlite_reader **ret_reader)
+{
+	struct sqlite_reader *reader = reader_wait(store);
+	int code;
+
+	if (!reader)
+		return sonde_store_fail(-EBUSY, "%d queries are running already; try again", SQLITE_READERS_MAX);
+	reader->deadline_ns = sonde_clock_boot_ns() + timeout_ns;
+	code = reader->db ? SQLITE_OK : sqlite_open_reader(store->path, &reader->db);
+	if (code) {
+		sqlite_note(store, code);
+		sqlite_reader_put(store, reader);
+		return sqlite_errno(code);
+	}
+	sqlite3_progress_handler(reader->db, 1000, late, reader);
+	*ret_reader = reader;
+	return 0;
+}
+
+void sqlite_reader_put(struct sqlite_store *store, struct sqlite_reader *reader)
+{
+	if (reader->db) {
+		sqlite3_progress_handler(reader->db, 0, NULL, NULL);
+		if (!sqlite3_get_autocommit(reader->db))
+			sqlite_run(reader->db, "ROLLBACK");
+	}
+	pthread_mutex_lock(&store->lock);
+	reader->busy = false;
+	pthread_cond_signal(&store->reader_free);
+	pthread_mutex_unlock(&store->lock);
+}
+
+void sqlite_readers_close(struct sqlite_store *store)
+{
+	for (size_t i = 0; i < SQLITE_READERS_MAX; i++) {
+		sqlite3_close(store->readers[i].db);
+		store->readers[i].db = NULL;
+	}
+}
+
+/* ---- status ---- */
+
+static void status_span(struct sqlite_store *store, sqlite3 *db, struct sonde_store_status *status)
+{
+	const struct sonde_type *types[SONDE_TYPES_MAX];
+	size_t n = sonde_types_list(&store->types, types, SONDE_TYPES_MAX);
+	int64_t oldest, newest;
+	char sql[128];
+
+	for (size_t i = 0; i < n; i++) {
+		snprintf(sql, sizeof(sql), "SELECT time FROM \"%s\" ORDER BY time LIMIT 1", types[i]->name);
+		if (sqlite_number(db, sql, &oldest))
+			continue;
+		snprintf(sql, sizeof(sql), "SELECT time FROM \"%s\" ORDER BY time DESC LIMIT 1", types[i]->name);
+		if (sqlite_number(db, sql, &newest))
+			continue;
+		if (!status->oldest_ns || oldest < status->oldest_ns)
+			status->oldest_ns = oldest;
+		if (!status->newest_ns || newest > status->newest_ns)
+			status->newest_ns = newest;
+	}
+}
+
+static int status_totals(sqlite3 *db, struct sonde_store_status *status)
+{
+	int64_t numbers[3] = {};
+	static const char *const columns[] = {"stored", "expired", "readable"};
+	int code = SQLITE_OK;
+
+	for (size_t i = 0; !code && i < ARRAY_SIZE(columns); i++) {
+		char sql[80];
+
+		snprintf(sql, sizeof(sql), "SELECT coalesce(sum(%s), 0) FROM sonde_types", columns[i]);
+		code = sqlite_number(db, sql, &numbers[i]);
+	}
+	status->stored = (uint64_t)numbers[0];
+	status->expired = (uint64_t)numbers[1];
+	status->readable = (uint64_t)numbers[2];
+	return code;
+}
+
+void sqlite_status(struct sonde_store *base, struct sonde_store_status *ret_status)
+{
+	struct sqlite_store *store = (struct sqlite_store *)base;
+	struct sonde_store_status status = {.backend = "sqlite", .path = store->path};
+	struct sqlite_reader *reader;
+	int code;
+
+	status.bytes = sqlite_file_bytes(store->path);
+	if (!sqlite_reader_get(store, SONDE_NS_PER_S, &reader)) {
+		code = sqlite_run(reader->db, "BEGIN");
+		if (!code)
+			code = status_totals(reader->db, &status);
+		if (!code)
+			status_span(store, reader->db, &status);
+		if (code)
+			sqlite_fail(reader->db, code, "cannot read");
+		sqlite_note(store, code);
+		sqlite_reader_put(store, reader);
+	} else {
+		code = SQLITE_ERROR;
+	}
+	pthread_mutex_lock(&store->lock);
+	status.commits = store->commits;
+	status.failed_commits = store->failed_commits;
+	status.clock_jumps = store->retention.jumps;
+	snprintf(status.error, sizeof(status.error), "%s", store->error[0] || !code ? store->error : sonde_store_error(base));
+	snprintf(status.set_aside, sizeof(status.set_aside), "%s", store->set_aside);
+	pthread_mutex_unlock(&store->lock);
+	*ret_status = status;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tables of the file: the inner ones, and one for each type. The type's description stands beside its rows, so that a file reads
+ * back without the program that wrote it. A file is foreign input: what it says about types is checked like any other type.
+ */
+#include <store/sqlite.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define TEXT_OF(x) TEXT_OF_(x)
+#define TEXT_OF_(x) #x
+
+/* Space freed by retention is used again; what a smaller limit frees is given back in steps (incremental). */
+static const char create_sql[] =
+	"PRAGMA page_size = 4096;"
+	"PRAGMA auto_vacuum = INCREMENTAL;"
+	"PRAGMA application_id = " TEXT_OF(SQLITE_APPLICATION_ID) ";"
+	"PRAGMA user_version = " TEXT_OF(SQLITE_USER_VERSION) ";"
+	"BEGIN;"
+	"CREATE TABLE sonde_types (name TEXT PRIMARY KEY, program TEXT NOT NULL, doc TEXT, stored INTEGER NOT NULL,"
+	" expired INTEGER NOT NULL, readable INTEGER NOT NULL, dropped_until_ns INTEGER) WITHOUT ROWID;"
+	"CREATE TABLE sonde_columns (type TEXT, position INTEGER, name TEXT NOT NULL, value TEXT NOT NULL,"
+	" semantic TEXT NOT NULL, unit TEXT, doc TEXT, PRIMARY KEY (type, position)) WITHOUT ROWID;"
+	"CREATE TABLE sonde_checkpoints (program TEXT, ring_id INTEGER, updated INTEGER NOT NULL, position INTEGER NOT NULL,"
+	" consumed INTEGER NOT NULL, stored INTEGER NOT NULL, invalid INTEGER NOT NULL, limited INTEGER NOT NULL,"
+	" queue_dropped INTEGER NOT NULL, base INTEGER NOT NULL, PRIMARY KEY (program, ring_id)) WITHOUT ROWID;"
+	"CREATE TABLE sonde_gaps (program TEXT NOT NULL, cause TEXT NOT NULL, from_ns INTEGER NOT NULL,"
+	" to_ns INTEGER NOT NULL, count INTEGER NOT NULL);"
+	"CREATE TABLE sonde_runs (id INTEGER PRIMARY KEY, boot_id TEXT NOT NULL, started_ns INTEGER NOT NULL,"
+	" last_seen_ns INTEGER NOT NULL, stopped_ns INTEGER);"
+	"COMMIT;";
+
+int sqlite_schema_create(sqlite3 *db)
+{
+	return sqlite_run(db, create_sql);
+}
+
+static const char *column_text(sqlite3_stmt *statement, int i)
+{
+	return (const char *)sqlite3_column_text(statement, i);
+}
+
+static int load_columns(sqlite3 *db, const char *type, struct sonde_column *columns, uint32_t *ret_n,
+			struct sonde_buffer *texts)
+{
+	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
+	size_t offsets[SONDE_COLUMNS_MAX][3] = {};
+	uint32_t n = 0;
+	int code = sqlite3_prepare_v2(db, "SELECT name, value, semantic, unit, doc FROM sonde_columns WHERE type = ?"
+					  " ORDER BY position", -1, &statement, NULL);
+
+	if (!code)
+		code = sqlite3_bind_text(statement, 1, type, -1, SQLITE_STATIC);
+	while (!code && (code = sqlite3_step(statement)) == SQLITE_ROW) {
+		static const int places[] = {0, 3, 4};
+		const char *value = column_text(statement, 1), *semantic = column_text(statement, 2);
+
+		code = SQLITE_OK;
+		if (n == SONDE_COLUMNS_MAX || !column_text(statement, 0) || !value || !semantic ||
+		    sonde_value_type_parse(value, &columns[n].type) ||
+		    sonde_semantic_parse(semantic, &columns[n].semantic))
+			return SQLITE_CORRUPT;
+		for (int i = 0; i < 3; i++) {
+			const char *text = column_text(statement, places[i]);
+
+			offsets[n][i] = text ? texts->length + 1 : 0;
+			if (text)
+				sonde_buffer_add(texts, text, strlen(text) + 1);
+		}
+		n++;
+	}
+	if (texts->failed)
+		return SQLITE_NOMEM;
+	for (uint32_t i = 0; i < n; i++) {
+		columns[i].name = texts->data + offsets[i][0] - 1;
+		columns[i].unit = offsets[i][1] ? texts->data + offsets[i][1] - 1 : NULL;
+		columns[i].doc = offsets[i][2] ? texts->data + offsets[i][2] - 1 : NULL;
+	}
+	*ret_n = n;
+	return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+/* One row of sonde_types. */
+static int load_type(struct sqlite_store *store, sqlite3 *db, sqlite3_stmt *row)
+{
+	struct sonde_buffer texts CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+	struct sonde_column columns[SONDE_COLUMNS_MAX] = {};
+	struct sonde_type type = {.name = column_text(row, 0), .doc = column_text(row, 2), .columns = columns};
+	const char *program = column_text(row, 1);
+	struct sqlite_slot *slot;
+	size_t place;
+	int code, r;
+
+	if (!type.name || !program)
+		return SQLITE_CORRUPT;
+	code = load_columns(db, type.name, columns, &type.n_columns, &texts);
+	if (code)
+		return code;
+	r = sonde_types_add(&store->types, &type, program, &place);
+	if (r < 0)
+		return r == -ENOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT;
+	slot = &store->slots[place];
+	slot->stored = (uint64_t)sqlite3_column_int64(row, 3);
+	slot->expired = (uint64_t)sqlite3_column_int64(row, 4);
+	slot->readable = (uint64_t)sqlite3_column_int64(row, 5);
+	slot->dropped_until_ns = sqlite3_column_type(row, 6) == SQLITE_NULL ? INT64_MIN : sqlite3_column_int64(row, 6);
+	return SQLITE_OK;
+}
+
+int sqlite_schema_load(struct sqlite_store *store, sqlite3 *db)
+{
+	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
+	int code = sqlite3_prepare_v2(db, "SELECT name, program, doc, stored, expired, readable, dropped_until_ns"
+					  " FROM sonde_types ORDER BY name", -1, &statement, NULL);
+
+	while (!code && (code = sqlite3_step(statement)) == SQLITE_ROW)
+		code = load_type(store, db, statement);
+	return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+/* ---- making tables ---- */
+
+/* The name of the type is the same in every row, so it is computed and takes no space. */
+static void column_declare(struct sonde_buffer *sql, const struct sonde_type *type, uint32_t i)
+{
+	const struct sonde_column *column = &type->columns[i];
+	const char *kind = "INTEGER";
+
+	if (column->type == SONDE_ADDRESS || column->type == SONDE_TEXT)
+		kind = "TEXT";
+	if (column->type == SONDE_BOOL)
+		kind = "BOOLEAN";
+	if (i == SONDE_COLUMN_TIME)
+		kind = "INTEGER NOT NULL";
+	sonde_buffer_printf(sql, "\"%s\" %s", column->name, kind);
+	if (i == SONDE_COLUMN_TYPE)
+		sonde_buffer_printf(sql, " GENERATED ALWAYS AS ('%s') VIRTUAL", type->name);
+}
+
+static int table_create(sqlite3 *db, const struct sonde_type *type)
+{
+	struct sonde_buffer sql CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+
+	sonde_buffer_printf(&sql, "CREATE TABLE \"%s\" (", type->name);
+	for (uint32_t i = 0; i < type->n_columns; i++) {
+		column_declare(&sql, type, i);
+		sonde_buffer_add_text(&sql, ", ");
+	}
+	sonde_buffer_add_text(&sql, "sonde_sequence INTEGER NOT NULL, PRIMARY KEY (time, sonde_sequence)) WITHOUT ROWID");
+	return sql.failed ? SQLITE_NOMEM : sqlite_run(db, sql.data);
+}
+
+static int column_exists(sqlite3 *db, const char *table, const char *column, bool *ret_exists)
+{
+	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
+	int code = sqlite3_prepare_v2(db, "SELECT 1 FROM pragma_table_xinfo(?) WHERE lower(name) = lower(?)", -1, &statement,
+				      NULL);
+
+	if (code)
+		return code;
+	sqlite3_bind_text(statement, 1, table, -1, SQLITE_STATIC);
+	sqlite3_bind_text(statement, 2, column, -1, SQLITE_STATIC);
+	code = sqlite3_step(statement);
+	*ret_exists = code == SQLITE_ROW;
+	return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+static int table_sync(sqlite3 *db, const struct sonde_type *type)
+{
+	bool exists;
+	int code = column_exists(db, type->name, "time", &exists);
+
+	if (code || !exists)
+		return code ? code : table_create(db, type);
+	for (uint32_t i = SONDE_COLUMN_COMMON_MAX; !code && i < type->n_columns; i++) {
+		struct sonde_buffer sql CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+
+		code = column_exists(db, type->name, type->columns[i].name, &exists);
+		if (code || exists)
+			continue;
+		sonde_buffer_printf(&sql, "ALTER TABLE \"%s\" ADD COLUMN ", type->name);
+		column_declare(&sql, type, i);
+		code = sql.failed ? SQLITE_NOMEM : sqlite_run(db, sql.data);
+	}
+	return code;
+}
+
+/* One statement with texts as parameters; NULL binds null. */
+static int run_texts(sqlite3 *db, const char *sql, const char *const *texts, int n, int64_t number)
+{
+	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
+	int code = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+
+	for (int i = 0; !code && i < n; i++)
+		code = sqlite3_bind_text(statement, i + 1, texts[i], -1, SQLITE_STATIC);
+	if (!code && sqlite3_bind_parameter_count(statement) > n)
+		code = sqlite3_bind_int64(statement, n + 1, number);
+	if (!code)
+		code = sqlite3_step(statement);
+	return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+static int describe(sqlite3 *db, const struct sonde_stored_type *stored)
+{
+	const struct sonde_type *type = &stored->type;
+	const char *texts[] = {type->name, stored->program, type->doc};
+	int code = run_texts(db, "INSERT INTO sonde_types (name, program, doc, stored, expired, readable) VALUES (?, ?, ?, 0, 0, 0)"
+				 " ON CONFLICT (name) DO UPDATE SET program = excluded.program, doc = excluded.doc",
+			     texts, 3, 0);
+
+	if (!code)
+		code = run_texts(db, "DELETE FROM sonde_columns WHERE type = ?", texts, 1, 0);
+	for (uint32_t i = 0; !code && i < type->n_columns; i++) {
+		const struct sonde_column *column = &type->columns[i];
+		const char *values[] = {type->name, column->name, sonde_value_type_name(column->type),
+					sonde_semantic_name(column->semantic), column->unit, column->doc};
+
+		code = run_texts(db, "INSERT INTO sonde_columns (type, name, value, semantic, unit, doc, position)"
+				     " VALUES (?, ?, ?, ?, ?, ?, ?)", values, 6, i);
+	}
+	return code;
+}
+
+int sqlite_schema_sync(struct sqlite_store *store)
+{
+	int code = SQLITE_OK;
+
+	for (size_t i = 0; !code && i < store->types.n; i++) {
+		const struct sonde_stored_type *stored = sonde_types_get(&store->types, i);
+
+		if (!store->slots[i].unsynced)
+			continue;
+		code = table_sync(store->db, &stored->type);
+		if (!code)
+			code = describe(store->db, stored);
+	}
+	return code;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SQL from people, perhaps over HTTP: one statement, only reading (by the connection, by the authorizer, and by what SQLite says
+ * of the statement), in bounded time, memory and size.
+ */
+#include <store/sqlite.h>
+
+#include <base/clock.h>
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#define DEFAULT_TIMEOUT_NS (10 * SONDE_NS_PER_S)
+
+static const int limits[][2] = {
+	{SQLITE_LIMIT_LENGTH, 4 << 20},	   {SQLITE_LIMIT_SQL_LENGTH, 65536},  {SQLITE_LIMIT_COLUMN, 256},
+	{SQLITE_LIMIT_EXPR_DEPTH, 100},	   {SQLITE_LIMIT_COMPOUND_SELECT, 50}, {SQLITE_LIMIT_VDBE_OP, 100000},
+	{SQLITE_LIMIT_FUNCTION_ARG, 32},   {SQLITE_LIMIT_ATTACHED, 0},	      {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000},
+	{SQLITE_LIMIT_VARIABLE_NUMBER, 0}, {SQLITE_LIMIT_TRIGGER_DEPTH, 0},   {SQLITE_LIMIT_WORKER_THREADS, 0},
+};
+
+static int authorize(void *userdata, int action, const char *a, const char *b, const char *c, const char *d)
+{
+	switch (action) {
+	case SQLITE_SELECT:
+	case SQLITE_READ:
+	case SQLITE_RECURSIVE:
+		return SQLITE_OK;
+	case SQLITE_FUNCTION:
+		return b && (!strcasecmp(b, "load_extension") || !strcasecmp(b, "fts3_tokenizer")) ? SQLITE_DENY : SQLITE_OK;
+	default:
+		return SQLITE_DENY;
+	}
+}
+
+struct row {
+	int n;
+	const char *names[256];
+	struct sonde_value values[256];
+};
+
+static void row_read(sqlite3_stmt *statement, struct row *row)
+{
+	for (int i = 0; i < row->n; i++) {
+		struct sonde_value *value = &row->values[i];
+
+		switch (sqlite3_column_type(statement, i)) {
+		case SQLITE_NULL:
+			*value = (struct sonde_value){.type = SONDE_NULL};
+			break;
+		case SQLITE_INTEGER:
+			*value = (struct sonde_value){.type = SONDE_INT, .i = sqlite3_column_int64(statement, i)};
+			break;
+		case SQLITE_BLOB:
+			*value = (struct sonde_value){.type = SONDE_TEXT, .text = sqlite3_column_blob(statement, i) ?: ""};
+			value->length = (uint32_t)sqlite3_column_bytes(statement, i);
+			break;
+		default: /* text, and numbers with a fraction */
+			value->type = SONDE_TEXT;
+			value->text = (const char *)sqlite3_column_text(statement, i) ?: "";
+			value->length = (uint32_t)sqlite3_column_bytes(statement, i);
+		}
+	}
+}
+
+static int failed(struct sqlite_store *store, sqlite3 *db, int code)
+{
+	sqlite_note(store, code);
+	switch (code) {
+	case SQLITE_INTERRUPT:
+		return sonde_store_fail(-ETIMEDOUT, "the statement took too long; ask for a shorter span of time");
+	case SQLITE_AUTH:
+		return sonde_store_fail(-EPERM, "only SELECT is allowed (%s)", sqlite3_errmsg(db));
+	case SQLITE_NOMEM:
+		return sonde_store_fail(-ENOMEM, "the statement needs too much memory");
+	case SQLITE_TOOBIG:
+	case SQLITE_ERROR:
+	case SQLITE_MISUSE:
+		return sonde_store_fail(-EINVAL, "%s", sqlite3_errmsg(db));
+	default:
+		return sqlite_fail(db, code, "cannot read");
+	}
+}
+
+static int run_statement(struct sqlite_store *store, struct sqlite_reader *reader, sqlite3_stmt *statement, uint32_t limit,
+			 int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
+			 void *userdata)
+{
+	struct row row = {.n = sqlite3_column_count(statement)};
+	uint32_t rows = 0;
+	int code, r = 0;
+
+	for (int i = 0; i < row.n; i++)
+		row.names[i] = sqlite3_column_name(statement, i) ?: "";
+	while (!r && (!limit || rows++ < limit)) {
+		code = sonde_clock_boot_ns() > reader->deadline_ns ? SQLITE_INTERRUPT : sqlite3_step(statement);
+		if (code == SQLITE_DONE)
+			return 0;
+		if (code != SQLITE_ROW)
+			return failed(store, reader->db, code);
+		row_read(statement, &row);
+		r = fn(row.n, row.names, row.values, userdata);
+	}
+	return r < 0 ? r : 0;
+}
+
+static int run_sql(struct sqlite_store *store, struct sqlite_reader *reader, const char *sql, uint32_t limit,
+		   int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata), void *userdata)
+{
+	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL, *more CLEANUP(sqlite_finalize) = NULL;
+	const char *tail = "";
+	int code = sqlite3_prepare_v2(reader->db, sql, -1, &statement, &tail);
+
+	if (code)
+		return failed(store, reader->db, code);
+	if (!statement)
+		return sonde_store_fail(-EINVAL, "no statement");
+	/* What follows may be space and comments only. */
+	if (sqlite3_prepare_v2(reader->db, tail, -1, &more, NULL) || more)
+		return sonde_store_fail(-EINVAL, "only one statement at a time");
+	if (!sqlite3_stmt_readonly(statement))
+		return sonde_store_fail(-EPERM, "only SELECT is allowed");
+	return run_statement(store, reader, statement, limit, fn, userdata);
+}
+
+int sqlite_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_t timeout_ns,
+	       int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata), void *userdata)
+{
+	struct sqlite_store *store = (struct sqlite_store *)base;
+	int before[ARRAY_SIZE(limits)];
+	struct sqlite_reader *reader;
+	int r = sqlite_reader_get(store, timeout_ns > 0 ? timeout_ns : DEFAULT_TIMEOUT_NS, &reader);
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
+		before[i] = sqlite3_limit(reader->db, limits[i][0], limits[i][1]);
+	sqlite3_set_authorizer(reader->db, authorize, NULL);
+	r = run_sql(store, reader, sql, limit, fn, userdata);
+	sqlite3_set_authorizer(reader->db, NULL, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
+		sqlite3_limit(reader->db, limits[i][0], before[i]);
+	sqlite_reader_put(store, reader);
+	return r;
+}

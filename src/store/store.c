@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Chooses the back end by the path and passes the calls on. Checks of arguments that all back ends need stand here. */
+#include <store/backend.h>
+
+#include <base/cleanup.h>
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+/* By thread: queries of several threads fail independently. */
+static __thread char error_text[256];
+
+int sonde_store_fail(int error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error_text, sizeof(error_text), format, args);
+	va_end(args);
+	return error;
+}
+
+const char *sonde_store_error(struct sonde_store *store)
+{
+	return error_text;
+}
+
+int sonde_store_open(const struct sonde_store_opts *opts, struct sonde_store **ret_store)
+{
+	if (!opts->path || !*opts->path)
+		return sonde_store_fail(-EINVAL, "no path for the store");
+	error_text[0] = '\0';
+	return (strcmp(opts->path, "memory") ? &sonde_store_sqlite : &sonde_store_memory)->open(opts, ret_store);
+}
+
+void sonde_store_close(struct sonde_store **store)
+{
+	if (*store)
+		(*store)->ops->close(*store);
+	*store = NULL;
+}
+
+int sonde_store_add_type(struct sonde_store *store, const struct sonde_type *type)
+{
+	return store->ops->add_type(store, type, NULL);
+}
+
+int sonde_store_add_schema(struct sonde_store *store, const struct sonde_schema *schema)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < schema->n_types; i++)
+		r = store->ops->add_type(store, &schema->types[i], schema->program);
+	return r;
+}
+
+size_t sonde_store_types(struct sonde_store *store, const struct sonde_type **types, size_t max)
+{
+	return store->ops->types(store, types, max);
+}
+
+int sonde_store_append(struct sonde_store *store, const struct sonde_event *events, size_t n)
+{
+	return store->ops->append(store, events, n);
+}
+
+int sonde_store_commit(struct sonde_store *store, const struct sonde_checkpoint *checkpoints, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!memchr(checkpoints[i].program, '\0', sizeof(checkpoints[i].program)) || !checkpoints[i].program[0])
+			return sonde_store_fail(-EINVAL, "a checkpoint without a program's name");
+	return store->ops->commit(store, checkpoints, n);
+}
+
+int sonde_store_checkpoint(struct sonde_store *store, const char *program, uint64_t ring_id,
+			   struct sonde_checkpoint *ret_checkpoint)
+{
+	if (strlen(program) >= SONDE_PROGRAM_NAME_MAX)
+		return sonde_store_fail(-EINVAL, "the program's name '%s' is too long", program);
+	return store->ops->checkpoint(store, program, ring_id, ret_checkpoint);
+}
+
+int sonde_store_gap(struct sonde_store *store, const struct sonde_gap *gap)
+{
+	if (!memchr(gap->program, '\0', sizeof(gap->program)) || !memchr(gap->cause, '\0', sizeof(gap->cause)) ||
+	    gap->from_ns > gap->to_ns)
+		return sonde_store_fail(-EINVAL, "not a gap");
+	return store->ops->gap(store, gap);
+}
+
+int sonde_store_expire(struct sonde_store *store, int64_t now_ns)
+{
+	return store->ops->expire(store, now_ns);
+}
+
+int sonde_store_query(struct sonde_store *store, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
+		      struct sonde_answer *ret_answer)
+{
+	return store->ops->query(store, query, fn, userdata, ret_answer);
+}
+
+int sonde_store_count(struct sonde_store *store, const struct sonde_query *query, const char *group_by,
+		      int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
+		      struct sonde_answer *ret_answer)
+{
+	return store->ops->count(store, query, group_by, fn, userdata, ret_answer);
+}
+
+int sonde_store_sql(struct sonde_store *store, const char *sql, uint32_t limit, int64_t timeout_ns,
+		    int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
+		    void *userdata, const char **ret_error)
+{
+	int r;
+
+	error_text[0] = '\0';
+	r = store->ops->sql(store, sql, limit, timeout_ns, fn, userdata);
+	if (r < 0 && ret_error)
+		*ret_error = error_text[0] ? error_text : strerror(-r);
+	return r;
+}
+
+void sonde_store_status(struct sonde_store *store, struct sonde_store_status *ret_status)
+{
+	store->ops->status(store, ret_status);
+}

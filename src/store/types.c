@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Registry of stored types. A type that grows gets a new version; the older ones stay until the store closes, because a
+ * query in another thread may be reading rows with them. Versions come with a new program build only, so few are kept.
+ */
+#include <store/types.h>
+#include <store/backend.h>
+
+#include <base/cleanup.h>
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static const char *const common_names[SONDE_COLUMN_COMMON_MAX] = {
+	[SONDE_COLUMN_TIME] = "time",	      [SONDE_COLUMN_TYPE] = "type",	  [SONDE_COLUMN_PID] = "pid",
+	[SONDE_COLUMN_TID] = "tid",	      [SONDE_COLUMN_UID] = "uid",	  [SONDE_COLUMN_COMMAND] = "command",
+	[SONDE_COLUMN_CONTAINER] = "container", [SONDE_COLUMN_SOURCE] = "source", [SONDE_COLUMN_WEIGHT] = "weight",
+};
+
+static const char *const value_type_names[] = {
+	[SONDE_NULL] = "null", [SONDE_INT] = "int",   [SONDE_UINT] = "uint",
+	[SONDE_BOOL] = "bool", [SONDE_TEXT] = "text", [SONDE_ADDRESS] = "address",
+};
+
+static const char *const semantic_names[] = {
+	[SONDE_SEMANTIC_NONE] = "none",
+	[SONDE_SEMANTIC_TIME] = "time",
+	[SONDE_SEMANTIC_DURATION_NS] = "duration_ns",
+	[SONDE_SEMANTIC_BYTES] = "bytes",
+	[SONDE_SEMANTIC_COUNT] = "count",
+	[SONDE_SEMANTIC_PID] = "pid",
+	[SONDE_SEMANTIC_UID] = "uid",
+	[SONDE_SEMANTIC_PORT] = "port",
+	[SONDE_SEMANTIC_PROTOCOL] = "protocol",
+	[SONDE_SEMANTIC_ADDRESS] = "address",
+	[SONDE_SEMANTIC_COOKIE] = "cookie",
+	[SONDE_SEMANTIC_ENUM] = "enum",
+	[SONDE_SEMANTIC_KERNEL_ENUM] = "kernel_enum",
+	[SONDE_SEMANTIC_SYMBOL] = "symbol",
+	[SONDE_SEMANTIC_ERRNO_NAME] = "errno_name",
+	[SONDE_SEMANTIC_ERRNO] = "errno",
+	[SONDE_SEMANTIC_SIGNAL] = "signal",
+	[SONDE_SEMANTIC_SIGNAL_NAME] = "signal_name",
+	[SONDE_SEMANTIC_ARGUMENTS] = "arguments",
+};
+
+static int name_parse(const char *const *names, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (names[i] && !strcmp(names[i], name))
+			return (int)i;
+	return -EINVAL;
+}
+
+
+
+const char *sonde_value_type_name(enum sonde_value_type type)
+{
+	return value_type_names[type];
+}
+
+int sonde_value_type_parse(const char *name, enum sonde_value_type *ret_type)
+{
+	int r = name_parse(value_type_names, ARRAY_SIZE(value_type_names), name);
+
+	if (r >= 0)
+		*ret_type = (enum sonde_value_type)r;
+	return r < 0 ? r : 0;
+}
+
+const char *sonde_semantic_name(enum sonde_semantic semantic)
+{
+	return semantic_names[semantic];
+}
+
+int sonde_semantic_parse(const char *name, enum sonde_semantic *ret_semantic)
+{
+	int r = name_parse(semantic_names, ARRAY_SIZE(semantic_names), name);
+
+	if (r >= 0)
+		*ret_semantic = (enum sonde_semantic)r;
+	return r < 0 ? r : 0;
+}
+
+static bool is_identifier(const char *name)
+{
+	if (!name || !(isalpha((unsigned char)*name) || *name == '_'))
+		return false;
+	for (; *name; name++)
+		if (!isalnum((unsigned char)*name) && *name != '_')
+			return false;
+	return true;
+}
+
+static int type_check(const struct sonde_type *type)
+{
+	const char *name = type->name ? type->name : "?";
+
+	if (!is_identifier(type->name) || strlen(type->name) >= SONDE_TYPE_NAME_MAX)
+		return sonde_store_fail(-EINVAL, "type '%s': the name is not an identifier of at most %d bytes", name,
+					SONDE_TYPE_NAME_MAX - 1);
+	if (!strncasecmp(name, "sonde_", 6) || !strncasecmp(name, "sqlite_", 7))
+		return sonde_store_fail(-EINVAL, "type '%s': names that begin with sonde_ or sqlite_ are taken", name);
+	if (type->n_columns < SONDE_COLUMN_COMMON_MAX || type->n_columns > SONDE_COLUMNS_MAX)
+		return sonde_store_fail(-EINVAL, "type '%s': %u columns", name, type->n_columns);
+	for (uint32_t i = 0; i < type->n_columns; i++) {
+		const struct sonde_column *column = &type->columns[i];
+
+		if (!is_identifier(column->name) || !strncasecmp(column->name, "sonde_", 6) ||
+		    (unsigned)column->type >= ARRAY_SIZE(value_type_names) ||
+		    (unsigned)column->semantic >= ARRAY_SIZE(semantic_names))
+			return sonde_store_fail(-EINVAL, "type '%s': column %u is not valid", name, i);
+		if (i < SONDE_COLUMN_COMMON_MAX && strcmp(column->name, common_names[i]))
+			return sonde_store_fail(-EINVAL, "type '%s': column %u must be '%s'", name, i, common_names[i]);
+		/* SQL does not tell names apart by case. */
+		for (uint32_t j = 0; j < i; j++)
+			if (!strcasecmp(column->name, type->columns[j].name))
+				return sonde_store_fail(-EINVAL, "type '%s': two columns '%s'", name, column->name);
+	}
+	return 0;
+}
+
+static void stored_free(struct sonde_stored_type *stored)
+{
+	if (!stored)
+		return;
+	for (uint32_t i = 0; i < stored->type.n_columns; i++) {
+		free((char *)stored->type.columns[i].name);
+		free((char *)stored->type.columns[i].doc);
+		free((char *)stored->type.columns[i].unit);
+	}
+	free((struct sonde_column *)stored->type.columns);
+	free((char *)stored->type.name);
+	free((char *)stored->type.doc);
+	free(stored);
+}
+
+static int text_copy(const char *text, const char **ret_text)
+{
+	*ret_text = text ? strdup(text) : NULL;
+	return text && !*ret_text ? -ENOMEM : 0;
+}
+
+static int column_copy(const struct sonde_column *from, struct sonde_column *to)
+{
+	to->type = from->type;
+	to->semantic = from->semantic;
+	to->length_offset = -1;
+	if (text_copy(from->name, &to->name) || text_copy(from->doc, &to->doc) || text_copy(from->unit, &to->unit))
+		return -ENOMEM;
+	return 0;
+}
+
+static const struct sonde_column *column_find(const struct sonde_type *type, const char *name)
+{
+	for (uint32_t i = 0; i < type->n_columns; i++)
+		if (!strcasecmp(type->columns[i].name, name))
+			return &type->columns[i];
+	return NULL;
+}
+
+/* The columns of `type`, then those of `old` that it lacks, as far as there is room for their view. */
+static struct sonde_stored_type *stored_new(const struct sonde_type *type, const char *program,
+					    const struct sonde_type *old)
+{
+	struct sonde_stored_type *stored = calloc(1, sizeof(*stored));
+	struct sonde_column *columns = calloc(SONDE_COLUMNS_MAX, sizeof(*columns));
+	uint32_t n = 0;
+	int r;
+
+	if (!stored || !columns) {
+		free(stored);
+		free(columns);
+		return NULL;
+	}
+	snprintf(stored->program, sizeof(stored->program), "%s", program ? program : type->name);
+	stored->type.columns = columns;
+	r = text_copy(type->name, &stored->type.name);
+	if (!r)
+		r = text_copy(type->doc, &stored->type.doc);
+	for (; !r && n < type->n_columns; n++)
+		r = column_copy(&type->columns[n], &columns[n]);
+	for (uint32_t i = 0; !r && old && i < old->n_columns && n < SONDE_COLUMNS_MAX; i++)
+		if (!column_find(type, old->columns[i].name))
+			r = column_copy(&old->columns[i], &columns[n++]);
+	stored->type.n_columns = n;
+	if (r) {
+		stored_free(stored);
+		return NULL;
+	}
+	return stored;
+}
+
+static bool text_equal(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool stored_equal(const struct sonde_stored_type *a, const struct sonde_stored_type *b)
+{
+	if (strcmp(a->program, b->program) || a->type.n_columns != b->type.n_columns ||
+	    !text_equal(a->type.doc, b->type.doc))
+		return false;
+	for (uint32_t i = 0; i < a->type.n_columns; i++) {
+		const struct sonde_column *x = &a->type.columns[i], *y = &b->type.columns[i];
+
+		if (strcmp(x->name, y->name) || x->type != y->type || x->semantic != y->semantic ||
+		    !text_equal(x->unit, y->unit) || !text_equal(x->doc, y->doc))
+			return false;
+	}
+	return true;
+}
+
+void sonde_types_init(struct sonde_types *types)
+{
+	pthread_mutex_init(&types->lock, NULL);
+	types->n = 0;
+}
+
+void sonde_types_free(struct sonde_types *types)
+{
+	for (size_t i = 0; i < types->n; i++)
+		for (struct sonde_stored_type *stored = types->items[i], *older; stored; stored = older) {
+			older = stored->older;
+			stored_free(stored);
+		}
+	types->n = 0;
+	pthread_mutex_destroy(&types->lock);
+}
+
+int sonde_types_find(struct sonde_types *types, const char *name)
+{
+	int slot = -ENOENT;
+
+	pthread_mutex_lock(&types->lock);
+	for (size_t i = 0; i < types->n && slot < 0; i++)
+		if (!strcmp(types->items[i]->type.name, name))
+			slot = (int)i;
+	pthread_mutex_unlock(&types->lock);
+	return slot;
+}
+
+int sonde_types_add(struct sonde_types *types, const struct sonde_type *type, const char *program, size_t *ret_slot)
+{
+	struct sonde_stored_type *stored, *old = NULL;
+	size_t slot = types->n;
+	int r = type_check(type);
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < types->n; i++)
+		if (!strcasecmp(types->items[i]->type.name, type->name))
+			slot = i;
+	if (slot < types->n)
+		old = types->items[slot];
+	if (old && strcmp(old->type.name, type->name))
+		return sonde_store_fail(-EINVAL, "types '%s' and '%s' differ in case only", old->type.name, type->name);
+	if (slot == SONDE_TYPES_MAX)
+		return sonde_store_fail(-ENOSPC, "more than %d types", SONDE_TYPES_MAX);
+	stored = stored_new(type, program, old ? &old->type : NULL);
+	if (!stored)
+		return -ENOMEM;
+	*ret_slot = slot;
+	if (old && stored_equal(old, stored)) {
+		stored_free(stored);
+		return 0;
+	}
+	stored->older = old;
+	pthread_mutex_lock(&types->lock);
+	types->items[slot] = stored;
+	if (slot == types->n)
+		types->n++;
+	pthread_mutex_unlock(&types->lock);
+	return 1;
+}
+
+const struct sonde_stored_type *sonde_types_get(struct sonde_types *types, size_t slot)
+{
+	const struct sonde_stored_type *stored;
+
+	pthread_mutex_lock(&types->lock);
+	stored = types->items[slot];
+	pthread_mutex_unlock(&types->lock);
+	return stored;
+}
+
+size_t sonde_types_count(struct sonde_types *types)
+{
+	size_t n;
+
+	pthread_mutex_lock(&types->lock);
+	n = types->n;
+	pthread_mutex_unlock(&types->lock);
+	return n;
+}
+
+size_t sonde_types_list(struct sonde_types *types, const struct sonde_type **ret, size_t max)
+{
+	size_t n;
+
+	pthread_mutex_lock(&types->lock);
+	n = types->n < max ? types->n : max;
+	for (size_t i = 0; i < n; i++)
+		ret[i] = &types->items[i]->type;
+	pthread_mutex_unlock(&types->lock);
+	return n;
+}
+
+void sonde_types_map(const struct sonde_type *from, const struct sonde_type *to, uint8_t *map)
+{
+	for (uint32_t i = 0; i < from->n_columns; i++) {
+		const struct sonde_column *column = column_find(to, from->columns[i].name);
+
+		map[i] = column ? (uint8_t)(column - to->columns) : SONDE_COLUMN_NONE;
+	}
+}
