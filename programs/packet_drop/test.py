@@ -167,6 +167,23 @@ class Loopback(unittest.TestCase):
                          {("SOCKET_RCVBUFF", "resource", "lo", 1028)})
 
 
+    def test_owner_of_the_socket(self):
+        """With the program that knows who owns which socket: the reader is named, not the sender who happened to run."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as reader:
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            reader.bind((V4, 0))
+            port = reader.getsockname()[1]
+            with Trace("packet_drop", "connection") as trace:
+                sender = subprocess.Popen([sys.executable, "-c", "import socket\ns = socket.socket(socket.AF_INET, 2)\n"
+                                           "for _ in range(100): s.sendto(bytes(1000), (%r, %d))" % (V4, port)])
+                sender.wait()
+        events = trace.of(type="packet_drop", destination_port=port)
+        with open("/proc/self/comm") as f:
+            self.assertEqual({(e["pid"], e["uid"], e["command"], e["reason"]) for e in events},
+                             {(os.getpid(), 0, f.read().strip(), "SOCKET_RCVBUFF")})
+        self.assertEqual(len({e["socket_cookie"] for e in events} - {None}), 1)
+
+
 class Firewall(unittest.TestCase):
     def check(self, hook, address, length):
         inside = Namespace(self)
