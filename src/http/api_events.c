@@ -188,6 +188,7 @@ struct groups {
 	struct sonde_request *request;
 	const struct sonde_column *column;
 	uint64_t limit, n, total;
+	bool known; /* at least one value is not null */
 };
 
 static int groups_row(const struct sonde_value *group, uint64_t count, void *userdata)
@@ -198,6 +199,7 @@ static int groups_row(const struct sonde_value *group, uint64_t count, void *use
 	if (groups->request->http->cancelled)
 		return -ECANCELED;
 	groups->total += count;
+	groups->known |= group->type != SONDE_NULL;
 	if (groups->n >= groups->limit) {
 		groups->n++;
 		return 0;
@@ -311,14 +313,19 @@ static int summary_type(struct sonde_request *request, struct sonde_query *query
 	for (uint32_t i = 0; total && i < type->n_columns; i++) {
 		struct groups groups = {.request = request, .column = &type->columns[i], .limit = SUMMARY_TOP};
 
+		size_t before = out->length;
+
 		if (!column_summed(groups.column, i))
 			continue;
 		sonde_buffer_printf(out, "%s\"%s\":[", first ? "" : ",", groups.column->name);
-		first = false;
 		r = sonde_store_count(request->view->store, query, groups.column->name, groups_row, &groups, &answer);
 		if (r < 0)
 			return r;
 		sonde_buffer_add_char(out, ']');
+		if (groups.known)
+			first = false;
+		else
+			out->length = before; /* nothing but null says nothing */
 	}
 	sonde_buffer_add_text(out, "}}");
 	return 0;

@@ -156,6 +156,7 @@ static inline void test_metrics(void *userdata, sonde_metric_fn fn, void *to)
 static inline void test_numbers(void *userdata, sonde_number_fn fn, void *to)
 {
 	fn("process_resident_memory_bytes", "Memory of the process.", false, "", 12345678, to);
+	fn("known_processes", "Processes in the table.", false, "", 7, to);
 	fn("process_cpu_seconds_total", "CPU time of the process.", true, "", 1.25, to);
 }
 
