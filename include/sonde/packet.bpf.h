@@ -194,6 +194,15 @@ static __always_inline __u64 sonde_packet_length(const struct sk_buff *skb)
 	return length;
 }
 
+static __always_inline bool sonde_address_is_multicast(const sonde_address *address)
+{
+	const __u32 *words = (const __u32 *)address->bytes;
+
+	if (!words[0] && !words[1] && words[2] == bpf_htonl(0xffff))
+		return address->bytes[12] >> 4 == 0xe;
+	return address->bytes[0] == 0xff;
+}
+
 /** True if this node received it and gave it to the transport layer: skb->data has moved past the IP header. */
 static __always_inline bool sonde_packet_is_delivered(const struct sk_buff *skb)
 {

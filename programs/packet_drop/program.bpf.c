@@ -82,9 +82,12 @@ static __always_inline enum drop_class classify_unspecified(const struct sk_buff
 	/* No packet: a message of a local socket, such as vsock or netlink. */
 	if (!device && !skb->protocol)
 		return DROP_CLASS_BENIGN;
-	if (skb->sk || !sonde_packet_is_delivered(skb))
+	if (skb->sk) /* on its way out */
 		return DROP_CLASS_UNKNOWN;
 	sonde_packet_flow_of(skb, &flow);
+	/* ip6_mc_input(), ip_rcv_finish(): to a multicast group that nobody here has joined. */
+	if (!sonde_packet_is_delivered(skb))
+		return sonde_address_is_multicast(&flow.destination_address) ? DROP_CLASS_BENIGN : DROP_CLASS_UNKNOWN;
 	/* udp_destruct_common(): was unread when its socket closed. In a socket's queue it has no device. */
 	if (flow.protocol == IPPROTO_UDP && !device)
 		return DROP_CLASS_BENIGN;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """packet_drop against the real kernel: drops that are caused one by one, in own network namespaces, and what is no drop."""
+import itertools
 import os
 import random
 import socket
@@ -166,6 +167,23 @@ class Loopback(unittest.TestCase):
                          {("SOCKET_RCVBUFF", "resource", "lo", 1028)})
 
 
+    def test_owner_of_the_socket(self):
+        """With the program that knows who owns which socket: the reader is named, not the sender who happened to run."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as reader:
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            reader.bind((V4, 0))
+            port = reader.getsockname()[1]
+            with Trace("packet_drop", "connection") as trace:
+                sender = subprocess.Popen([sys.executable, "-c", "import socket\ns = socket.socket(socket.AF_INET, 2)\n"
+                                           "for _ in range(100): s.sendto(bytes(1000), (%r, %d))" % (V4, port)])
+                sender.wait()
+        events = trace.of(type="packet_drop", destination_port=port)
+        with open("/proc/self/comm") as f:
+            self.assertEqual({(e["pid"], e["uid"], e["command"], e["reason"]) for e in events},
+                             {(os.getpid(), 0, f.read().strip(), "SOCKET_RCVBUFF")})
+        self.assertEqual(len({e["socket_cookie"] for e in events} - {None}), 1)
+
+
 class Firewall(unittest.TestCase):
     def check(self, hook, address, length):
         inside = Namespace(self)
@@ -230,13 +248,14 @@ class Crafted(unittest.TestCase):
     def drop_all(self):
         self.far.run("nft", "-f", "-", input=b"table inet t { chain c { type filter hook prerouting priority 0; drop; }; }")
 
-    def send(self, frames):
-        """(ethertype, packet) to the far end."""
+    def send(self, frames, addresses=()):
+        """(ethertype, packet) to the far end, or to these link addresses."""
         code = ("import socket,struct,sys\ns = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\ns.bind(('near', 0))\n"
                 "d = sys.stdin.buffer.read()\nwhile d:\n"
                 " n = struct.unpack('>H', d[:2])[0]; s.send(d[2:2+n]); d = d[2+n:]\n")
-        ends = bytes.fromhex("020000000002020000000001")
-        raw = b"".join(struct.pack(">H", len(p) + 14) + ends + struct.pack(">H", t) + p for t, p in frames)
+        far, near = bytes.fromhex("020000000002"), bytes.fromhex("020000000001")
+        raw = b"".join(struct.pack(">H", len(p) + 14) + to + near + struct.pack(">H", t) + p
+                       for (t, p), to in itertools.zip_longest(frames, addresses, fillvalue=far))
         with Trace("packet_drop") as trace:
             self.near.run(sys.executable, "-c", code, input=raw)
         return [e for e in trace.of(network_namespace=self.far.inode) if e["interface"] == "far"]
@@ -283,6 +302,16 @@ class Crafted(unittest.TestCase):
         self.assertEqual(events[0]["source_address"], "10.1.1.1")
         for e in events[2:]:
             self.assertEqual([e[k] for k in ("protocol", "source_address", "source_port")], [None] * 3)
+
+    def test_multicast_for_others_is_no_drop(self):
+        self.far.run("ip", "address", "add", "10.1.1.2/24", "dev", "far")
+        group4 = ipv4(udp())[:16] + socket.inet_aton("239.1.2.3") + udp()
+        group4 = group4[:10] + b"\0\0" + group4[12:]
+        total = sum(struct.unpack(">10H", group4[:20]))
+        group4 = group4[:10] + struct.pack(">H", ~((total & 0xffff) + (total >> 16)) & 0xffff) + group4[12:]
+        group6 = ipv6(udp())[:24] + socket.inet_pton(socket.AF_INET6, "ff02::1234") + udp()
+        self.assertEqual(self.send([(0x0800, group4), (0x86dd, group6)],
+                                   (bytes.fromhex("01005e010203"), bytes.fromhex("333300001234"))), [])
 
     def test_noise(self):
         """Packets that lie about themselves: each gives one drop, and no field breaks the output."""

@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <agent/worker_private.h>
 #include <base/clock.h>
+#include <base/wait.h>
 
 #define PROGRESS_LIMIT_NS (10 * SONDE_NS_PER_S)
 #define REQUEST_TIMEOUT_NS (10 * SONDE_NS_PER_S)
@@ -192,7 +192,6 @@ static int view_control(void *userdata, const char *verb, const char *program, c
 	struct worker *worker = userdata;
 	struct sonde_message request = {.kind = SONDE_MESSAGE_REQUEST};
 	int64_t until = sonde_clock_boot_ns() + REQUEST_TIMEOUT_NS;
-	struct timespec at = {.tv_sec = until / SONDE_NS_PER_S, .tv_nsec = until % SONDE_NS_PER_S};
 	int r = request_verb(verb, program);
 
 	if (r < 0)
@@ -204,8 +203,7 @@ static int view_control(void *userdata, const char *verb, const char *program, c
 	request.id = ++worker->next_id;
 	r = sonde_message_send(worker->socket, &request, NULL, 0);
 	while (!r && worker->reply_id != request.id)
-		if (pthread_cond_clockwait(&worker->request_done, &worker->request_lock, CLOCK_BOOTTIME, &at) == ETIMEDOUT)
-			r = -ETIMEDOUT;
+		r = -sonde_cond_wait_for(&worker->request_done, &worker->request_lock, until - sonde_clock_boot_ns());
 	if (!r) {
 		r = worker->reply.error;
 		snprintf(ret_error, error_size, "%s", worker->reply.text);

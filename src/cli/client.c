@@ -315,8 +315,8 @@ static int say_refused(struct client *client)
 		parameter = json_string_value(json_object_get(json, "parameter"));
 	}
 	if (!message)
-		return sonde_say_error(-EREMOTEIO, "the agent answered with HTTP status %u", client->status);
-	return sonde_say_error(-EREMOTEIO, "%s%s%s", parameter ? parameter : "", parameter ? ": " : "", message);
+		return sonde_say_error(client->status == 400 ? -EINVAL : -EREMOTEIO, "the agent answered with HTTP status %u", client->status);
+	return sonde_say_error(client->status == 400 ? -EINVAL : -EREMOTEIO, "%s%s%s", parameter ? parameter : "", parameter ? ": " : "", message);
 }
 
 static void client_close(struct client *client)

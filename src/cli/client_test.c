@@ -152,9 +152,9 @@ static void the_agents_message_is_passed_on(void **state)
 	static const char bare[] = "HTTP/1.0 503 Busy\r\n\r\n";
 	static const char evil[] = "HTTP/1.0 400 Bad\r\n\r\n{\"message\":\"\\u001b[31mred\\n\\u009b2J\"}";
 
-	expect_refusal(bad, strlen(bad), -EREMOTEIO, "sonde: pid: must be a number\n");
+	expect_refusal(bad, strlen(bad), -EINVAL, "sonde: pid: must be a number\n");
 	expect_refusal(bare, strlen(bare), -EREMOTEIO, "HTTP status 503");
-	expect_refusal(evil, strlen(evil), -EREMOTEIO, "\\x1b[31mred");
+	expect_refusal(evil, strlen(evil), -EINVAL, "\\x1b[31mred");
 	assert_null(strchr(said, 0x1b));
 	assert_null(strstr(said, "\xc2\x9b"));
 }

@@ -93,7 +93,7 @@ static int count_agent(const struct sonde_options *options, const char *type, st
 	sonde_client_param(&path, "limit", options->by ? limit : NULL);
 	r = sonde_ask(options, path.data, &json);
 	if (r < 0)
-		return SONDE_EXIT_FAILED;
+		return sonde_ask_exit(r);
 	count->total = sonde_json_number_of(json, "count");
 	count->more_groups = sonde_json_number_of(json, "more_groups");
 	json_array_foreach(json_object_get(json, "groups"), i, group)

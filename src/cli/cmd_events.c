@@ -22,6 +22,7 @@ struct events {
 	struct sonde_remote_row row;
 	struct sonde_output output;
 	int64_t left; /* rows that may still come; -1: no limit */
+	uint64_t shown;
 	char cursor[SONDE_CURSOR_MAX];
 	bool more, noted;
 };
@@ -74,6 +75,7 @@ static int events_line(char *line, size_t length, void *userdata)
 		say_write_error(r);
 		return r;
 	}
+	events->shown++;
 	if (events->left > 0)
 		events->left--;
 	/* A stored answer ends by itself, and what it says of itself comes last. */
@@ -145,6 +147,7 @@ static int local_row(const struct sonde_type *type, const struct sonde_value *va
 	struct events *events = userdata;
 	int r = sonde_output_row(&events->output, type, values);
 
+	events->shown++;
 	if (r < 0)
 		say_write_error(r);
 	return r;
@@ -212,7 +215,9 @@ static int run(const struct sonde_options *options)
 	}
 	if (events_idle(&events) < 0 || code)
 		return code;
-	if (cut && (events.more || events.left == 0))
+	if (!events.shown && !options->follow && options->format == SONDE_FORMAT_TABLE)
+		sonde_say_note("no event matches");
+	if (cut && events.more)
 		sonde_say_note("there may be more than these %d events: narrow the question, use -n N, or -o json for all",
 			       TABLE_LIMIT);
 	return SONDE_EXIT_DONE;

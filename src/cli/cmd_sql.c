@@ -2,6 +2,7 @@
 /* sonde sql: a read-only statement over the store. */
 #include <cli/command.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <base/cleanup.h>
@@ -66,7 +67,8 @@ static int ask_local(const struct sonde_options *options, const char *sql, struc
 	rows->rows = json_array();
 	r = sonde_store_sql(local.store, sql, (uint32_t)rows->limit + 1, TIMEOUT_NS, local_row, rows, &error);
 	if (r < 0)
-		return sonde_say_error(SONDE_EXIT_FAILED, "sql: %s", error && *error ? error : strerror(-r));
+		return sonde_say_error(r == -EINVAL ? SONDE_EXIT_USAGE : SONDE_EXIT_FAILED, "sql: %s",
+				       error && *error ? error : strerror(-r));
 	return 0;
 }
 
@@ -81,7 +83,7 @@ static int ask_agent(const struct sonde_options *options, const char *sql, struc
 		return sonde_say_error(SONDE_EXIT_USAGE, "the statement is not valid UTF-8");
 	r = sonde_ask_method(options, "POST", "/api/v1/sql", body, &answer);
 	if (r < 0)
-		return SONDE_EXIT_FAILED;
+		return sonde_ask_exit(r);
 	rows->columns = json_incref(json_object_get(answer, "columns"));
 	rows->rows = json_incref(json_object_get(answer, "rows"));
 	rows->more = json_is_true(json_object_get(answer, "more"));

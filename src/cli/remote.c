@@ -177,8 +177,8 @@ static void value_read(struct sonde_remote_row *row, uint32_t i, bool literal, c
 	int64_t ns;
 
 	*value = (struct sonde_value){.type = SONDE_NULL};
-	if (column->semantic == SONDE_SEMANTIC_TIME && json_is_string(json)) {
-		if (sonde_moment_rfc3339_parse(json_string_value(json), &ns) == 0)
+	if (column->semantic == SONDE_SEMANTIC_TIME) {
+		if (json_is_string(json) && sonde_moment_rfc3339_parse(json_string_value(json), &ns) == 0)
 			*value = (struct sonde_value){.type = SONDE_INT, .i = ns};
 	} else if (column->type == SONDE_TEXT && literal && json_is_string(json)) {
 		*value = (struct sonde_value){

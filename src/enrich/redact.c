@@ -49,6 +49,8 @@ static const struct rule rules[] = {
 	{" openssl ", "pass:", ATTACHED},
 };
 
+_Static_assert(ARRAY_SIZE(rules) < 32, "one bit for each rule");
+
 /* Commands that run another one, which then stands anywhere behind them. */
 static const char wrappers[] = " sudo doas env nice ionice chrt taskset timeout nohup setsid stdbuf strace ltrace time chroot "
 			       "su runuser xargs watch flock unshare nsenter ssh sshpass exec systemd-run proxychains busybox "
@@ -68,6 +70,13 @@ struct state {
 static bool is_space(char c)
 {
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static bool has_space(const struct sonde_line *line, struct sonde_span word)
+{
+	while (word.start < word.end && !is_space(line->text[word.start]))
+		word.start++;
+	return word.start < word.end;
 }
 
 static bool is_quote(char c)
@@ -126,11 +135,11 @@ static bool looks_like_ports(const struct sonde_line *line, struct sonde_span va
 
 static void apply_rules(struct sonde_line *line, struct sonde_span word, struct state *state)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+	for (size_t i = 0; state->active >> i; i++) {
 		size_t length = strlen(rules[i].option);
 		struct sonde_span value = {word.start + length, word.end};
 
-		if (!(state->active & 1u << i) || value.start > word.end ||
+		if (!(state->active >> i & 1) || value.start > word.end ||
 		    memcmp(line->text + word.start, rules[i].option, length))
 			continue;
 		if (value.start == value.end && rules[i].how & NEXT) {
@@ -268,7 +277,7 @@ static void mark_line(struct sonde_line *line)
 		see_word(line, word, &state);
 		/* Also what was taken as a value: it may be one only in part, or not at all. */
 		sonde_secret_text_mark(line, word, kind);
-		if (memchr(line->text + word.start, ' ', word.end - word.start))
+		if (has_space(line, word))
 			see_shell_line(line, word);
 	}
 }

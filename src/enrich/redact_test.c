@@ -117,6 +117,7 @@ static const struct {
 	{"app|-----BEGIN PRIVATE KEY-----\n" SECRET, "app|-----BEGIN PRIVATE KEY-----***"},
 	/* command lines for a shell */
 	{"sh|-c|mysql -uroot -p" SECRET " db", "sh|-c|mysql -uroot -p*** db"},
+	{"sh|-c|cd\n/x\nmysql\t-p" SECRET "\tdb", "sh|-c|cd\n/x\nmysql\t-p***\tdb"},
 	{"bash|-lc|PGPASSWORD=" SECRET " psql -h db", "bash|-lc|PGPASSWORD=*** psql -h db"},
 	{"sh|-c|export TOKEN=" SECRET "; run --fast", "sh|-c|export TOKEN=***; run --fast"},
 	{"sh|-c|cd /x && app --password " SECRET " --fast", "sh|-c|cd /x && app --password *** --fast"},

@@ -43,7 +43,7 @@ static enum sonde_secrecy secrecy_of_word(const struct words *words)
 					   "auth", "signing", "encryption", "shared", "master"};
 	const char *word = words->last;
 
-	for (size_t i = 0; i < ARRAY_SIZE(strong); i++)
+	for (size_t i = 0; words->length >= strlen("passwd") && i < ARRAY_SIZE(strong); i++)
 		if (strstr(word, strong[i]) && !ends_with(word, "less"))
 			return SONDE_KEY_STRONG;
 	if ((!strcmp(word, "key") || !strcmp(word, "keys")) && is_one_of(words->before, keys, ARRAY_SIZE(keys)))

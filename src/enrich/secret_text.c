@@ -7,6 +7,8 @@
 #include <enrich/secret_key.h>
 #include <string.h>
 
+#define ISSUED_TOKEN_MIN 20 /* bytes; longer than any prefix */
+
 void sonde_line_hide(struct sonde_line *line, size_t start, size_t end)
 {
 	if (start < end)
@@ -166,7 +168,7 @@ static size_t mark_assignment(struct sonde_line *line, struct sonde_span word, c
 static void mark_url(struct sonde_line *line, struct sonde_span word, size_t start)
 {
 	const char *text = line->text;
-	size_t end = find_stop(text, start, word.end, "/?#"), far = find_stop(text, start, word.end, "");
+	size_t end = find_stop(text, start, word.end, "/?#");
 	const char *colon = memchr(text + start, ':', end - start);
 	const char *at = memrchr(text + start, '@', end - start);
 	size_t password = colon ? (size_t)(colon - text) + 1 : end;
@@ -177,8 +179,8 @@ static void mark_url(struct sonde_line *line, struct sonde_span word, size_t sta
 	}
 	if (at || !colon || text[start] == '[' || is_number(text + password, end - password))
 		return; /* no password: a port at most */
-	at = memchr(text + end, '@', far - end);
-	if (at) /* an unescaped slash in the password */
+	at = memchr(text + end, '@', word.end - end);
+	if (at && find_stop(text, end, word.end, "@") == (size_t)(at - text)) /* an unescaped slash in the password */
 		sonde_line_hide(line, password, (size_t)(at - text));
 	else if (end == line->length) /* the line was cut off before the @ */
 		sonde_line_hide(line, password, end);
@@ -192,13 +194,17 @@ static void mark_issued_token(struct sonde_line *line, struct sonde_span word, s
 	const char *text = line->text;
 	size_t end = start, length;
 
+	if (word.end - start < ISSUED_TOKEN_MIN)
+		return;
 	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
+		if (prefixes[i][0] != text[start])
+			continue;
 		length = strlen(prefixes[i]);
-		if (length > word.end - start || memcmp(text + start, prefixes[i], length))
+		if (memcmp(text + start, prefixes[i], length))
 			continue;
 		for (end = start + length; end < word.end && is_key_char(text[end]); end++)
 			;
-		if (end - start >= 20)
+		if (end - start >= ISSUED_TOKEN_MIN)
 			sonde_line_hide(line, start, end);
 		return;
 	}
@@ -210,6 +216,8 @@ void sonde_secret_text_mark(struct sonde_line *line, struct sonde_span word, enu
 	struct assignment a;
 
 	for (size_t i = word.start; i < word.end; i++) {
+		if (line->hidden[i])
+			continue;
 		if (i + 3 <= word.end && !memcmp(text + i, "://", 3))
 			mark_url(line, word, i + 3);
 		if (is_alnum(text[i]) && (i == word.start || !is_alnum(text[i - 1])))

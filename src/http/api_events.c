@@ -165,7 +165,7 @@ int sonde_api_events(struct sonde_request *request)
 	r = events_piece(request);
 	if (r == -EINVAL && events->selection.query.cursor)
 		return sonde_request_bad(request, "cursor", "not a cursor of an earlier answer (its \"next\")");
-	return r;
+	return r < 0 ? sonde_request_store_failed(request, r) : 0;
 }
 
 const struct sonde_column *sonde_column_find(const struct sonde_view *view, const struct sonde_type *type, const char *name)
@@ -251,8 +251,10 @@ static int count_selected(struct sonde_request *request, const struct sonde_sele
 		sonde_buffer_add_char(&request->out, '{');
 		sonde_json_u64(&request->out, "count", groups.total);
 	}
+	if (r == -E2BIG)
+		return sonde_request_bad(request, "group_by", "too many different values; narrow the selection");
 	if (r < 0)
-		return r;
+		return sonde_request_store_failed(request, r);
 	sonde_buffer_add_char(&request->out, ',');
 	sonde_answer_json(&answer, false, &request->out);
 	sonde_buffer_add_text(&request->out, "}\n");
@@ -361,5 +363,5 @@ int sonde_api_summary(struct sonde_request *request)
 		return 0;
 	r = summary(request, &selection);
 	sonde_selection_free(&selection);
-	return r;
+	return r < 0 ? sonde_request_store_failed(request, r) : 0;
 }

@@ -129,6 +129,11 @@ int64_t sonde_source_progress_ns(const struct sonde_source *source)
 	return source->progress_ns;
 }
 
+void sonde_source_touch(struct sonde_source *source)
+{
+	source->progress_ns = sonde_clock_boot_ns();
+}
+
 int sonde_source_counters(const struct sonde_source *source, struct sonde_counters *ret_counters)
 {
 	struct sonde_counters sum = {}, *each;

@@ -61,6 +61,8 @@ void sonde_source_checkpoint(const struct sonde_source *source, struct sonde_che
 unsigned sonde_source_fill_pct(const struct sonde_source *source);
 /** Boot time at which the reader last made progress (it does so at least once a second when it is well). */
 int64_t sonde_source_progress_ns(const struct sonde_source *source);
+/** Progress on behalf of a reader that waits inside its deliver function. */
+void sonde_source_touch(struct sonde_source *source);
 /** The kernel's counters, summed over CPUs. */
 int sonde_source_counters(const struct sonde_source *source, struct sonde_counters *ret_counters);
 void sonde_source_ledger(const struct sonde_source *source, struct sonde_ledger *ret_ledger);

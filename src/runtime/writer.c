@@ -16,6 +16,7 @@
 #include <base/cleanup.h>
 #include <base/clock.h>
 #include <base/log.h>
+#include <base/wait.h>
 
 #define QUEUE_BATCHES 32
 #define SOURCES_MAX 64
@@ -168,19 +169,14 @@ static int writer_append(struct sonde_writer *writer, const struct item *item)
 /* Waits for work. @return an item is there. */
 static bool writer_wait(struct sonde_writer *writer)
 {
-	int64_t until = writer->last_commit_ns + writer->commit_interval_ns;
-	bool waiting = false;
-	struct timespec at;
+	int64_t wait = LOOK_NS;
 
 	for (unsigned i = 0; i < writer->n_watched; i++)
-		waiting |= writer->watched[i].changed;
-	if (!waiting)
-		until = sonde_clock_boot_ns() + LOOK_NS;
-	else if (writer->failing)
-		until = sonde_clock_boot_ns() + RETRY_NS;
-	at = (struct timespec){.tv_sec = until / SONDE_NS_PER_S, .tv_nsec = until % SONDE_NS_PER_S};
+		if (writer->watched[i].changed)
+			wait = writer->failing ? RETRY_NS :
+			       writer->last_commit_ns + writer->commit_interval_ns - sonde_clock_boot_ns();
 	while (!writer->n && !writer->stopping)
-		if (pthread_cond_clockwait(&writer->work, &writer->lock, CLOCK_BOOTTIME, &at) == ETIMEDOUT)
+		if (sonde_cond_wait_for(&writer->work, &writer->lock, wait))
 			break;
 	return writer->n;
 }
@@ -301,8 +297,11 @@ void sonde_writer_free(struct sonde_writer **pointer, int64_t deadline_ns)
 void sonde_writer_deliver(struct sonde_writer *writer, struct sonde_source *source, struct sonde_batch_full *batch)
 {
 	pthread_mutex_lock(&writer->lock);
-	while (writer->n == writer->max && !writer->stopping)
-		pthread_cond_wait(&writer->room, &writer->lock);
+	/* The reader lives while it waits for a store that cannot write. */
+	while (writer->n == writer->max && !writer->stopping) {
+		(void)sonde_cond_wait_for(&writer->room, &writer->lock, LOOK_NS);
+		sonde_source_touch(source);
+	}
 	if (writer->n == writer->max) {
 		sonde_batch_unref(&batch->batch); /* its position never moves: a next start finds it in the ring */
 	} else {

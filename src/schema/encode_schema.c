@@ -48,6 +48,8 @@ static void add_json_column(struct sonde_buffer *out, const struct sonde_column 
 	sonde_buffer_add_char(out, ',');
 	add_json_member(out, "type", type_word(column));
 	sonde_buffer_add_char(out, ',');
+	add_json_member(out, "semantic", sonde_semantic_word(column->semantic));
+	sonde_buffer_add_char(out, ',');
 	add_json_member(out, "unit", column->unit);
 	sonde_buffer_add_char(out, ',');
 	add_json_member(out, "doc", column->doc);

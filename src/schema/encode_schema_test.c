@@ -59,6 +59,7 @@ static void test_json(void **state)
 	assert_string_equal(member(columns, "time", "type"), "time");
 	assert_string_equal(member(columns, "begin", "type"), "time");
 	assert_string_equal(member(columns, "took_ns", "type"), "integer");
+	assert_string_equal(member(columns, "took_ns", "semantic"), "duration_ns");
 	assert_string_equal(member(columns, "took_ns", "unit"), "ns");
 	assert_string_equal(member(columns, "took_ns", "doc"), "how long it took");
 	assert_null(member(columns, "exit_code", "unit"));
