@@ -94,6 +94,9 @@ static __always_inline void requested_address(struct requested *requested)
 		bpf_probe_read_user(requested, sizeof(requested->family), address);
 }
 
+/* The tracepoint that counts the bytes of UDP came with Linux 6.3. */
+typedef void (*btf_trace_sock_send_length)(void *, struct sock *, int, int);
+
 /* A connect() that failed before the socket changed its state, or one of UDP, whose state nobody tells. */
 static __always_inline void connect_reported(const struct sock *sk, __u64 cookie, int error,
 					     const struct requested *requested)
@@ -114,6 +117,8 @@ static __always_inline void connect_reported(const struct sock *sk, __u64 cookie
 		emit(CONNECTION_KIND_FAIL, &fresh);
 		return;
 	}
+	if (!bpf_core_type_exists(btf_trace_sock_send_length))
+		fresh.figures.sent_bytes = fresh.figures.received_bytes = ABSENT;
 	emit(CONNECTION_KIND_CONNECT, &fresh);
 	fresh.established_ns = bpf_ktime_get_boot_ns();
 	if (sees_sockets_end && cookie && entry_add(&fresh))
