@@ -10,10 +10,15 @@
  */
 
 #include <sonde/socket.bpf.h>
-#include <linux/in.h>
 
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86DD
+
+#define IPPROTO_HOPOPTS 0
+#define IPPROTO_ROUTING 43
+#define IPPROTO_FRAGMENT 44
+#define IPPROTO_ICMPV6 58
+#define IPPROTO_DSTOPTS 60
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -69,11 +74,6 @@ struct sonde_ipv6_extension {
 #define SONDE_IPV4_FRAGMENT_OFFSET 0x1fff
 #define SONDE_IPV6_FRAGMENT_OFFSET 0xfff8
 #define SONDE_IPV6_EXTENSIONS_MAX 8
-/* Extension headers (linux/in6.h has them, with structs that clash) */
-#define SONDE_IPV6_HOP_BY_HOP 0
-#define SONDE_IPV6_ROUTING 43
-#define SONDE_IPV6_FRAGMENT 44
-#define SONDE_IPV6_DESTINATION 60
 /* include/linux/proc_ns.h: the smallest inode number of a namespace */
 #define SONDE_NAMESPACE_INODE_MIN 0xeffffff8u
 
@@ -115,8 +115,8 @@ static __always_inline void sonde_packet_ipv4(const struct sk_buff *skb, struct 
 
 static __always_inline bool sonde_ipv6_is_extension(__u8 header)
 {
-	return header == SONDE_IPV6_HOP_BY_HOP || header == SONDE_IPV6_ROUTING || header == SONDE_IPV6_DESTINATION ||
-	       header == SONDE_IPV6_FRAGMENT || header == IPPROTO_AH;
+	return header == IPPROTO_HOPOPTS || header == IPPROTO_ROUTING || header == IPPROTO_DSTOPTS ||
+	       header == IPPROTO_FRAGMENT || header == IPPROTO_AH;
 }
 
 static __always_inline void sonde_packet_ipv6(const struct sk_buff *skb, struct sonde_packet_flow *flow)
@@ -140,7 +140,7 @@ static __always_inline void sonde_packet_ipv6(const struct sk_buff *skb, struct 
 		if (!sonde_packet_read(skb, offset, &extension, sizeof(extension)))
 			return;
 		flow->protocol = extension.next_header;
-		if (here == SONDE_IPV6_FRAGMENT) {
+		if (here == IPPROTO_FRAGMENT) {
 			if (extension.fragment & bpf_htons(SONDE_IPV6_FRAGMENT_OFFSET))
 				return; /* not the first: no ports in it */
 			offset += 8;
@@ -194,15 +194,32 @@ static __always_inline __u64 sonde_packet_length(const struct sk_buff *skb)
 	return length;
 }
 
-/** Bytes that a received TCP segment carries, headers excluded; negative: not known. */
-static __always_inline __s64 sonde_packet_tcp_payload(const struct sk_buff *skb)
+static __always_inline bool sonde_address_is_multicast(const sonde_address *address)
 {
-	__u32 offset = skb->transport_header;
-	__u8 data_offset;
+	const __u32 *words = (const __u32 *)address->bytes;
 
-	if (offset < skb->network_header || !sonde_packet_read(skb, offset + 12, &data_offset, sizeof(data_offset)))
-		return -1;
-	return (__s64)sonde_packet_length(skb) - (offset - skb->network_header) - (data_offset >> 4) * 4;
+	if (!words[0] && !words[1] && words[2] == bpf_htonl(0xffff))
+		return address->bytes[12] >> 4 == 0xe;
+	return address->bytes[0] == 0xff;
+}
+
+/** True if this node received it and gave it to the transport layer: skb->data has moved past the IP header. */
+static __always_inline bool sonde_packet_is_delivered(const struct sk_buff *skb)
+{
+	return skb->transport_header != (__u16)~0 && skb->transport_header > skb->network_header &&
+	       skb->data >= skb->head + skb->transport_header;
+}
+
+/** True for a TCP segment that only acknowledges or ends: no data, no SYN. */
+static __always_inline bool sonde_packet_is_bare_tcp(const struct sk_buff *skb)
+{
+	__u32 offset = skb->transport_header, header;
+	__u8 length_flags[2];
+
+	if (offset <= skb->network_header || !sonde_packet_read(skb, offset + 12, length_flags, sizeof(length_flags)))
+		return false;
+	header = offset - skb->network_header + (length_flags[0] >> 4) * 4;
+	return !(length_flags[1] & 0x02) && sonde_packet_length(skb) == header;
 }
 
 /**

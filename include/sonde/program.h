@@ -27,7 +27,7 @@ struct sonde_program_hooks {
 
 /* The process table (kept by the agent for all programs; thread-safe). */
 
-/** What is known of a process. Texts are valid until the hook returns. */
+/** What is known of a process. Texts are valid until the hook returns, or until its fourth further look-up. */
 struct sonde_known_process {
 	__u64 start_time_ns;
 	__u32 pid, parent_pid, uid;
@@ -37,19 +37,23 @@ struct sonde_known_process {
 	__u32 arguments_length;
 };
 
-/** Remember or replace (pid, start_time_ns). */
+/** Remember or replace (pid, start_time_ns). No text may be NULL; of a path 1023 bytes are kept, of the arguments 256. */
 void sonde_known_process_set(struct sonde_hook_context *context, const struct sonde_known_process *process);
 /** @return 0, -ENOENT */
 int sonde_known_process_get(struct sonde_hook_context *context, __u32 pid, __u64 start_time_ns,
 			    struct sonde_known_process *ret_process);
 /** It exited at `time_ns` (boot time): it stays known for a while. */
 void sonde_known_process_exit(struct sonde_hook_context *context, __u32 pid, __u64 start_time_ns, __u64 time_ns);
-/** A cgroup was made: its path below the hierarchy's root. Events of its processes then name their container. */
+/**
+ * A cgroup was made: its path below the hierarchy's root. Events of its processes then name their container.
+ * Only for the hierarchies that sonde_header.cgroup_id speaks of: v2, and (with SONDE_CGROUP_V1 in the id) v1's memory.
+ */
 void sonde_known_cgroup_set(struct sonde_hook_context *context, __u64 cgroup_id, const char *path);
 
 /**
  * @brief Hide what looks like a secret in a command line, in place.
  * Values of words like --password=x, --token x, API_KEY=x, and user:password@ in URLs become "***".
+ * Of more than 4096 bytes only the first 4096 are kept.
  * @param arguments NUL-separated words. @param length Bytes; @return the new length (never more).
  */
 size_t sonde_redact_arguments(char *arguments, size_t length, size_t capacity);

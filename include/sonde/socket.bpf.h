@@ -9,12 +9,11 @@
  */
 
 #include <sonde/sonde.bpf.h>
+#include <linux/in.h>
 
 #define AF_UNSPEC 0
 #define AF_INET 2
 #define AF_INET6 10
-#define IPPROTO_TCP 6
-#define IPPROTO_UDP 17
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -92,19 +91,27 @@ enum sock_flags {
 
 #pragma clang attribute pop
 
-/** Who owns a socket. Written by the program `connection`, read by any; without that program it stays empty. */
+/** What is remembered of a socket. */
+struct sonde_socket {
+	struct sonde_process owner; /* pid 0: not known */
+	__u64 rest[22];		    /* the matter of the program `connection` */
+};
+
+/** Every socket of IPv4 and IPv6 whose owner is known. Kept by the program `connection`; without it, empty. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 100000);
 	__type(key, __u64); /* socket cookie */
-	__type(value, struct sonde_process);
+	__type(value, struct sonde_socket);
 } sonde_sockets SEC(".maps") SONDE_SHARED;
 
 /** The owner of a socket, or NULL: not known. */
 static __always_inline struct sonde_process *sonde_socket_owner(__u64 cookie)
 {
-	return bpf_map_lookup_elem(&sonde_sockets, &cookie);
+	struct sonde_socket *socket = bpf_map_lookup_elem(&sonde_sockets, &cookie);
+
+	return socket && socket->owner.pid ? &socket->owner : NULL;
 }
 
 static __always_inline bool sonde_family_is_inet(__u16 family)
@@ -173,14 +180,13 @@ static __always_inline void sonde_socket_flow_probed(const struct sock *sk, stru
 /** The socket behind a file descriptor of the current process, to be read by BPF_CORE_READ() only. NULL: no socket. */
 static __always_inline const struct sock *sonde_socket_of_fd(unsigned int fd)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct files_struct *open = bpf_get_current_task_btf()->files;
 	struct file **files, *file = NULL;
 	struct socket *socket;
 
-	if (!table || fd >= BPF_CORE_READ(table, max_fds))
+	if (!open || fd >= open->fdt->max_fds)
 		return NULL;
-	files = BPF_CORE_READ(table, fd);
+	files = open->fdt->fd;
 	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
 	if (!file)
 		return NULL;

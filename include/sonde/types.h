@@ -34,9 +34,11 @@
 #define SONDE_ENUM(name) SONDE_TAG("sonde:enum=" name)
 /** A text prefix of the enum's names that is not shown: SONDE_PREFIX("SKB_DROP_REASON_"). */
 #define SONDE_PREFIX(text) SONDE_TAG("sonde:prefix=" text)
-/** The value that means "not known or not applicable", shown as null: SONDE_ABSENT(0), SONDE_ABSENT(-1). */
+/** The value that means "not known or not applicable", shown as null: SONDE_ABSENT(0), SONDE_ABSENT(-1).
+ * A plain number, not a macro's name. Of a text only 0: the empty one. */
 #define SONDE_ABSENT(value) SONDE_TAG("sonde:absent=" #value)
-/** Bytes of this char array that are valid stand in that other field (smaller than the array's size or cut to it). */
+/** Bytes of this char array that are valid stand in that other field (smaller than the array's size or cut to it).
+ * A field of the same struct, hidden or not. sonde_arguments always need it. */
 #define SONDE_LENGTH(field) SONDE_TAG("sonde:length=" #field)
 /** Not a column: only the program's own user-space code looks at it. */
 #define SONDE_HIDDEN SONDE_TAG("sonde:hidden")

@@ -51,6 +51,7 @@ struct connection {
 	enum connection_state state SONDE_DOC("TCP state, for a close the last one before it") SONDE_ABSENT(0);
 	enum connection_closed_by closed_by SONDE_DOC("who ended the connection, and how") SONDE_ABSENT(0);
 	sonde_errno error SONDE_DOC("why it failed or broke");
+	__u8 padding[4] SONDE_HIDDEN;
 	sonde_bytes sent_bytes SONDE_DOC("payload handed to the network, retransmissions not counted") SONDE_ABSENT(-1);
 	sonde_bytes received_bytes SONDE_DOC("payload received from the peer") SONDE_ABSENT(-1);
 	sonde_duration_ns duration_ns SONDE_DOC("time since it was established") SONDE_ABSENT(0);

@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * The connections that are open, by socket cookie, and the one place that makes an event of one of them.
+ * The sockets, by cookie, with what is known of their connections; and the one place that makes an event of it.
  *
  * Invariant: an event is never lost for want of an entry if the socket itself can still tell the facts; what only
- * the entry knew (duration, and the owner, if sonde_sockets does not know it either) is then null.
+ * the entry knew (owner, duration) is then null.
  */
 
 #include <sonde/socket.bpf.h>
@@ -14,11 +14,13 @@
 #define ABSENT (~0ull) /* SONDE_ABSENT(-1) of a 64-bit field */
 
 enum phase {
+	PHASE_NONE, /* a socket with an owner, but no connection */
 	PHASE_CONNECTING,
-	PHASE_ESTABLISHED,
-	PHASE_ENDED,	/* before anyone accepted it: its close waits for the accept, or the socket's end */
 	PHASE_STOPPED,	/* connect() ended without the socket saying why: its return value, or the socket's end, tells */
 	PHASE_REPORTED, /* the failure was reported when it happened; connect() may still have to return it */
+	PHASE_ESTABLISHED,
+	PHASE_ENDED,  /* before anyone accepted it: its close waits for the accept, or the socket's end */
+	PHASE_CLOSED, /* and reported */
 };
 
 /* What is measured; at the end of a connection the last values. */
@@ -32,15 +34,17 @@ struct figures {
 	__u32 reserved;
 };
 
+/* A struct sonde_socket, from the inside. */
 struct entry {
+	struct sonde_process owner; /* pid 0: not accepted yet */
 	__u64 cookie;
-	struct sonde_process owner; /* pid 0: not known (yet) */
 	struct sonde_socket_flow flow;
 	struct figures figures;
 	__u64 started_ns;     /* connect() was called; 0: not seen */
 	__u64 established_ns; /* 0: not seen */
 	__u64 ended_ns;	      /* 0: now */
 	__u64 connect_ns, accept_wait_ns;
+	__u64 instance; /* of this program, that made the entry or confirmed it */
 	enum connection_role role;
 	enum phase phase;
 	__u32 claimed;	   /* 1: someone owns the socket; 0: it waits to be accepted */
@@ -48,14 +52,7 @@ struct entry {
 	__u32 update_pass; /* the last pass in which it had its update */
 	__u32 reserved;
 };
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 100000);
-	__type(key, __u64); /* socket cookie */
-	__type(value, struct entry);
-} connections SEC(".maps");
+_Static_assert(sizeof(struct entry) == sizeof(struct sonde_socket), "sonde_socket.rest has another size");
 
 struct untracked {
 	sonde_protocol protocol SONDE_DOC("transport protocol");
@@ -67,42 +64,55 @@ struct {
 	__type(key, struct untracked);
 	__type(value, __u64);
 } untracked SEC(".maps") SONDE_COUNTER("connection_untracked_total",
-				       "Connections that found no room in the table: null are owner and duration of TCP, no close of UDP");
+				       "Sockets that found no room in the table: owner and duration are null, UDP has no close");
 
 SONDE_EVENT(connection, "TCP and UDP connections: opened, failed, accepted, still open, closed");
 
 /* Connections that wait to be accepted. While there are none, traffic of TCP costs no look into the table. */
 __s64 unclaimed;
 
-static __always_inline struct entry *entry_of(__u64 cookie)
+/* Numbers the passes of the iterator. */
+__u32 pass;
+/* Tells this run of the program from an earlier one that shared the map: the time of its first event. */
+__u64 instance;
+
+static __always_inline __u64 instance_now(void)
 {
-	return bpf_map_lookup_elem(&connections, &cookie);
+	if (!instance)
+		__sync_val_compare_and_swap(&instance, 0, bpf_ktime_get_boot_ns());
+	return instance;
 }
 
-/* Makes the entry known. A full table is counted, and the events do without the entry. */
+static __always_inline struct entry *entry_of(__u64 cookie)
+{
+	return bpf_map_lookup_elem(&sonde_sockets, &cookie);
+}
+
+/* `entry` is zeroed. */
+static __always_inline void entry_begin(struct entry *entry, __u64 cookie, enum connection_role role, enum phase phase)
+{
+	entry->cookie = cookie;
+	entry->role = role;
+	entry->phase = phase;
+	entry->claimed = 1;
+	entry->owner_pass = pass;
+	entry->instance = instance_now();
+}
+
+/* Adds or replaces. A full table is counted, and the events do without the entry. */
 static __always_inline int entry_add(const struct entry *entry)
 {
 	struct untracked key = {.protocol = entry->flow.protocol};
-	int r = bpf_map_update_elem(&connections, &entry->cookie, entry, BPF_ANY);
+	int r = bpf_map_update_elem(&sonde_sockets, &entry->cookie, entry, BPF_ANY);
 
 	if (r)
 		sonde_metric_add(&untracked, &key, 1);
 	return r;
 }
 
-static __always_inline int entry_remove(__u64 cookie)
-{
-	return bpf_map_delete_elem(&connections, &cookie);
-}
-
 static __always_inline bool same_process(const struct sonde_process *a, const struct sonde_process *b)
 {
 	return a->pid == b->pid && a->start_time_ns == b->start_time_ns;
-}
-
-static __always_inline void owner_set(__u64 cookie, const struct sonde_process *owner)
-{
-	bpf_map_update_elem(&sonde_sockets, &cookie, owner, BPF_ANY);
 }
 
 static __noinline int emit(enum connection_kind kind, const struct entry *entry)
@@ -121,6 +131,7 @@ static __noinline int emit(enum connection_kind kind, const struct entry *entry)
 	e->state = figures->state;
 	e->closed_by = figures->closed_by;
 	e->error = figures->error;
+	__builtin_memset(e->padding, 0, sizeof(e->padding));
 	e->sent_bytes = opened ? figures->sent_bytes : ABSENT;
 	e->received_bytes = opened ? figures->received_bytes : ABSENT;
 	e->duration_ns = opened && entry->established_ns ? end - entry->established_ns : 0;

@@ -74,25 +74,28 @@ static __always_inline enum drop_class classify(__u32 reason)
 	return reason < REASONS_MAX ? class_of[reason] : DROP_CLASS_UNKNOWN;
 }
 
-/*
- * Without a reason the kernel also frees what did its work; these are known not to be drops. All have left their interface
- * behind, which the stack takes from a packet as it hands it to a socket.
- */
+/* Without a reason the kernel also frees what did its work. These are known not to be drops: */
 static __always_inline enum drop_class classify_unspecified(const struct sk_buff *skb, const struct net_device *device)
 {
 	struct sonde_packet_flow flow;
 
-	if (device)
-		return DROP_CLASS_UNKNOWN;
-	if (!skb->protocol) /* no packet: a message of a local socket, such as vsock and netlink */
+	/* No packet: a message of a local socket, such as vsock or netlink. */
+	if (!device && !skb->protocol)
 		return DROP_CLASS_BENIGN;
 	if (skb->sk) /* on its way out */
 		return DROP_CLASS_UNKNOWN;
 	sonde_packet_flow_of(skb, &flow);
-	if (flow.protocol == IPPROTO_UDP) /* udp_destruct_common(): unread when its socket was closed */
+	/* ip6_mc_input(), ip_rcv_finish(): to a multicast group that nobody here has joined. */
+	if (!sonde_packet_is_delivered(skb))
+		return sonde_address_is_multicast(&flow.destination_address) ? DROP_CLASS_BENIGN : DROP_CLASS_UNKNOWN;
+	/* udp_destruct_common(): was unread when its socket closed. In a socket's queue it has no device. */
+	if (flow.protocol == IPPROTO_UDP && !device)
 		return DROP_CLASS_BENIGN;
-	/* tcp_rcv_state_process(): an ACK to a half-closed connection, after it was heeded */
-	if (flow.protocol == IPPROTO_TCP && sonde_packet_tcp_payload(skb) == 0)
+	/* tcp_rcv_state_process(), tcp_v4_rcv(): an ACK or FIN to a half-closed connection or one in TIME_WAIT, heeded. */
+	if (flow.protocol == IPPROTO_TCP && sonde_packet_is_bare_tcp(skb))
+		return DROP_CLASS_BENIGN;
+	/* icmpv6_rcv(): what this host hears and need not answer, such as multicast reports. Its errors have a reason. */
+	if (flow.protocol == IPPROTO_ICMPV6)
 		return DROP_CLASS_BENIGN;
 	return DROP_CLASS_UNKNOWN;
 }

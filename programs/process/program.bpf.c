@@ -151,7 +151,7 @@ static long look_at_arguments(struct task_struct *task, struct vm_area_struct *a
 /*
  * Reading another process's memory can sleep for as long as that process wants: it may hold its memory lock in a hung
  * system call, or have moved its arguments to a file of a file system that never answers. bpf_find_vma()
- * only tries the lock, and private memory of no file needs nobody's answer.
+ * only tries the lock, and private memory of no file needs nobody's answer (/proc/PID/cmdline looks for that too).
  */
 static __always_inline void read_arguments_of(struct process *e, struct task_struct *task)
 {

@@ -18,6 +18,7 @@ struct loader {
 	pid_t worker;	/* 0: none */
 	int socket;
 	bool worker_ready;
+	bool worker_lost; /* it takes no messages; its end is near */
 	bool ever_ready;
 	unsigned failures;	    /* deaths in a row before it was ready */
 	int64_t spawn_at_ns;	    /* boot time; 0: not due */

@@ -38,7 +38,7 @@ int loader_worker_init(struct loader *loader)
 {
 	loader->socket = -1;
 	loader->config_fd = memory_file("sonde-config", loader->config, sizeof(*loader->config));
-	loader->checkpoints_fd = memory_file("sonde-checkpoints", NULL, WORKER_CHECKPOINTS_BYTES);
+	loader->checkpoints_fd = memory_file("sonde-checkpoints", NULL, WORKER_SHARED_BYTES);
 	/* Opened with the right to see addresses, it keeps showing them to whoever reads it. */
 	loader->kallsyms_fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
 	return loader->config_fd < 0 ? loader->config_fd : loader->checkpoints_fd < 0 ? loader->checkpoints_fd : 0;
@@ -77,7 +77,7 @@ int loader_worker_spawn(struct loader *loader)
 	}
 	if (!loader->worker)
 		worker_exec(theirs);
-	loader->worker_ready = false;
+	loader->worker_ready = loader->worker_lost = false;
 	loader->last_alive_ns = sonde_clock_boot_ns();
 	loader_send(loader, &hello, fds, loader->kallsyms_fd >= 0 ? 3 : 2);
 	loader_programs_tell(loader);
@@ -86,10 +86,13 @@ int loader_worker_spawn(struct loader *loader)
 
 void loader_send(struct loader *loader, const struct sonde_message *message, const int *fds, unsigned n_fds)
 {
-	int r = loader->socket < 0 ? 0 : sonde_message_send(loader->socket, message, fds, n_fds);
+	int r = loader->socket < 0 || loader->worker_lost ? 0 : sonde_message_send(loader->socket, message, fds, n_fds);
 
+	if (r >= 0)
+		return;
 	/* A worker that is gone is noticed by its end; one that does not listen for a second is as good as gone. */
-	if (r < 0 && loader->worker > 0) {
+	loader->worker_lost = true;
+	if (r == -EAGAIN && loader->worker > 0) {
 		sonde_log_warning("the worker does not take messages: ending it");
 		kill(loader->worker, SIGKILL);
 	}

@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <agent/worker_private.h>
 #include <base/clock.h>
+#include <base/wait.h>
 
 #define PROGRESS_LIMIT_NS (10 * SONDE_NS_PER_S)
 #define REQUEST_TIMEOUT_NS (10 * SONDE_NS_PER_S)
@@ -37,9 +37,22 @@ static size_t view_ledger(void *userdata, struct sonde_ledger *ret, size_t max)
 	size_t n = 0;
 
 	pthread_rwlock_rdlock(&worker->lock);
-	for (unsigned i = 0; i < worker->n_programs && n < max; i++)
-		if (worker->programs[i].source)
-			sonde_source_ledger(worker->programs[i].source, &ret[n++]);
+	for (unsigned i = 0; i < worker->n_programs && n < max; i++) {
+		struct sonde_source *source = worker->programs[i].source;
+		struct sonde_checkpoint kept;
+
+		if (!source)
+			continue;
+		sonde_source_checkpoint(source, &kept);
+		sonde_source_ledger(source, &ret[n]);
+		/* What retention dropped since, only the store knows. */
+		if (sonde_store_checkpoint(worker->store, kept.program, kept.ring_id, &kept) >= 0) {
+			ret[n].expired = kept.expired;
+			ret[n].readable = ret[n].stored - kept.expired;
+			sonde_ledger_balance(&ret[n]);
+		}
+		n++;
+	}
 	pthread_rwlock_unlock(&worker->lock);
 	return n;
 }
@@ -192,7 +205,6 @@ static int view_control(void *userdata, const char *verb, const char *program, c
 	struct worker *worker = userdata;
 	struct sonde_message request = {.kind = SONDE_MESSAGE_REQUEST};
 	int64_t until = sonde_clock_boot_ns() + REQUEST_TIMEOUT_NS;
-	struct timespec at = {.tv_sec = until / SONDE_NS_PER_S, .tv_nsec = until % SONDE_NS_PER_S};
 	int r = request_verb(verb, program);
 
 	if (r < 0)
@@ -204,8 +216,7 @@ static int view_control(void *userdata, const char *verb, const char *program, c
 	request.id = ++worker->next_id;
 	r = sonde_message_send(worker->socket, &request, NULL, 0);
 	while (!r && worker->reply_id != request.id)
-		if (pthread_cond_clockwait(&worker->request_done, &worker->request_lock, CLOCK_BOOTTIME, &at) == ETIMEDOUT)
-			r = -ETIMEDOUT;
+		r = -sonde_cond_wait_for(&worker->request_done, &worker->request_lock, until - sonde_clock_boot_ns());
 	if (!r) {
 		r = worker->reply.error;
 		snprintf(ret_error, error_size, "%s", worker->reply.text);

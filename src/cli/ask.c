@@ -78,7 +78,7 @@ int sonde_ask_exit(int error)
 {
 	if (error >= 0 || error == -EPIPE || error == -EINTR)
 		return SONDE_EXIT_DONE;
-	return SONDE_EXIT_FAILED;
+	return error == -EINVAL ? SONDE_EXIT_USAGE : SONDE_EXIT_FAILED;
 }
 
 const char *sonde_json_text_of(const json_t *object, const char *name)

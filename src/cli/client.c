@@ -32,8 +32,6 @@ struct client {
 };
 
 static volatile sig_atomic_t interrupted;
-static sigset_t wait_mask; /* signals are let through only while waiting, so none is lost between look and wait */
-static bool catching;
 
 static void on_signal(int number)
 {
@@ -42,18 +40,10 @@ static void on_signal(int number)
 
 void sonde_client_catch_signals(void)
 {
-	const struct sigaction action = {.sa_handler = on_signal};
-	sigset_t block;
+	const struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: a write to a full pipe ends too */
 
-	sigemptyset(&block);
-	sigaddset(&block, SIGINT);
-	sigaddset(&block, SIGTERM);
-	sigprocmask(SIG_BLOCK, &block, &wait_mask);
-	sigdelset(&wait_mask, SIGINT);
-	sigdelset(&wait_mask, SIGTERM);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	catching = true;
 }
 
 void sonde_client_path(struct sonde_buffer *path, const char *route)
@@ -120,21 +110,35 @@ static int client_connect(struct client *client)
 	return 0;
 }
 
+/* Signals are held back between the look at `interrupted` and the wait, so none is missed. */
+static int poll_interruptible(struct pollfd *fd, const struct timespec *timeout)
+{
+	sigset_t held, before;
+	int n;
+
+	sigemptyset(&held);
+	sigaddset(&held, SIGINT);
+	sigaddset(&held, SIGTERM);
+	sigprocmask(SIG_BLOCK, &held, &before);
+	n = interrupted ? -EINTR : ppoll(fd, 1, timeout, &before) < 0 ? -errno : fd->revents != 0;
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return n;
+}
+
 /* Until the socket is ready, at most the request's timeout. */
 static int client_wait(struct client *client, short events)
 {
-	struct pollfd poll_fd = {.fd = client->fd, .events = events};
-	int timeout_ms = client->request->timeout_ms;
+	struct pollfd fd = {.fd = client->fd, .events = events};
+	int timeout_ms = client->request->timeout_ms, n;
 	struct timespec timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000000l};
-	int n;
 
-	do {
-		if (interrupted)
-			return -EINTR;
-		n = ppoll(&poll_fd, 1, timeout_ms < 0 ? NULL : &timeout, catching ? &wait_mask : NULL);
-	} while (n < 0 && errno == EINTR);
+	do
+		n = poll_interruptible(&fd, timeout_ms < 0 ? NULL : &timeout);
+	while (n == -EINTR && !interrupted);
+	if (n == -EINTR)
+		return n;
 	if (n < 0)
-		return sonde_say_error(-errno, "waiting for the agent failed: %s", strerror(errno));
+		return sonde_say_error(n, "waiting for the agent failed: %s", strerror(-n));
 	if (n == 0)
 		return sonde_say_error(-ETIMEDOUT, "the agent on %s has not answered for %d s: 'sonde status' may say why",
 				       client->request->socket, timeout_ms / 1000);
@@ -182,6 +186,8 @@ static ssize_t client_receive(struct client *client, bool block)
 	int r;
 
 	for (;;) {
+		if (interrupted)
+			return -EINTR; /* also when there is always more to read */
 		n = recv(client->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 		if (n >= 0)
 			break;
@@ -191,8 +197,6 @@ static ssize_t client_receive(struct client *client, bool block)
 		}
 		if (errno != EAGAIN && errno != EINTR)
 			return sonde_say_error(-errno, "the answer could not be read: %s", strerror(errno));
-		if (interrupted)
-			return -EINTR;
 		if (!block)
 			return -EAGAIN;
 		r = client_wait(client, POLLIN);
@@ -311,8 +315,8 @@ static int say_refused(struct client *client)
 		parameter = json_string_value(json_object_get(json, "parameter"));
 	}
 	if (!message)
-		return sonde_say_error(-EREMOTEIO, "the agent answered with HTTP status %u", client->status);
-	return sonde_say_error(-EREMOTEIO, "%s%s%s", parameter ? parameter : "", parameter ? ": " : "", message);
+		return sonde_say_error(client->status == 400 ? -EINVAL : -EREMOTEIO, "the agent answered with HTTP status %u", client->status);
+	return sonde_say_error(client->status == 400 ? -EINVAL : -EREMOTEIO, "%s%s%s", parameter ? parameter : "", parameter ? ": " : "", message);
 }
 
 static void client_close(struct client *client)

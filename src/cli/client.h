@@ -40,7 +40,7 @@ typedef int (*sonde_client_idle_fn)(void *userdata);
 /**
  * @brief Ask and read the answer line by line.
  * @return 0: read to its end, 1: the callback stopped it, -EINTR: Ctrl-C. Else negative, and it has been said:
- * -EREMOTEIO the agent refused (its message was said; 4xx and 5xx), -ECONNREFUSED no agent, -EBADMSG not an answer, ...
+ * -EINVAL the question is wrong (400) and -EREMOTEIO the agent refused or failed (its message was said), -ECONNREFUSED no agent, -EBADMSG not an answer, ...
  * An error of the callback is passed through and not said.
  */
 int sonde_client_lines(const struct sonde_client_request *request, sonde_client_line_fn line, sonde_client_idle_fn idle,

@@ -41,7 +41,7 @@ const struct sonde_command sonde_command_config = {
 	.summary = "check a configuration file",
 	.help = "Reads the configuration as 'sonde run' would, and says whether it is right, or in\n"
 		"which line and column it is wrong and what is allowed there. Changes nothing.",
-	.examples = "  sonde config -c ./sonde.yaml    # exit code 0: right, 2: wrong",
+	.examples = "sonde config -c ./sonde.yaml    # exit code 0: right, 2: wrong",
 	.options = SONDE_TAKES(CONFIG) | SONDE_TAKES(MARKDOWN),
 	.run = run,
 };

@@ -14,6 +14,7 @@
 
 /* A table is read by a person: more than this only on request. JSON and CSV are read by programs and are whole. */
 #define TABLE_LIMIT 1000
+#define PAGE ((int64_t)10000) /* the most that the agent gives at once */
 
 struct events {
 	const struct sonde_options *options;
@@ -21,13 +22,14 @@ struct events {
 	struct sonde_remote_row row;
 	struct sonde_output output;
 	int64_t left; /* rows that may still come; -1: no limit */
+	uint64_t shown;
 	char cursor[SONDE_CURSOR_MAX];
-	bool more, interrupted;
+	bool more, noted;
 };
 
 static void say_write_error(int error)
 {
-	if (error != -EPIPE)
+	if (error != -EPIPE && error != -EINTR)
 		sonde_say_error(0, "the answer could not be written: %s", strerror(-error));
 }
 
@@ -41,9 +43,11 @@ static void events_note(struct events *events, const json_t *json)
 		sonde_say_note("incomplete: %" PRId64 " events came faster than they were read", skipped);
 	if (!answer)
 		return;
-	events->more = json_is_true(json_object_get(answer, "more"));
-	snprintf(events->cursor, sizeof(events->cursor), "%s", sonde_json_text_of(answer, "cursor"));
-	sonde_note_json(answer);
+	snprintf(events->cursor, sizeof(events->cursor), "%s", sonde_json_text_of(answer, "next"));
+	events->more = events->cursor[0];
+	if (!events->noted) /* every page tells of the whole span */
+		sonde_note_json(answer);
+	events->noted = true;
 }
 
 static int events_line(char *line, size_t length, void *userdata)
@@ -71,7 +75,11 @@ static int events_line(char *line, size_t length, void *userdata)
 		say_write_error(r);
 		return r;
 	}
-	return events->left > 0 && --events->left == 0;
+	events->shown++;
+	if (events->left > 0)
+		events->left--;
+	/* A stored answer ends by itself, and what it says of itself comes last. */
+	return events->options->follow && events->left == 0;
 }
 
 static int events_idle(void *userdata)
@@ -101,8 +109,8 @@ static int events_stored(struct events *events, const char *type)
 		sonde_client_param(&path, "format", "ndjson");
 		if (events->options->oldest_first)
 			sonde_client_param(&path, "order", "oldest");
-		snprintf(number, sizeof(number), "%" PRId64, events->left);
-		sonde_client_param(&path, "limit", events->left > 0 ? number : NULL);
+		snprintf(number, sizeof(number), "%" PRId64, events->left > 0 && events->left < PAGE ? events->left : PAGE);
+		sonde_client_param(&path, "limit", number);
 		sonde_client_param(&path, "cursor", events->cursor[0] ? events->cursor : NULL);
 		r = sonde_buffer_error(&path);
 		if (r < 0)
@@ -110,7 +118,7 @@ static int events_stored(struct events *events, const char *type)
 		request.path = path.data;
 		events->more = false;
 		r = sonde_client_lines(&request, events_line, events_idle, events);
-	} while (r == 0 && events->more && events->cursor[0] && events->left != 0);
+	} while (r == 0 && events->more && events->left != 0);
 	return r;
 }
 
@@ -139,6 +147,7 @@ static int local_row(const struct sonde_type *type, const struct sonde_value *va
 	struct events *events = userdata;
 	int r = sonde_output_row(&events->output, type, values);
 
+	events->shown++;
 	if (r < 0)
 		say_write_error(r);
 	return r;
@@ -206,7 +215,9 @@ static int run(const struct sonde_options *options)
 	}
 	if (events_idle(&events) < 0 || code)
 		return code;
-	if (cut && (events.more || events.left == 0))
+	if (!events.shown && !options->follow && options->format == SONDE_FORMAT_TABLE)
+		sonde_say_note("no event matches");
+	if (cut && events.more)
 		sonde_say_note("there may be more than these %d events: narrow the question, use -n N, or -o json for all",
 			       TABLE_LIMIT);
 	return SONDE_EXIT_DONE;
@@ -221,12 +232,12 @@ const struct sonde_command sonde_command_events = {
 		"most 1000 of them unless -n says otherwise; json and csv show all.\n"
 		"\n"
 		"If something is missing in the asked span, a note on standard error says what.",
-	.examples = "  sonde events -n 20                                   # the last 20 of all types\n"
-		    "  sonde events connection --since 5m --command nginx   # what nginx connected to\n"
-		    "  sonde events packet_drop -f                          # drops as they happen\n"
-		    "  sonde events connection -w 'error = ECONNREFUSED and remote_port = 5432'\n"
-		    "  sonde events process -s 12:30 -u 12:35 -o json | jq -r .path\n"
-		    "  sonde events --store /backup/events.db               # without an agent",
+	.examples = "sonde events -n 20                                   # the last 20 of all types\n"
+		    "sonde events connection --since 5m --command nginx   # what nginx connected to\n"
+		    "sonde events packet_drop -f                          # drops as they happen\n"
+		    "sonde events connection -w 'error = ECONNREFUSED and remote_port = 5432'\n"
+		    "sonde events process -s 12:30 -u 12:35 -o json | jq -r .path\n"
+		    "sonde events --store /backup/events.db               # without an agent",
 	.options = SONDE_TAKES_QUERY | SONDE_TAKES_OUTPUT | SONDE_TAKES(FOLLOW) | SONDE_TAKES(LIMIT) |
 		   SONDE_TAKES(OLDEST_FIRST) | SONDE_TAKES(STORE) | SONDE_TAKES(SOCKET),
 	.max_arguments = 1,

@@ -7,29 +7,8 @@
 #include <string.h>
 #include <base/cleanup.h>
 #include <cli/ask.h>
-#include <cli/grid.h>
-#include <cli/output.h>
+#include <cli/result.h>
 #include <cli/say.h>
-
-static int print_raw(const json_t *json)
-{
-	char *text CLEANUP_FREE = json_dumps(json, JSON_COMPACT);
-
-	if (!text)
-		return sonde_say_error(SONDE_EXIT_FAILED, "no memory left");
-	puts(text);
-	return SONDE_EXIT_DONE;
-}
-
-static int print_grid(const struct sonde_options *options, struct sonde_grid *grid)
-{
-	struct sonde_buffer out CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
-
-	if (sonde_grid_write(grid, sonde_output_width(), sonde_output_wants_color(options->color), &out) < 0)
-		return sonde_say_error(SONDE_EXIT_FAILED, "no memory left");
-	fwrite(out.data, 1, out.length, stdout);
-	return SONDE_EXIT_DONE;
-}
 
 /* "3 of 4" */
 static void hooks_cell(struct sonde_grid *grid, const json_t *hooks)
@@ -55,7 +34,7 @@ static int list(const struct sonde_options *options)
 	if (r < 0)
 		return sonde_ask_exit(r);
 	if (options->json)
-		return print_raw(json);
+		return sonde_result_json(json);
 	programs = json_object_get(json, "programs");
 	sonde_grid_begin(&grid, headings, 0);
 	json_array_foreach(programs, i, program) {
@@ -66,7 +45,7 @@ static int list(const struct sonde_options *options)
 		hooks_cell(&grid, json_object_get(program, "hooks"));
 		sonde_grid_add(&grid, *reason ? reason : sonde_json_text_of(program, "doc"));
 	}
-	return print_grid(options, &grid);
+	return sonde_result_grid(options, &grid);
 }
 
 static int show(const struct sonde_options *options, const char *name)
@@ -85,7 +64,7 @@ static int show(const struct sonde_options *options, const char *name)
 	if (r < 0)
 		return sonde_ask_exit(r);
 	if (options->json)
-		return print_raw(json);
+		return sonde_result_json(json);
 	sonde_buffer_printf(&text, "%s: %s\nstate: %s%s%s%s\n", sonde_json_text_of(json, "name"), sonde_json_text_of(json, "doc"),
 			    sonde_json_text_of(json, "state"), json_is_true(json_object_get(json, "required")) ? ", required" : "",
 			    *sonde_json_text_of(json, "reason") ? ": " : "", sonde_json_text_of(json, "reason"));
@@ -97,7 +76,7 @@ static int show(const struct sonde_options *options, const char *name)
 		sonde_grid_addf(&grid, "%lld", (long long)sonde_json_number_of(hook, "runs"));
 		sonde_grid_add(&grid, sonde_json_text_of(hook, "reason"));
 	}
-	return print_grid(options, &grid);
+	return sonde_result_grid(options, &grid);
 }
 
 static int control(const struct sonde_options *options, const char *verb, const char *name)
@@ -140,9 +119,9 @@ const struct sonde_command sonde_command_programs = {
 	.help = "A program is one set of eBPF hooks with its events. Every program stands alone: one\n"
 		"that fails says why, and the others run on. 'stop' detaches its hooks, 'start'\n"
 		"attaches them again, 'reload' loads the program anew.",
-	.examples = "  sonde programs\n"
-		    "  sonde programs show packet_drop    # its hooks, and why some are not attached\n"
-		    "  sonde programs stop connection",
+	.examples = "sonde programs\n"
+		    "sonde programs show packet_drop    # its hooks, and why some are not attached\n"
+		    "sonde programs stop connection",
 	.options = SONDE_TAKES(JSON) | SONDE_TAKES(COLOR) | SONDE_TAKES(SOCKET),
 	.max_arguments = 2,
 	.run = run,

@@ -103,6 +103,8 @@ int sonde_grid_write(const struct sonde_grid *grid, unsigned width, bool color, 
 	}
 	for (unsigned i = 0; i + 1 < grid->n_columns; i++)
 		before_last += widths[i] + BETWEEN;
+	if (!width)
+		width = UINT32_MAX;
 	/* A last column narrower than this tells nothing: then rather wrap. */
 	if (before_last + 12 < width && widths[grid->n_columns - 1] > width - before_last)
 		widths[grid->n_columns - 1] = width - before_last;

@@ -25,6 +25,6 @@ void sonde_grid_begin(struct sonde_grid *grid, const char *const *headings, uint
 /** The next cell; a row is complete with its last column. */
 void sonde_grid_add(struct sonde_grid *grid, const char *text);
 void sonde_grid_addf(struct sonde_grid *grid, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/** Lay it out: the last column is cut to `width`. @return 0, -ENOMEM. */
+/** Lay it out: the last column is cut to `width` (0: nothing is cut). @return 0, -ENOMEM. */
 int sonde_grid_write(const struct sonde_grid *grid, unsigned width, bool color, struct sonde_buffer *out);
 void sonde_grid_end(struct sonde_grid *grid);

@@ -46,6 +46,7 @@ static void option_form(const struct sonde_option *option, char *text, size_t si
 
 void sonde_help_command(const struct sonde_command *command, FILE *out)
 {
+	const char *end;
 	char form[64];
 
 	fputs("Usage: ", out);
@@ -58,7 +59,11 @@ void sonde_help_command(const struct sonde_command *command, FILE *out)
 		fprintf(out, "  %-24s %s\n", form, sonde_option(id)->help);
 	}
 	if (command->examples)
-		fprintf(out, "\nExamples:\n%s\n", command->examples);
+		fputs("\nExamples:\n", out);
+	for (const char *line = command->examples; line && *line; line = *end ? end + 1 : end) {
+		end = strchrnul(line, '\n');
+		fprintf(out, "  %.*s\n", (int)(end - line), line);
+	}
 }
 
 /* roff takes a leading dot or quote for a request, and a backslash and a hyphen for its own. */

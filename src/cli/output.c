@@ -11,7 +11,8 @@
 #include <schema/encode.h>
 
 #define WRITE_AT (64 * 1024)
-#define WIDTH_UNLIMITED 10000
+#define WIDTH_MIN 40
+#define WIDTH_MAX 10000
 
 bool sonde_output_wants_color(enum sonde_color color)
 {
@@ -25,14 +26,14 @@ bool sonde_output_wants_color(enum sonde_color color)
 unsigned sonde_output_width(void)
 {
 	const char *columns = getenv("COLUMNS");
-	struct winsize size;
-	int64_t width;
+	struct winsize size = {0};
+	int64_t width = 0;
 
-	if (columns && sonde_integer_parse(columns, &width) == 0 && width >= 20 && width <= WIDTH_UNLIMITED)
-		return (unsigned)width;
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
-		return size.ws_col ? size.ws_col : 80;
-	return WIDTH_UNLIMITED;
+	if (columns && sonde_integer_parse(columns, &width) == 0 && width > 0)
+		return width < WIDTH_MIN ? WIDTH_MIN : width > WIDTH_MAX ? WIDTH_MAX : (unsigned)width;
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
+		return 0;
+	return !size.ws_col ? 80 : size.ws_col < WIDTH_MIN ? WIDTH_MIN : size.ws_col;
 }
 
 int sonde_output_open(const struct sonde_options *options, struct sonde_output *ret_output)
@@ -63,7 +64,7 @@ int sonde_output_flush(struct sonde_output *output)
 
 		if (n >= 0)
 			done += (size_t)n;
-		else if (errno != EINTR)
+		else
 			r = -errno;
 	}
 	sonde_buffer_clear(&output->buffer);

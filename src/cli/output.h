@@ -18,7 +18,7 @@ struct sonde_table;
 struct sonde_output {
 	enum sonde_format format;
 	bool color;
-	unsigned width; /* columns of the terminal; a pipe has room for everything */
+	unsigned width; /* columns of the terminal; 0: none, there is room for everything */
 	struct sonde_table *table;
 	struct sonde_buffer buffer;
 	const struct sonde_type *csv_type; /* whose header was written last */
@@ -26,7 +26,7 @@ struct sonde_output {
 
 /** @return 0, -ENOMEM. Close it with sonde_output_close(). */
 int sonde_output_open(const struct sonde_options *options, struct sonde_output *ret_output);
-/** @return 0; -EPIPE the reader went away; -ENOSPC ... the caller says it. */
+/** @return 0; -EPIPE the reader went away; -EINTR Ctrl-C, if it is caught; -ENOSPC ... the caller says it. */
 int sonde_output_row(struct sonde_output *output, const struct sonde_type *type, const struct sonde_value *values);
 /** What is in `output->buffer` was added by the caller: write it out when it is large. The same results. */
 int sonde_output_added(struct sonde_output *output);
@@ -36,4 +36,5 @@ void sonde_output_close(struct sonde_output *output);
 
 /** Is standard output a terminal that wants colour? */
 bool sonde_output_wants_color(enum sonde_color color);
+/** Columns of the terminal (or $COLUMNS), at least 40; 0: not a terminal. */
 unsigned sonde_output_width(void);

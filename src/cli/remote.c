@@ -18,12 +18,12 @@ struct sonde_remote_schema {
 	struct sonde_type *types;
 };
 
+/* The words of the schema's JSON. An integer may be of either sign; what the line holds decides. */
 static const struct {
 	const char *name;
 	enum sonde_value_type type;
 } kinds[] = {
-	{"integer", SONDE_INT}, {"int", SONDE_INT}, {"uint", SONDE_UINT}, {"unsigned", SONDE_UINT},
-	{"boolean", SONDE_BOOL}, {"bool", SONDE_BOOL}, {"text", SONDE_TEXT}, {"address", SONDE_ADDRESS}, {"time", SONDE_INT},
+	{"integer", SONDE_INT}, {"boolean", SONDE_BOOL}, {"text", SONDE_TEXT}, {"address", SONDE_ADDRESS}, {"time", SONDE_INT},
 };
 
 static const char *text_of(const json_t *object, const char *name)
@@ -33,34 +33,13 @@ static const char *text_of(const json_t *object, const char *name)
 	return text ? text : "";
 }
 
-static enum sonde_semantic semantic_of(const char *name)
-{
-	static const struct {
-		const char *name;
-		enum sonde_semantic semantic;
-	} semantics[] = {
-		{"time", SONDE_SEMANTIC_TIME}, {"duration", SONDE_SEMANTIC_DURATION_NS}, {"duration_ns", SONDE_SEMANTIC_DURATION_NS},
-		{"bytes", SONDE_SEMANTIC_BYTES}, {"count", SONDE_SEMANTIC_COUNT}, {"pid", SONDE_SEMANTIC_PID},
-		{"uid", SONDE_SEMANTIC_UID}, {"port", SONDE_SEMANTIC_PORT}, {"protocol", SONDE_SEMANTIC_PROTOCOL},
-		{"address", SONDE_SEMANTIC_ADDRESS}, {"cookie", SONDE_SEMANTIC_COOKIE}, {"enum", SONDE_SEMANTIC_ENUM},
-		{"kernel_enum", SONDE_SEMANTIC_KERNEL_ENUM}, {"symbol", SONDE_SEMANTIC_SYMBOL},
-		{"errno_name", SONDE_SEMANTIC_ERRNO_NAME}, {"errno", SONDE_SEMANTIC_ERRNO}, {"signal", SONDE_SEMANTIC_SIGNAL},
-		{"signal_name", SONDE_SEMANTIC_SIGNAL_NAME}, {"arguments", SONDE_SEMANTIC_ARGUMENTS},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(semantics); i++)
-		if (!strcmp(name, semantics[i].name))
-			return semantics[i].semantic;
-	return SONDE_SEMANTIC_NONE;
-}
-
 static int column_read(const json_t *json, struct sonde_column *column)
 {
 	const char *kind = text_of(json, "type"), *unit = json_string_value(json_object_get(json, "unit"));
 
 	*column = (struct sonde_column){
 		.name = text_of(json, "name"), .doc = text_of(json, "doc"), .unit = unit,
-		.semantic = semantic_of(text_of(json, "semantic")), .length_offset = -1, .type = SONDE_NULL,
+		.semantic = sonde_semantic_from_word(text_of(json, "semantic")), .length_offset = -1, .type = SONDE_NULL,
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (!strcmp(kind, kinds[i].name))
@@ -183,7 +162,9 @@ static void number_value(const json_t *json, struct sonde_value *value)
 {
 	double real = json_number_value(json);
 
-	if (json_is_integer(json))
+	if (json_is_integer(json) && json_integer_value(json) < 0)
+		*value = (struct sonde_value){.type = SONDE_INT, .i = json_integer_value(json)};
+	else if (json_is_integer(json))
 		*value = (struct sonde_value){.type = SONDE_UINT, .u = (uint64_t)json_integer_value(json)};
 	else if (real >= 0 && real < 18446744073709551616.0)
 		*value = (struct sonde_value){.type = SONDE_UINT, .u = (uint64_t)real};
@@ -196,8 +177,8 @@ static void value_read(struct sonde_remote_row *row, uint32_t i, bool literal, c
 	int64_t ns;
 
 	*value = (struct sonde_value){.type = SONDE_NULL};
-	if (column->semantic == SONDE_SEMANTIC_TIME && json_is_string(json)) {
-		if (sonde_moment_rfc3339_parse(json_string_value(json), &ns) == 0)
+	if (column->semantic == SONDE_SEMANTIC_TIME) {
+		if (json_is_string(json) && sonde_moment_rfc3339_parse(json_string_value(json), &ns) == 0)
 			*value = (struct sonde_value){.type = SONDE_INT, .i = ns};
 	} else if (column->type == SONDE_TEXT && literal && json_is_string(json)) {
 		*value = (struct sonde_value){
@@ -208,10 +189,8 @@ static void value_read(struct sonde_remote_row *row, uint32_t i, bool literal, c
 		address_value(json, row->addresses[i], value);
 	} else if (column->type == SONDE_BOOL && json_is_boolean(json)) {
 		*value = (struct sonde_value){.type = SONDE_BOOL, .b = json_is_true(json)};
-	} else if (column->type == SONDE_UINT && json_is_number(json)) {
+	} else if (column->type == SONDE_INT && json_is_number(json)) {
 		number_value(json, value);
-	} else if (column->type == SONDE_INT && json_is_integer(json)) {
-		*value = (struct sonde_value){.type = SONDE_INT, .i = json_integer_value(json)};
 	}
 }
 

@@ -35,6 +35,9 @@ struct sonde_hook_context *sonde_enrich_hook_context(struct sonde_enrich *enrich
 
 struct sonde_enrich_status {
 	uint64_t processes, processes_evicted, cgroups, cgroups_evicted, symbols, strings, string_bytes;
+	uint64_t strings_refused; /* look-ups that got "(too many names)" instead of their name */
+	uint64_t cgroups_unknown; /* ids that are in no hierarchy that can be seen here */
+	uint64_t cgroup_walks;
 };
 void sonde_enrich_status(struct sonde_enrich *enrich, struct sonde_enrich_status *ret_status);
 

@@ -82,6 +82,12 @@ static struct header_count header_find(struct MHD_Connection *connection, const 
 	return count;
 }
 
+bool sonde_access_length(struct MHD_Connection *connection)
+{
+	return header_find(connection, MHD_HTTP_HEADER_CONTENT_LENGTH).n +
+		       header_find(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING).n <= 1;
+}
+
 unsigned sonde_access_check(struct MHD_Connection *connection, const char **ret_reason)
 {
 	struct header_count host = header_find(connection, MHD_HTTP_HEADER_HOST),

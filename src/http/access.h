@@ -7,6 +7,8 @@
  * (DNS rebinding) and wherever it posts from. Threads: any.
  */
 
+#include <stdbool.h>
+
 struct MHD_Connection;
 
 /**
@@ -14,5 +16,7 @@ struct MHD_Connection;
  * @return 0; else the status to refuse with (400, 403), and ret_reason says why (static text).
  */
 unsigned sonde_access_check(struct MHD_Connection *connection, const char **ret_reason);
+/** Is the body's length told in one way only? Where two readers could see two requests (smuggling), nobody shall. */
+bool sonde_access_length(struct MHD_Connection *connection);
 /** Does `host` ("name", "name:port", "[v6]:port") name the machine's end of a connection that came in on `local`? */
 int sonde_access_host(const char *host, const char *local, const char *hostname);

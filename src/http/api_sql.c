@@ -20,17 +20,6 @@ struct sql {
 	bool too_large, more;
 };
 
-/* A row's value has no column, so it is shown by its own type alone. */
-static void sql_value(const struct sonde_value *value, struct sonde_buffer *out)
-{
-
-	struct sonde_column column = {.name = "", .type = value->type, .semantic = SONDE_SEMANTIC_NONE};
-
-	if (value->type == SONDE_ADDRESS)
-		column.semantic = SONDE_SEMANTIC_ADDRESS;
-	sonde_encode_json_value(&column, value, out);
-}
-
 static int sql_row(int n, const char *const *names, const struct sonde_value *values, void *userdata)
 {
 	struct sql *sql = userdata;
@@ -47,8 +36,6 @@ static int sql_row(int n, const char *const *names, const struct sonde_value *va
 		}
 		sonde_buffer_add_text(out, "],\"rows\":[");
 	}
-	if (!values)
-		return 0;
 	if (sql->rows == sql->limit) {
 		sql->more = true;
 		return 1;
@@ -57,7 +44,7 @@ static int sql_row(int n, const char *const *names, const struct sonde_value *va
 	for (int i = 0; i < n; i++) {
 		if (i)
 			sonde_buffer_add_char(out, ',');
-		sql_value(&values[i], out);
+		sonde_encode_json_value(NULL, &values[i], out);
 	}
 	sonde_buffer_add_char(out, ']');
 	if (out->length > ANSWER_MAX || sonde_buffer_error(out)) {

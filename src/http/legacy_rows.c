@@ -8,13 +8,16 @@
 #include <errno.h>
 #include <string.h>
 
+#define DROP_ENUM "skb_drop_reason"
+#define DROP_PREFIX "SKB_DROP_REASON_"
 #define DROP_REASONS_MAX 1024
 
 void sonde_legacy_names_read(const struct sonde_view *view, struct sonde_legacy_names *ret_names)
 {
 	const struct sonde_names *names = view->names;
 
-	ret_names->drop_reasons = names && names->kernel_enum ? names->kernel_enum(names->userdata, "skb_drop_reason") : NULL;
+	ret_names->drop_reasons = names && names->kernel_enum ? names->kernel_enum(names->userdata, DROP_ENUM) :
+								sonde_enum_of_kernel(DROP_ENUM);
 }
 
 static const struct sonde_value *row_value(const struct sonde_type *type, const struct sonde_value *values, const char *name)
@@ -74,7 +77,7 @@ static void row_drop(const struct sonde_legacy_names *names, const struct sonde_
 	for (int i = 0; reason && names->drop_reasons && i < DROP_REASONS_MAX && code < 0; i++) {
 		const char *name = sonde_enum_name(names->drop_reasons, i);
 
-		if (name && row_is(reason, name))
+		if (name && row_is(reason, strncmp(name, DROP_PREFIX, strlen(DROP_PREFIX)) ? name : name + strlen(DROP_PREFIX)))
 			code = i;
 	}
 	row_copy(type, values, "drop_reason", "reason", out);

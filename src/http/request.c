@@ -73,11 +73,30 @@ int sonde_request_error(struct sonde_request *request, unsigned status, const ch
 
 int sonde_request_failed(struct sonde_request *request, int error, const char *what)
 {
-	if (error == -ECANCELED || error == -ESHUTDOWN)
-		return sonde_request_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "stopping", NULL,
-					   "the agent is stopping");
-	return sonde_request_error(request, MHD_HTTP_INTERNAL_SERVER_ERROR, "failed", NULL, "cannot %s: %s", what,
-				   strerror(-error));
+	switch (error) {
+	case -ECANCELED:
+	case -ESHUTDOWN:
+		return sonde_request_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "stopping", NULL, "the agent is stopping");
+	case -ETIMEDOUT:
+	case -EBUSY:
+		return sonde_request_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "busy", NULL, "cannot %s: %s", what,
+					   strerror(-error));
+	default:
+		return sonde_request_error(request, MHD_HTTP_INTERNAL_SERVER_ERROR, "failed", NULL, "cannot %s: %s", what,
+					   strerror(-error));
+	}
+}
+
+int sonde_request_store_failed(struct sonde_request *request, int error)
+{
+	const char *text = sonde_store_error(request->view->store);
+
+	if (error == -ECANCELED || error == -ENOMEM || !text || !*text)
+		return sonde_request_failed(request, error, "ask the store");
+	return sonde_request_error(request,
+				   error == -ETIMEDOUT || error == -EBUSY ? MHD_HTTP_SERVICE_UNAVAILABLE :
+									    MHD_HTTP_INTERNAL_SERVER_ERROR,
+				   error == -ETIMEDOUT || error == -EBUSY ? "busy" : "failed", NULL, "%s", text);
 }
 
 struct sonde_connection *sonde_request_peer(struct MHD_Connection *connection)
@@ -201,6 +220,9 @@ static int request_check(struct sonde_request *request, const char *url, const c
 	request->head = !strcmp(method, MHD_HTTP_METHOD_HEAD);
 	if (url[0] != '/')
 		return !sonde_request_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", NULL, "not a path");
+	if (!sonde_access_length(request->connection))
+		return !sonde_request_error(request, MHD_HTTP_BAD_REQUEST, "bad_request", NULL,
+					    "more than one Content-Length or Transfer-Encoding");
 	status = request->listener->kind == SONDE_LISTENER_API ? sonde_access_check(request->connection, &reason) : 0;
 	if (status)
 		return !sonde_request_error(request, status, status == MHD_HTTP_FORBIDDEN ? "forbidden" : "bad_request", NULL,

@@ -11,6 +11,7 @@
 
 #include <base/clock.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -28,6 +29,7 @@ struct sonde_stream {
 	bool lines;	/* JSON lines, not server-sent events */
 	bool suspended; /* under streams_lock */
 	bool unfinished; /* suspended only to give others their turn */
+	bool probe;	 /* the client may be gone: only writing tells */
 	const struct sonde_batch *batch;
 	uint32_t next; /* event of the batch */
 	uint64_t skipped_told;
@@ -134,8 +136,10 @@ static ssize_t stream_read(void *userdata, uint64_t position, char *buffer, size
 		sonde_buffer_clear(&stream->out);
 		stream->taken = 0;
 		more = stream_fill(stream);
-		if (!stream->out.length && now_ns - stream->sent_ns >= SONDE_HTTP_HEARTBEAT_S * SONDE_NS_PER_S)
+		if (!stream->out.length &&
+		    (stream->probe || now_ns - stream->sent_ns >= SONDE_HTTP_HEARTBEAT_S * SONDE_NS_PER_S))
 			sonde_buffer_add_text(&stream->out, stream->lines ? "\n" : ": heartbeat\n\n");
+		stream->probe = false;
 		if (sonde_buffer_error(&stream->out))
 			return MHD_CONTENT_READER_END_WITH_ERROR;
 	}
@@ -168,16 +172,31 @@ void sonde_streams_ready(struct sonde_http *http, uint64_t id)
 	pthread_mutex_unlock(&http->streams_lock);
 }
 
+/*
+ * Has the client closed its end? A suspended connection is not looked at by libmicrohttpd, so its place would stay taken
+ * until the next heartbeat. It may also have closed its sending side only: a heartbeat finds out, it hurts nobody.
+ */
+static bool stream_client_closed(const struct sonde_stream *stream)
+{
+	struct pollfd fd = {.fd = stream->request->peer->fd, .events = POLLRDHUP};
+
+	return poll(&fd, 1, 0) == 1;
+}
+
 void sonde_streams_check(struct sonde_http *http, bool all)
 {
 	int64_t now_ns = sonde_connection_now_ns();
 	struct sonde_stream *stream;
 
 	pthread_mutex_lock(&http->streams_lock);
-	LIST_FOREACH(stream, &http->streams, entry)
-		if (stream->suspended && (all || stream->unfinished ||
-					  now_ns - stream->sent_ns >= SONDE_HTTP_HEARTBEAT_S * SONDE_NS_PER_S))
+	LIST_FOREACH(stream, &http->streams, entry) {
+		if (!stream->suspended)
+			continue;
+		stream->probe = stream_client_closed(stream);
+		if (all || stream->unfinished || stream->probe ||
+		    now_ns - stream->sent_ns >= SONDE_HTTP_HEARTBEAT_S * SONDE_NS_PER_S)
 			stream_resume(stream);
+	}
 	pthread_mutex_unlock(&http->streams_lock);
 }
 

@@ -18,6 +18,9 @@
 #define OBJECT_FILE_MAX (16u << 20)
 #define SETTINGS_MAX 16
 
+/* No names of its own: enums are asked of the running kernel. */
+static const struct sonde_names kernel_names = {0};
+
 struct managed {
 	struct managed *next;
 	struct sonde_program_status status;
@@ -238,7 +241,7 @@ int sonde_manager_load(struct sonde_manager *manager, const char *name)
 		return managed_fail(p, r);
 	}
 	sonde_schema_free(&p->schema);
-	r = sonde_schema_new(name, p->object, p->object_size, NULL, &error, &p->schema);
+	r = sonde_schema_new(name, p->object, p->object_size, &kernel_names, &error, &p->schema);
 	if (r < 0) {
 		snprintf(p->status.reason, sizeof(p->status.reason), "its schema cannot be read: %s", error);
 		return managed_fail(p, r);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Errors, tags and the rules for names and docs that events, settings and metrics share. */
 #include <schema/builder.h>
+#include <schema/encode_text.h>
 
 #include <errno.h>
 #include <stdarg.h>
@@ -29,17 +30,60 @@ const char *sonde_builder_error(void)
 	return error_text;
 }
 
+static int tag_compare(const void *left, const void *right)
+{
+	const struct sonde_tag *a = left, *b = right;
+
+	if (a->type != b->type)
+		return a->type < b->type ? -1 : 1;
+	if (a->component != b->component)
+		return a->component < b->component ? -1 : 1;
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+int sonde_builder_find_tags(struct sonde_builder *builder)
+{
+	const struct sonde_btf *btf = &builder->btf;
+	struct sonde_tag *tags = calloc(btf->n_types, sizeof(*tags));
+	uint32_t n = 0;
+
+	if (!tags)
+		return -ENOMEM;
+	for (uint32_t id = 1; id < btf->n_types; id++) {
+		const struct btf_type *tag = sonde_btf_type(btf, id);
+		const char *text = sonde_btf_text(btf, tag->name_off);
+
+		if (sonde_btf_kind(tag) == BTF_KIND_DECL_TAG && !strncmp(text, "sonde:", 6))
+			tags[n++] = (struct sonde_tag){tag->type, ((const struct btf_decl_tag *)(tag + 1))->component_idx,
+						       id, text + 6};
+	}
+	qsort(tags, n, sizeof(*tags), tag_compare);
+	builder->tags = tags;
+	builder->n_tags = n;
+	return 0;
+}
+
 const char *sonde_builder_tag(const struct sonde_builder *builder, uint32_t type, int32_t component, uint32_t *cursor)
 {
-	while (*cursor < builder->n_tags) {
-		const struct btf_type *tag = sonde_btf_type(&builder->btf, builder->tags[(*cursor)++]);
-		const char *text = sonde_btf_text(&builder->btf, tag->name_off);
+	const struct sonde_tag wanted = {.type = type, .component = component};
+	uint32_t low = *cursor, high = *cursor ? *cursor : builder->n_tags;
+	const struct sonde_tag *tag;
 
-		if (tag->type == type && ((const struct btf_decl_tag *)(tag + 1))->component_idx == component &&
-		    !strncmp(text, "sonde:", 6))
-			return text + 6;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (tag_compare(&builder->tags[middle], &wanted) < 0)
+			low = middle + 1;
+		else
+			high = middle;
 	}
-	return NULL;
+	if (low == builder->n_tags)
+		return NULL;
+	tag = &builder->tags[low];
+	if (tag->type != type || tag->component != component)
+		return NULL;
+	*cursor = low + 1;
+	return tag->text;
 }
 
 const char *sonde_builder_variable_tag(const struct sonde_builder *builder, uint32_t variable, const char *key)
@@ -65,21 +109,19 @@ int sonde_builder_check_name(const char *what, const char *name)
 	return 0;
 }
 
-/* UTF-8 without control characters (C0, DEL, C1): the text is shown on terminals and in pages as it is. */
+/* Docs are shown on terminals and in pages as they are. */
 static bool doc_is_clean(const char *doc)
 {
-	const unsigned char *c = (const unsigned char *)doc;
+	size_t left = strlen(doc);
+	uint32_t code;
 
-	while (*c) {
-		unsigned more = *c >= 0xf0 ? 3 : *c >= 0xe0 ? 2 : *c >= 0xc0 ? 1 : 0;
+	while (left) {
+		size_t n = sonde_text_decode(doc, left, &code);
 
-		if (*c < 0x20 || *c == 0x7f || (*c >= 0x80 && *c < 0xc2) || *c > 0xf4 ||
-		    (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) || (*c == 0xe0 && c[1] < 0xa0) ||
-		    (*c == 0xed && c[1] >= 0xa0) || (*c == 0xf0 && c[1] < 0x90) || (*c == 0xf4 && c[1] >= 0x90))
+		if (!n || sonde_text_unsafe(code))
 			return false;
-		for (c++; more; more--, c++)
-			if ((*c & 0xc0) != 0x80)
-				return false;
+		doc += n;
+		left -= n;
 	}
 	return true;
 }

@@ -18,13 +18,22 @@
 #define SCHEMA_SETTINGS_MAX 64
 #define SCHEMA_METRICS_MAX 64
 #define SCHEMA_MEMBERS_MAX 512 /* fields of one event, hidden and nested ones included */
+#define SCHEMA_ENUMERATORS_MAX 1024
 #define SCHEMA_NAME_MAX 47 /* the store and the configuration have room for that */
 #define SCHEMA_DOC_MAX 512
+
+/** A declaration tag that begins with "sonde:". */
+struct sonde_tag {
+	uint32_t type;
+	int32_t component; /* index of the member; -1: the declaration itself */
+	uint32_t id;
+	const char *text; /* without "sonde:" */
+};
 
 struct sonde_builder {
 	struct sonde_object object;
 	struct sonde_btf btf;
-	uint32_t *tags; /* ids of the declaration tags, ascending */
+	struct sonde_tag *tags; /* sorted by what they belong to */
 	uint32_t n_tags;
 	struct sonde_arena arena; /* becomes the schema's */
 	const struct sonde_names *names;
@@ -35,11 +44,9 @@ int sonde_builder_fail(const char *format, ...) __attribute__((format(printf, 1,
 /** The text of the last failure in this thread. */
 const char *sonde_builder_error(void);
 
-/**
- * @brief The next "sonde:" tag of a declaration, without "sonde:".
- * @param component Index of the member; -1: the declaration itself.
- * @param cursor Starts at 0. @return NULL: no more.
- */
+/** Sort the object's tags. @return 0, -ENOMEM */
+int sonde_builder_find_tags(struct sonde_builder *builder);
+/** The next tag of a declaration, without "sonde:". @param cursor Starts at 0. @return NULL: no more. */
 const char *sonde_builder_tag(const struct sonde_builder *builder, uint32_t type, int32_t component, uint32_t *cursor);
 /** The text behind `key` (e.g. "event=") of a variable's tag; NULL: it has no such tag. */
 const char *sonde_builder_variable_tag(const struct sonde_builder *builder, uint32_t variable, const char *key);

@@ -12,6 +12,8 @@
 
 #define NESTING_MAX 8
 #define FIELD_TEXT 200
+#define ENUMERATOR_MAX 256
+#define IDENTIFIER "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
 
 /* One field while it is made a column. */
 struct field {
@@ -191,14 +193,35 @@ static int number_column(struct sonde_builder *builder, struct sonde_columns *co
 	return r;
 }
 
+/* Before it is copied: many long names would be much memory. */
+static int enum_check(const struct sonde_builder *builder, const struct field *field, const struct btf_type *type)
+{
+	if (field->size != 1 && field->size != 2 && field->size != 4 && field->size != 8)
+		return field_fail(field, "an enum has 1, 2, 4 or 8 bytes");
+	if (BTF_INFO_VLEN(type->info) > SCHEMA_ENUMERATORS_MAX)
+		return field_fail(field, "its enum has too many enumerators: %d is the most", SCHEMA_ENUMERATORS_MAX);
+	for (uint32_t i = 0; i < BTF_INFO_VLEN(type->info); i++) {
+		const char *text;
+		uint32_t name;
+		int64_t number;
+
+		sonde_btf_enumerator(type, i, &name, &number);
+		text = sonde_btf_text(&builder->btf, name);
+		if (!*text || strnlen(text, ENUMERATOR_MAX + 1) > ENUMERATOR_MAX || text[strspn(text, IDENTIFIER)])
+			return field_fail(field, "an enumerator has no name, one of more than %d bytes, or a damaged one",
+					  ENUMERATOR_MAX);
+	}
+	return 0;
+}
+
 static int enum_column(struct sonde_builder *builder, struct sonde_columns *columns, const struct field *field,
 		       const struct btf_type *type, struct sonde_column *column)
 {
-	char prefix[SCHEMA_NAME_MAX + 2];
-	int r;
+	char prefix[ENUMERATOR_MAX + 2];
+	int r = enum_check(builder, field, type);
 
-	if (field->size != 1 && field->size != 2 && field->size != 4 && field->size != 8)
-		return field_fail(field, "an enum has 1, 2, 4 or 8 bytes");
+	if (r)
+		return r;
 	snprintf(prefix, sizeof(prefix), "%s_", sonde_btf_text(&builder->btf, type->name_off));
 	column->type = SONDE_TEXT;
 	column->semantic = SONDE_SEMANTIC_ENUM;
@@ -206,11 +229,6 @@ static int enum_column(struct sonde_builder *builder, struct sonde_columns *colu
 	column->names = sonde_enum_new(&builder->arena, &builder->btf, type, field->tags.prefix ?: prefix);
 	if (!column->names)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < column->names->n; i++) {
-		r = sonde_builder_check_doc(field->text, "enumerator", column->names->entries[i].name);
-		if (r)
-			return r;
-	}
 	r = column_absent(field, column);
 	return r ?: column_add(columns, field, column);
 }

@@ -54,8 +54,8 @@ int sonde_encode_terminal_text(const char *bytes, size_t length, struct sonde_bu
  *
  * Rows of one type are shown in its columns, headed by their names in capitals (without _ns and _bytes: the values
  * carry units). An address and its port are one column, address:port or [v6]:port. Columns that do not fit are left
- * out: first those that have been null so far, then tid, uid, source, weight and cookies, then from the right; time, process,
- * kind, addresses and errors stay. A weight is shown once it is not 1. Text that is too long ends in an ellipsis. The
+ * out: first tid, uid, source and cookies, then those that have been null so far, then from the right; time, process, kind,
+ * addresses and errors stay. A weight is shown once it is not 1. Text that is too long ends in an ellipsis. The
  * header comes again every 50 rows, and when a column that was left out gets its first value.
  *
  * From the first row of a second type on, rows of all types share one layout: TIME TYPE PID COMMAND DETAIL, where

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <schema/encode.h>
 
+#include <unistd.h>
+
 #include <schema/encode_test.h>
+#include <schema/encode_text.h>
 
 static void check(const struct sonde_column *column, struct sonde_value value, const char *expected)
 {
@@ -82,6 +85,48 @@ static void test_hostile(void **state)
 	}
 }
 
+/* The proof of the quoting is the shell: it must split each line into the words, byte by byte. */
+static void test_arguments_in_a_shell(void **state)
+{
+	CLEANUP(sonde_buffer_free) struct sonde_buffer script = SONDE_BUFFER_INIT;
+	CLEANUP(sonde_buffer_free) struct sonde_buffer expected = SONDE_BUFFER_INIT;
+	char path[] = "/tmp/sonde-arguments-XXXXXX", command[128], text[HOSTILE_MAX], got[4096];
+	uint64_t seed = 4242;
+	size_t n, done = 0;
+	FILE *shell;
+	int fd;
+
+	if (access("/bin/bash", X_OK) < 0)
+		skip();
+	for (int i = 0; i < 1000; i++) {
+		n = hostile_text(&seed, text);
+		if (!n)
+			continue;
+		/* printf repeats its format for each word, so NUL ends each word again. */
+		sonde_buffer_add_text(&script, "printf '%s\\0' ");
+		sonde_text_add_arguments(&script, text, n);
+		sonde_buffer_add_char(&script, '\n');
+		sonde_buffer_add(&expected, text, n);
+		if (text[n - 1])
+			sonde_buffer_add_char(&expected, '\0');
+	}
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, script.data, script.length), script.length);
+	close(fd);
+	snprintf(command, sizeof(command), "/bin/bash %s", path);
+	shell = popen(command, "r");
+	assert_non_null(shell);
+	while ((n = fread(got, 1, sizeof(got), shell))) {
+		assert_true(done + n <= expected.length);
+		assert_memory_equal(got, expected.data + done, n);
+		done += n;
+	}
+	assert_int_equal(pclose(shell), 0);
+	unlink(path);
+	assert_int_equal(done, expected.length);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -89,6 +134,7 @@ int main(void)
 		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_other),
 		cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_arguments_in_a_shell),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,11 +7,13 @@
 #include <schema/encode_layout.h>
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #define RANK_NEVER 100	/* said by other means in a table */
 #define RANK_UNSEEN 10	/* added while a column has been null */
-#define RANK_MAX 20
+#define RANK_TRIVIAL 16 /* less wanted than even what has been null */
+#define RANK_MAX 30
 #define RANK_IMPORTANT 3
 #define GROW_MAX 48	/* more than [an IPv6 address]:port; longer text waits for what the others leave */
 #define STEP 4
@@ -30,7 +32,7 @@ static unsigned own_rank(const struct sonde_type *type, uint32_t index)
 	switch (type->columns[index].semantic) {
 	case SONDE_SEMANTIC_ENUM:
 		/* The first one is the kind of the event. */
-		return is_outermost(type, index, true) ? 0 : 4;
+		return is_outermost(type, index, true) ? 0 : 5;
 	case SONDE_SEMANTIC_KERNEL_ENUM:
 	case SONDE_SEMANTIC_ERRNO_NAME:
 	case SONDE_SEMANTIC_SIGNAL_NAME:
@@ -43,9 +45,12 @@ static unsigned own_rank(const struct sonde_type *type, uint32_t index)
 	case SONDE_SEMANTIC_SIGNAL: /* these two stand beside their names */
 	case SONDE_SEMANTIC_ERRNO:
 	case SONDE_SEMANTIC_COOKIE:
-		return 6;
-	default:
+		return RANK_TRIVIAL;
+	case SONDE_SEMANTIC_BYTES:
+	case SONDE_SEMANTIC_DURATION_NS:
 		return 4;
+	default:
+		return 5;
 	}
 }
 
@@ -66,7 +71,7 @@ static unsigned column_rank(const struct sonde_type *type, uint32_t index)
 	case SONDE_COLUMN_TID:
 	case SONDE_COLUMN_UID:
 	case SONDE_COLUMN_SOURCE:
-		return 6;
+		return RANK_TRIVIAL;
 	default:
 		return own_rank(type, index);
 	}
@@ -100,15 +105,20 @@ static size_t column_least(const struct sonde_column *column)
 }
 
 /* Names come from an object's BTF or from a store's file: nothing but letters reaches the terminal. */
-static void column_name(struct sonde_layout_column *column, const char *name, enum sonde_semantic semantic, bool merged)
+static void column_name(struct sonde_layout_column *column, const struct sonde_type *type)
 {
+	const char *name = type->columns[column->column].name;
+	enum sonde_semantic semantic = type->columns[column->column].semantic;
 	const char *suffix = semantic == SONDE_SEMANTIC_DURATION_NS ? "_ns" :
 			     semantic == SONDE_SEMANTIC_BYTES	    ? "_bytes" :
-			     merged				    ? "_address" :
+			     column->port >= 0			    ? "_address" :
 								      "";
 	size_t length = strlen(name), end = strlen(suffix);
+	char bare[64];
 
-	if (length > end && !strcmp(name + length - end, suffix))
+	/* The unit stands in the values; but `arguments_bytes` beside `arguments` keeps its whole name. */
+	snprintf(bare, sizeof(bare), "%.*s", (int)(length - end), name);
+	if (length > end && !strcmp(name + length - end, suffix) && sonde_type_find_column(type, bare) < 0)
 		length -= end;
 	if (length >= sizeof(column->name))
 		length = sizeof(column->name) - 1;
@@ -161,7 +171,7 @@ static void add_column(struct sonde_layout *layout, uint32_t index)
 	};
 	if (column->semantic == SONDE_SEMANTIC_TIME)
 		added->right = false;
-	column_name(added, column->name, column->semantic, added->port >= 0);
+	column_name(added, layout->type);
 	if (added->least < strlen(added->name))
 		added->least = strlen(added->name);
 }
@@ -190,6 +200,8 @@ void sonde_layout_init(struct sonde_layout *layout, const struct sonde_type *typ
 	for (size_t i = 0; i < layout->n_columns; i++)
 		if (is_merged(layout, layout->columns[i].column))
 			layout->columns[i].rank = RANK_NEVER;
+	for (size_t i = 0; i < layout->n_columns; i++)
+		layout->columns[i].trivial = layout->columns[i].rank >= RANK_TRIVIAL;
 }
 
 static size_t wanted_width(const struct sonde_layout_column *column)

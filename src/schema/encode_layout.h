@@ -20,6 +20,7 @@ struct sonde_layout_column {
 	int port;	  /* the column shown behind the address, or -1 */
 	char name[40];	  /* safe, without the unit; the header shows it in capitals */
 	unsigned rank;	  /* 0: most wanted */
+	bool trivial;	  /* says little of what happened: not in the layout for several types */
 	size_t least;	  /* narrowest sensible width */
 	size_t widest;	  /* value so far, gone up in steps */
 	bool right;	  /* numbers stand on the right */

@@ -24,7 +24,9 @@
 
 struct sonde_table {
 	size_t width; /* 0: no limit */
-	bool color, mixed, begun;
+	bool color, mixed;
+	bool begun; /* the header of this layout was written */
+	bool dated; /* `day` was written */
 	unsigned rows; /* since the header */
 	int64_t day;   /* of the last row, days since 1970 */
 	struct sonde_layout layout;
@@ -206,9 +208,10 @@ static void add_date(struct sonde_table *table, const struct sonde_value *time, 
 	if (!table->width || time->type != SONDE_INT)
 		return;
 	day = time->i / (86400 * SONDE_NS_PER_S) - (time->i % (86400 * SONDE_NS_PER_S) < 0);
-	if (table->begun && day == table->day)
+	if (table->dated && day == table->day)
 		return;
 	table->day = day;
+	table->dated = true;
 	sonde_text_time(time->i, text);
 	memcpy(text + sizeof("2026-11-20") - 1, " UTC", sizeof(" UTC"));
 	line_add(&line, DIM, text, strlen(text), 0, 0, false);
@@ -292,7 +295,7 @@ static void format_detail(struct sonde_table *table, const struct sonde_type *ty
 		const struct sonde_value *value = &values[column->column];
 		bool weight = column->column == SONDE_COLUMN_WEIGHT && value->type == SONDE_UINT && value->u != 1;
 
-		if (value->type == SONDE_NULL || column->rank > 5 ||
+		if (value->type == SONDE_NULL || column->trivial ||
 		    (column->column < SONDE_COLUMN_COMMON_MAX && column->column != SONDE_COLUMN_CONTAINER && !weight))
 			continue;
 		if (out->length)

@@ -165,6 +165,7 @@ static void test_second_type_changes_layout_once(void **state)
 	}
 	assert_int_equal(count(out.data, "TIME"), 2);
 	assert_int_equal(count(out.data, "DETAIL"), 1);
+	assert_int_equal(count(out.data, "UTC"), 1);
 }
 
 static void test_color(void **state)

@@ -113,7 +113,7 @@ static const struct {
 	{"GB", FILTER_UNIT_BYTES, 1000000000},
 };
 
-/* Exact: sign, digits, fraction, unit. At most 38 digits in all, so that digits times the largest unit stay in 128 bits. */
+/* Exact: sign, digits, fraction, unit. With at most 20 digits, digits times the largest unit stay in 128 bits. */
 static void read_number(struct filter_value *value)
 {
 	const char *c = value->text, *end = c + value->length;
@@ -199,7 +199,7 @@ static void read_time(struct filter_value *value)
 {
 	const char *c = value->text;
 	int century, year;
-	struct tm tm = {0};
+	struct tm tm = {0}, date;
 	int64_t ns = 0, zone = 0, seconds;
 
 	if (!read_two(&c, 99, &century) || !read_two(&c, 99, &year) || *c++ != '-' || !read_two(&c, 12, &tm.tm_mon) ||
@@ -207,6 +207,11 @@ static void read_time(struct filter_value *value)
 		return;
 	tm.tm_year = century * 100 + year - 1900;
 	tm.tm_mon--;
+	/* timegm() makes 3 March of 31 February. */
+	date = tm;
+	timegm(&date);
+	if (date.tm_mday != tm.tm_mday)
+		return;
 	if (*c == 'T' || *c == 't') {
 		c++;
 		if (!read_clock(&c, &tm, &ns) || !read_zone(&c, &zone))

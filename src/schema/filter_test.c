@@ -107,7 +107,8 @@ static void test_times(void **state)
 		{"time > 2026-11-20", true}, {"time < 2026-11-21", true}, {"time < 2026-11-20T22:53", true},
 		{"time > 2026-11-20T23:52:54+01:00", true}, {"time < 2026-11-20T22:52:54-00:01", true},
 		{"time < 2026-11-20T22:52:54.1Z", true}, {"time = 1795215174000000123", true}, {"time > yesterday", false},
-		{"time > 2026-13-20", false}, {"time > 0001-01-01", false},
+		{"time > 2026-13-20", false}, {"time > 2026-02-29", false},
+		{"time > 2024-02-29", true}, {"time > 2026-00-01", false}, {"time > 2026-11-20T24:00", false}, {"time > 0001-01-01", false},
 	};
 
 	check_flow(cases, ARRAY_SIZE(cases));

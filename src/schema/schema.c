@@ -172,20 +172,6 @@ static int settings_build(struct sonde_builder *builder, struct sonde_schema *sc
 	return 0;
 }
 
-static int tags_find(struct sonde_builder *builder)
-{
-	uint32_t n = 0;
-
-	builder->tags = calloc(builder->btf.n_types, sizeof(*builder->tags));
-	if (!builder->tags)
-		return -ENOMEM;
-	for (uint32_t id = 1; id < builder->btf.n_types; id++)
-		if (sonde_btf_kind(sonde_btf_type(&builder->btf, id)) == BTF_KIND_DECL_TAG)
-			builder->tags[n++] = id;
-	builder->n_tags = n;
-	return 0;
-}
-
 static void builder_close(struct sonde_builder *builder)
 {
 	sonde_object_close(&builder->object);
@@ -206,7 +192,7 @@ static int builder_open(struct sonde_builder *builder, const void *object, size_
 	if (r == -EINVAL)
 		return sonde_builder_fail("the object's BTF cannot be read: it is damaged, of the other byte order, or of a "
 					  "newer compiler");
-	return r ?: tags_find(builder);
+	return r ?: sonde_builder_find_tags(builder);
 }
 
 int sonde_schema_new(const char *program, const void *object, size_t size, const struct sonde_names *names,

@@ -64,6 +64,11 @@ enum sonde_semantic {
 	SONDE_SEMANTIC_ARGUMENTS,    /* TEXT: words, NUL-separated; shown shell-quoted in every encoder */
 };
 
+/** "duration_ns", "port", ...: in the schema's JSON; "none" for a number that is none of them. */
+const char *sonde_semantic_word(enum sonde_semantic semantic);
+/** The reverse; SONDE_SEMANTIC_NONE for a word that is not known (a newer agent's). */
+enum sonde_semantic sonde_semantic_from_word(const char *name);
+
 /** The columns that every type has, in this order, before its own. */
 enum sonde_common_column {
 	SONDE_COLUMN_TIME,
@@ -164,7 +169,8 @@ const char *sonde_enum_name(const struct sonde_enum *names, int64_t number);
  * @param object The whole ELF file in memory; borrowed for the call.
  * @param names Borrowed for the life of the schema. NULL: no outside names.
  * @param ret_error On failure a text (borrowed, until the next call in this thread) with the field and the remedy.
- * @return 0; -EINVAL the object breaks a rule of types.h; -ENOENT it has no event.
+ * @return 0; -EINVAL the object breaks a rule of types.h or is damaged; -ENOENT it has no event; -ENOMEM.
+ * Limits: 16 MiB of object, 64 each of events, settings and metrics, SONDE_COLUMNS_MAX columns, names of 47 bytes.
  * Types are numbered from 0 in the order of their SONDE_EVENT() in BTF: the loader writes these numbers to the
  * variables `sonde_event_NAME` before it loads the object.
  */
@@ -186,7 +192,10 @@ struct sonde_event {
 
 /**
  * @brief One column of an event. Cheap for numbers; symbols and enums are looked up.
- * The value borrows from the event. A column beyond the record's end is SONDE_NULL.
+ * The value borrows from the event. A column beyond the record's end is SONDE_NULL; of a text that the record cuts, what
+ * there is is the value. Arguments come without their last NUL. Other times than the event's own are moved to the wall
+ * clock by the same distance. (Texts of numbers that have no name are kept; beyond 4,096 of them in a process they are
+ * valid until this thread has been given 256 more.)
  */
 void sonde_event_value(const struct sonde_event *event, uint32_t column, const struct sonde_names *names,
 		       struct sonde_value *ret_value);

@@ -4,7 +4,6 @@
 #include <schema/testdata.h>
 #include <schema/testdata/valid.h>
 
-#include <bpf/embedded.h>
 #include <errno.h>
 #include <gelf.h>
 #include <setjmp.h>
@@ -272,21 +271,6 @@ static void test_not_an_object(void **state)
 	assert_null(schema);
 }
 
-/* Every object in the binary obeys the rules. */
-static void test_embedded_programs(void **state)
-{
-	for (const struct sonde_embedded *program = sonde_embedded; program->name; program++) {
-		struct sonde_schema *schema = NULL;
-		const char *error = NULL;
-
-		if (sonde_schema_new(program->name, program->object, (size_t)(program->object_end - program->object), NULL,
-				     &error, &schema))
-			fail_msg("program %s: %s", program->name, error);
-		assert_true(schema->n_types > 0);
-		sonde_schema_free(&schema);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -299,7 +283,6 @@ int main(void)
 		cmocka_unit_test(test_metrics),
 		cmocka_unit_test(test_broken_objects),
 		cmocka_unit_test(test_not_an_object),
-		cmocka_unit_test(test_embedded_programs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

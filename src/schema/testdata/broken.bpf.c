@@ -109,6 +109,13 @@ struct broken { HEADER; sonde_kernel_enum reason SONDE_DOC("why"); __u8 rest[4] 
 struct broken { HEADER; __u64 reason SONDE_DOC("why") SONDE_ENUM("skb_drop_reason"); };
 #elif defined(prefix_of_number) /* expect: SONDE_PREFIX() belongs to a sonde_kernel_enum or an enum */
 struct broken { HEADER; __u64 reason SONDE_DOC("why") SONDE_PREFIX("A_"); };
+#elif defined(too_many_enumerators) /* expect: its enum has too many enumerators: 1024 is the most */
+#define E4(n) E_##n##0, E_##n##1, E_##n##2, E_##n##3,
+#define E16(n) E4(n##0) E4(n##1) E4(n##2) E4(n##3)
+#define E64(n) E16(n##0) E16(n##1) E16(n##2) E16(n##3)
+#define E256(n) E64(n##0) E64(n##1) E64(n##2) E64(n##3)
+enum large { E256(a) E256(b) E256(c) E256(d) E_LAST };
+struct broken { HEADER; enum large large SONDE_DOC("large"); __u8 rest[4] SONDE_HIDDEN; };
 #elif defined(no_event) /* expect: the object has no event */
 #define NO_EVENT
 #elif defined(event_no_doc) /* expect: event: 'broken' has no doc */

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/** @file hook_context.h What stands behind the functions of include/sonde/program.h. */
+
+#include <enrich/cgroups.h>
+#include <enrich/processes.h>
+
+struct sonde_hook_context {
+	struct sonde_processes *processes;
+	struct sonde_cgroups *cgroups;
+};
