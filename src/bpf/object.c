@@ -210,7 +210,7 @@ static int object_try(struct sonde_object *object, const struct sonde_object_opt
 		return r;
 	for (size_t i = 0; i < object->n_hooks; i++)
 		bpf_program__set_autoload(object->programs[i], !object->hooks[i].optional || allowed & 1u << i);
-	r = opts->shared ? sonde_shared_maps_reuse(opts->shared, object->object, error, error_size) : 0;
+	r = opts->shared ? sonde_shared_maps_use(opts->shared, object->object, error, error_size) : 0;
 	if (r < 0)
 		return r;
 	r = bpf_object__load(object->object);
@@ -218,7 +218,7 @@ static int object_try(struct sonde_object *object, const struct sonde_object_opt
 		snprintf(error, error_size, "the kernel refuses it: %s", sonde_libbpf_message());
 		return r;
 	}
-	return opts->shared ? sonde_shared_maps_add(opts->shared, object->object) : 0;
+	return 0;
 }
 
 static int object_load(struct sonde_object *object, const struct sonde_object_opts *opts, char *error, size_t error_size)
