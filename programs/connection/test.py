@@ -2,17 +2,20 @@
 """The program `connection` against the real kernel: causes each kind of connection and compares what is reported."""
 import errno
 import os
+import random
 import select
+import shutil
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests"))
-from harness import Trace  # noqa: E402
+from harness import ROOT, Trace  # noqa: E402
 
 COMMAND = open("/proc/self/comm").read().strip()
 OWN = {"pid": os.getpid(), "uid": os.getuid(), "command": COMMAND}
@@ -21,15 +24,21 @@ NO_COUNTERS = {"sent_bytes": None, "received_bytes": None, "duration_ns": None}
 
 def listener(address="127.0.0.1", family=socket.AF_INET):
     s = socket.socket(family)
-    s.bind((address, 0))
+    s.bind((address, free_port(family)))
     s.listen(128)
     return s, s.getsockname()[1]
 
 
 def free_port(family=socket.AF_INET, kind=socket.SOCK_STREAM):
-    with socket.socket(family, kind) as s:
-        s.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port nobody has, outside the range from which clients get theirs."""
+    for port in random.sample(range(20000, 32000), 100):
+        with socket.socket(family, kind) as s:
+            try:
+                s.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+    raise AssertionError("no port is free")
 
 
 def read_all(s, size):
@@ -231,6 +240,36 @@ class Tcp(Case):
         self.expect_kinds(events, "accept", "close")
         self.expect(events[1], sent_bytes=6000, received_bytes=7000, **OWN)
 
+    def test_thousand_short_ones(self):
+        server, port = listener()
+
+        def serve():
+            for _ in range(1000):
+                accepted, _ = server.accept()
+                read_all(accepted, 7)
+                accepted.sendall(b"answer")
+                accepted.close()
+
+        with Trace("connection") as trace:
+            thread = threading.Thread(target=serve)
+            thread.start()
+            for _ in range(1000):
+                with socket.create_connection(("127.0.0.1", port)) as client:
+                    client.sendall(b"request")
+                    read_all(client, 6)
+                    await_end(client)
+            thread.join()
+        server.close()
+        self.expect_ledger(trace)
+        for role, first, sent, received, by in (("client", "connect", 7, 6, "remote"), ("server", "accept", 6, 7, "local")):
+            events = self.of_port(trace, port, role)
+            self.assertEqual(len(events), 2000)
+            self.assertEqual(len({e["cookie"] for e in events if e["kind"] == first}), 1000)
+            closes = [e for e in events if e["kind"] == "close"]
+            self.assertEqual(len({e["cookie"] for e in closes}), 1000)
+            for e in closes:
+                self.expect(e, sent_bytes=sent, received_bytes=received, closed_by=by, error=None, retransmits=0, **OWN)
+
     def test_reset(self):
         server, port = listener()
         with Trace("connection") as trace:
@@ -244,7 +283,7 @@ class Tcp(Case):
             accepted.close()
         server.close()
         close = {e["role"]: e for e in self.of_port(trace, port) if e["kind"] == "close"}
-        self.expect(close["client"], closed_by="local_reset", error=None, errno=None, sent_bytes=10, received_bytes=0,
+        self.expect(close["client"], closed_by="local_reset", error=None, errno=0, sent_bytes=10, received_bytes=0,
                     state="established", **OWN)
         self.expect(close["server"], closed_by="remote_reset", error="ECONNRESET", errno=errno.ECONNRESET, sent_bytes=0,
                     received_bytes=10, state="established", **OWN)
@@ -482,7 +521,7 @@ class Failure(Case):
                     retransmits=syns - 1, local_address="198.51.100.1")
         self.assertGreater(failures["TCP", "198.51.100.1", 7005]["connect_ns"], 500 * 10**6)
         gave_up = failures["TCP", "198.51.100.1", 7006]
-        self.expect(gave_up, error=None, errno=None, closed_by="local", state="syn_sent")
+        self.expect(gave_up, error=None, errno=0, closed_by="local", state="syn_sent")
         self.assertGreaterEqual(gave_up["connect_ns"] // 10**6, silence_ms)
         self.assertEqual(len(failures), 6, failures)
         self.assertEqual(len(trace.of(pid=pid)), 6)
@@ -526,8 +565,8 @@ def in_namespace():
 class Udp(Case):
     def life(self, family, address):
         server = socket.socket(family, socket.SOCK_DGRAM)
-        server.bind((address, 0))
-        port = server.getsockname()[1]
+        port = free_port(family, socket.SOCK_DGRAM)
+        server.bind((address, port))
         with Trace("connection") as trace:
             client = socket.socket(family, socket.SOCK_DGRAM)
             client.connect((address, port))
@@ -546,7 +585,7 @@ class Udp(Case):
         self.expect_kinds(events, "connect", "close")
         for e in events:
             self.expect(e, protocol="UDP", role="client", local_address=address, local_port=local, remote_address=address,
-                        remote_port=port, error=None, errno=None, state=None, rtt_ns=None, min_rtt_ns=None,
+                        remote_port=port, error=None, errno=0, state=None, rtt_ns=None, min_rtt_ns=None,
                         retransmits=None, connect_ns=None, accept_wait_ns=None, cookie=events[0]["cookie"], **OWN)
         self.expect(events[0], closed_by=None, **NO_COUNTERS)
         self.expect(events[1], closed_by="local", sent_bytes=120, received_bytes=300)
@@ -587,6 +626,7 @@ class Older(Case):
         with Trace("connection") as trace:
             accepted.sendall(b"a" * 3000)
             read_all(client, 3000)
+            udp.send(b"x")  # what went before is not known, so the sum is not
             client.close()
             await_end(accepted)
             accepted.close()
@@ -605,7 +645,8 @@ class Older(Case):
         self.expect(events[1], closed_by="remote", sent_bytes=3000, received_bytes=5000, **OWN)
         events = self.of_port(trace, udp_port)
         self.expect_kinds(events, "update", "close")
-        self.expect(events[1], protocol="UDP", role="client", duration_ns=None, **OWN)
+        self.expect(events[0], protocol="UDP", role="client", sent_bytes=None, received_bytes=None, **OWN)
+        self.expect(events[1], protocol="UDP", role="client", duration_ns=None, closed_by="local", sent_bytes=None, **OWN)
 
     def test_fresh_connection_has_a_role(self):
         """Before any byte was sent."""
@@ -650,6 +691,89 @@ class Updates(Case):
                 self.expect(e, state="established", sent_bytes=sent, received_bytes=received, error=None)
             self.assertEqual(len({e["duration_ns"] for e in updates}), len(updates))
             self.expect(updates[-1], pid=os.getpid() if role == "client" else pid)
+
+
+def build_variant(directory, **replacements):
+    """An object of the program with some of its text changed; its path."""
+    folder = os.path.join(directory, "connection")
+    shutil.copytree(os.path.dirname(os.path.abspath(__file__)), folder, ignore=shutil.ignore_patterns("__pycache__"))
+    source, object_ = os.path.join(folder, "program.bpf.c"), os.path.join(folder, "connection.bpf.o")
+    with open(source) as f:
+        text = f.read()
+    for old, new in replacements.values():
+        if old not in text:
+            raise AssertionError("%r is not in the program" % old)
+        text = text.replace(old, new)
+    with open(source, "w") as f:
+        f.write(text)
+    subprocess.run([os.path.join(ROOT, "tools", "build-bpf.sh"), source, object_, object_ + ".d", os.uname().machine],
+                   check=True)
+    return object_
+
+
+class WithoutSyscalls(Case):
+    """With `syscall_hooks: 0`, as on a kernel without these hooks, or with io_uring, which goes around them."""
+
+    def test_first_traffic_tells_the_owner(self):
+        server, port = listener()
+        with tempfile.TemporaryDirectory() as directory:
+            object_ = build_variant(directory, setting=("syscall_hooks, 1,", "syscall_hooks, 0,"))
+            with Trace(object_) as trace:
+                def work():
+                    for traffic in (True, False):
+                        accepted, _ = server.accept()
+                        if traffic:
+                            await_end(accepted)
+                        accepted.close()
+                pid = child(work)
+                for _ in range(2):
+                    socket.create_connection(("127.0.0.1", port)).close()
+                end_child(pid)
+                closed = free_port()
+                with socket.socket() as s:
+                    self.assertEqual(s.connect_ex(("127.0.0.1", closed)), errno.ECONNREFUSED)
+        server.close()
+        events = self.of_port(trace, port, "server")
+        self.assertEqual(sorted(e["kind"] for e in events), ["accept", "accept", "close", "close"])
+        for e in events:
+            self.expect(e, pid=pid, accept_wait_ns=None)
+        self.expect_kinds(self.of_port(trace, closed), "fail")
+        self.expect_ledger(trace)
+
+
+class FullTable(Case):
+    """More sockets than the table has room for (here 4): the events still come, with what the socket itself tells."""
+
+    def test_events_without_entries(self):
+        with tempfile.TemporaryDirectory() as directory:
+            object_ = build_variant(directory, size=('#include "tcp.bpf.h"', '#define SONDE_SOCKETS_MAX 4\n#include "tcp.bpf.h"'))
+            fill = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(8)]
+            server, port = listener()
+            udp_port = free_port(kind=socket.SOCK_DGRAM)
+            with Trace(object_) as trace:
+                client = socket.create_connection(("127.0.0.1", port))
+                accepted, _ = server.accept()
+                client.sendall(b"x" * 10)
+                read_all(accepted, 10)
+                client.close()
+                await_end(accepted)
+                accepted.close()
+                with socket.socket(type=socket.SOCK_DGRAM) as udp:
+                    udp.connect(("127.0.0.1", udp_port))
+            for s in (server, *fill):
+                s.close()
+        events = [e for e in trace.events if port in (e["local_port"], e["remote_port"])]
+        client_end = [e for e in events if e["remote_port"] == port]
+        self.expect_kinds(client_end, "connect", "close")
+        self.expect(client_end[0], pid=None, command=None, role="client", protocol="TCP", local_address="127.0.0.1")
+        self.expect(client_end[1], pid=None, role=None, duration_ns=None, sent_bytes=10, received_bytes=0, closed_by="local")
+        server_end = [e for e in events if e["local_port"] == port]
+        self.expect_kinds(server_end, "accept", "close")
+        self.expect(server_end[0], role="server", **OWN)
+        self.expect(server_end[1], pid=None, duration_ns=None, sent_bytes=0, received_bytes=10, closed_by="remote")
+        self.expect_kinds(self.of_port(trace, udp_port), "connect")
+        self.assertGreaterEqual(trace.ledger["map_full"], 1, trace.stderr)  # the close of UDP
+        self.assertEqual(trace.ledger["residual"], 0, trace.stderr)
 
 
 class Quiet(Case):

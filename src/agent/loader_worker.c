@@ -38,7 +38,7 @@ int loader_worker_init(struct loader *loader)
 {
 	loader->socket = -1;
 	loader->config_fd = memory_file("sonde-config", loader->config, sizeof(*loader->config));
-	loader->checkpoints_fd = memory_file("sonde-checkpoints", NULL, WORKER_CHECKPOINTS_BYTES);
+	loader->checkpoints_fd = memory_file("sonde-checkpoints", NULL, WORKER_SHARED_BYTES);
 	/* Opened with the right to see addresses, it keeps showing them to whoever reads it. */
 	loader->kallsyms_fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
 	return loader->config_fd < 0 ? loader->config_fd : loader->checkpoints_fd < 0 ? loader->checkpoints_fd : 0;

@@ -37,9 +37,22 @@ static size_t view_ledger(void *userdata, struct sonde_ledger *ret, size_t max)
 	size_t n = 0;
 
 	pthread_rwlock_rdlock(&worker->lock);
-	for (unsigned i = 0; i < worker->n_programs && n < max; i++)
-		if (worker->programs[i].source)
-			sonde_source_ledger(worker->programs[i].source, &ret[n++]);
+	for (unsigned i = 0; i < worker->n_programs && n < max; i++) {
+		struct sonde_source *source = worker->programs[i].source;
+		struct sonde_checkpoint kept;
+
+		if (!source)
+			continue;
+		sonde_source_checkpoint(source, &kept);
+		sonde_source_ledger(source, &ret[n]);
+		/* What retention dropped since, only the store knows. */
+		if (sonde_store_checkpoint(worker->store, kept.program, kept.ring_id, &kept) >= 0) {
+			ret[n].expired = kept.expired;
+			ret[n].readable = ret[n].stored - kept.expired;
+			sonde_ledger_balance(&ret[n]);
+		}
+		n++;
+	}
 	pthread_rwlock_unlock(&worker->lock);
 	return n;
 }

@@ -37,21 +37,24 @@ static int worker_hello(struct worker *worker)
 		return r < 0 ? r : -EPIPE;
 	if (pread(fds[0], &worker->config, sizeof(worker->config), 0) != sizeof(worker->config))
 		return -EIO;
-	worker->checkpoints = mmap(NULL, WORKER_CHECKPOINTS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fds[1], 0);
+	worker->shared = mmap(NULL, WORKER_SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fds[1], 0);
 	worker->kallsyms_fd = n_fds > 2 ? fds[2] : -1;
 	close(fds[0]);
 	close(fds[1]);
-	return worker->checkpoints == MAP_FAILED ? -errno : 0;
+	return worker->shared == MAP_FAILED ? -errno : 0;
 }
 
 static int worker_open(struct worker *worker)
 {
 	const struct sonde_config *config = &worker->config;
 	struct sonde_enrich_opts enrich = {.kallsyms_fd = worker->kallsyms_fd};
-	struct sonde_writer_opts writer = {.commit_interval_ns = config->store.commit_interval_ns};
+	struct sonde_writer_opts writer = {
+		.commit_interval_ns = config->store.commit_interval_ns,
+		.noted = (struct sonde_noted *)(worker->shared + WORKER_CHECKPOINTS_BYTES),
+	};
 	struct sonde_store_opts store = {
 		.path = config->store.path, .max_bytes = config->store.max_bytes, .max_age_ns = config->store.max_age_ns,
-		.checkpoints = worker->checkpoints, .checkpoints_size = WORKER_CHECKPOINTS_BYTES,
+		.checkpoints = worker->shared, .checkpoints_size = WORKER_CHECKPOINTS_BYTES,
 	};
 	struct sonde_http_opts http = {
 		.metrics = config->listen.metrics, .health = config->listen.health, .api = config->listen.api,

@@ -24,7 +24,7 @@ struct worker_program {
 struct worker {
 	int socket;
 	struct sonde_config config;
-	void *checkpoints; /* shared memory that outlives this process */
+	char *shared; /* memory that outlives this process: WORKER_SHARED_BYTES */
 	int kallsyms_fd;
 	struct sonde_enrich *enrich;
 	struct sonde_store *store;
@@ -49,7 +49,9 @@ struct worker {
 	struct sonde_message reply;
 };
 
+/* The shared memory: the store's checkpoints, then what the writer noted as lost. */
 #define WORKER_CHECKPOINTS_BYTES 65536
+#define WORKER_SHARED_BYTES (WORKER_CHECKPOINTS_BYTES + SONDE_NOTED_MAX * sizeof(struct sonde_noted))
 
 /* worker_programs.c */
 int worker_program_add(struct worker *worker, const struct sonde_message *message, int *fds, unsigned n_fds);

@@ -134,7 +134,7 @@ static int run(const struct sonde_options *options)
 	if (code)
 		return code;
 	code = count_print(options, &count);
-	if (count.more_groups)
+	if (count.more_groups && !options->limit)
 		sonde_say_note("%" PRId64 " more values of '%s' are not shown: use -n N", count.more_groups, options->by);
 	return code;
 }

@@ -205,6 +205,8 @@ static int run(const struct sonde_options *options)
 		events.left = TABLE_LIMIT;
 	if (sonde_output_open(options, &events.output) < 0)
 		return sonde_say_error(SONDE_EXIT_FAILED, "no memory left");
+	if (!options->n_arguments)
+		sonde_output_mix(&events.output);
 	if (options->store) {
 		code = events_local(&events, type);
 	} else {

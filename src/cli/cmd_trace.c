@@ -31,6 +31,7 @@ struct trace {
 	const struct sonde_options *options;
 	struct sonde_manager *manager;
 	struct sonde_enrich *enrich;
+	struct sonde_query query; /* which events */
 	struct sonde_filter *where;
 	struct sonde_output output;
 	unsigned n;
@@ -42,27 +43,13 @@ struct trace {
 	bool done;
 };
 
-static bool trace_matches(const struct trace *trace, const struct sonde_event *event, const struct sonde_value *values)
-{
-	const struct sonde_options *o = trace->options;
-	const struct sonde_value *pid = &values[SONDE_COLUMN_PID], *command = &values[SONDE_COLUMN_COMMAND];
-
-	if (o->pid >= 0 && (pid->type == SONDE_NULL || pid->u != (uint64_t)o->pid))
-		return false;
-	if (o->command && (command->type != SONDE_TEXT || strlen(o->command) != command->length ||
-			   memcmp(o->command, command->text, command->length)))
-		return false;
-	if (o->container && (!event->container || strcmp(o->container, event->container)))
-		return false;
-	return !trace->where || sonde_filter_match(trace->where, event->type, values);
-}
-
 static void trace_show(struct trace *trace, const struct sonde_event *event)
 {
 	struct sonde_value values[SONDE_COLUMNS_MAX];
 
 	sonde_event_values(event, sonde_enrich_names(trace->enrich), values);
-	if (!trace_matches(trace, event, values))
+	if (!sonde_query_match(&trace->query, values) ||
+	    (trace->query.where && !sonde_filter_match(trace->query.where, event->type, values)))
 		return;
 	if (sonde_output_row(&trace->output, event->type, values) < 0)
 		trace->done = true;
@@ -116,20 +103,34 @@ static int trace_register(struct trace *trace, const char *word)
 	return SONDE_EXIT_DONE;
 }
 
+/* A value that cannot fit its column is wrong everywhere; a column that one type lacks may be in another. */
+static int trace_check_filter(const struct trace *trace, const struct sonde_schema *schema)
+{
+	const char *error = NULL;
+	uint32_t lacking = 0;
+
+	for (uint32_t i = 0; trace->where && i < schema->n_types; i++) {
+		int r = sonde_filter_check(trace->where, &schema->types[i], &error);
+
+		lacking += r == -ENOENT;
+		if (r == -EINVAL || (lacking == schema->n_types && trace->options->n_arguments == 1))
+			return sonde_say_error(SONDE_EXIT_USAGE, "--where: %s", error);
+	}
+	return SONDE_EXIT_DONE;
+}
+
 static int trace_begin(struct trace *trace, unsigned i)
 {
-	const char *name = trace->names[i], *filter_error;
+	const char *name = trace->names[i];
 	const struct sonde_program_status *status = sonde_manager_status(trace->manager, name);
-	const struct sonde_schema *schema;
 	int r;
 
 	r = sonde_manager_load(trace->manager, name);
 	if (r < 0)
 		return sonde_say_error(SONDE_EXIT_FAILED, "%s: %s%s", name, status->reason, sonde_privilege_hint(r));
-	schema = sonde_manager_schema(trace->manager, name);
-	for (uint32_t t = 0; trace->where && t < schema->n_types; t++)
-		if (sonde_filter_check(trace->where, &schema->types[t], &filter_error) < 0 && schema->n_types == 1)
-			return sonde_say_error(SONDE_EXIT_USAGE, "--where: %s", filter_error);
+	r = trace_check_filter(trace, sonde_manager_schema(trace->manager, name));
+	if (r)
+		return r;
 	r = sonde_source_attach_local(trace->manager, name, trace->enrich, trace_deliver, trace, &trace->sources[i]);
 	if (r < 0)
 		return sonde_say_error(SONDE_EXIT_FAILED, "%s: its ring cannot be read: %s", name, strerror(-r));
@@ -219,6 +220,11 @@ static int run(const struct sonde_options *options)
 	if (signal_fd < 0 || trace.done_fd < 0 || sonde_manager_new(&trace.manager) < 0 ||
 	    sonde_enrich_new(&enrich, &trace.enrich) < 0 || sonde_output_open(options, &trace.output) < 0)
 		return sonde_say_error(SONDE_EXIT_FAILED, "no memory or descriptors left");
+	trace.query = (struct sonde_query){
+		.pid = options->pid, .command = options->command, .container = options->container, .where = trace.where,
+	};
+	if (options->n_arguments > 1)
+		sonde_output_mix(&trace.output);
 	r = trace_run(&trace, signal_fd);
 	for (unsigned i = 0; i < trace.n; i++)
 		sonde_source_free(&trace.sources[i]);

@@ -92,6 +92,12 @@ static int csv_row(struct sonde_output *output, const struct sonde_type *type, c
 	return sonde_encode_csv(type, values, &output->buffer);
 }
 
+void sonde_output_mix(struct sonde_output *output)
+{
+	if (output->table)
+		sonde_table_mix(output->table);
+}
+
 int sonde_output_row(struct sonde_output *output, const struct sonde_type *type, const struct sonde_value *values)
 {
 	int r;

@@ -26,6 +26,8 @@ struct sonde_output {
 
 /** @return 0, -ENOMEM. Close it with sonde_output_close(). */
 int sonde_output_open(const struct sonde_options *options, struct sonde_output *ret_output);
+/** Rows of several types will come: one layout for all from the first row on. */
+void sonde_output_mix(struct sonde_output *output);
 /** @return 0; -EPIPE the reader went away; -EINTR Ctrl-C, if it is caught; -ENOSPC ... the caller says it. */
 int sonde_output_row(struct sonde_output *output, const struct sonde_type *type, const struct sonde_value *values);
 /** What is in `output->buffer` was added by the caller: write it out when it is large. The same results. */

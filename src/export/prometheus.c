@@ -108,10 +108,14 @@ void sonde_prometheus_number(const char *name, const char *doc, bool is_counter,
 {
 	struct sonde_prometheus *prometheus = userdata;
 	struct sonde_families *families = &prometheus->families;
-	struct sonde_family *family = sonde_family_get(families, name, doc, is_counter);
+	struct sonde_family *family;
 	struct sonde_series *series;
+	char full[160];
 	bool is_new;
 
+	/* process_ is the prefix that dashboards know for any process. */
+	snprintf(full, sizeof(full), "%s%s", strncmp(name, "sonde_", 6) && strncmp(name, "process_", 8) ? "sonde_" : "", name);
+	family = sonde_family_get(families, full, doc, is_counter);
 	series = family ? sonde_series_get(families, family, labels, true, &is_new) : NULL;
 	if (!series) {
 		families->refused++;

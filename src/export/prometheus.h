@@ -30,7 +30,7 @@ void sonde_prometheus_free(struct sonde_prometheus **prometheus);
 void sonde_prometheus_begin(struct sonde_prometheus *prometheus);
 /** Everything the view tells. */
 void sonde_prometheus_collect(struct sonde_prometheus *prometheus, const struct sonde_view *view);
-/** One number more (a sonde_number_fn). `labels` are written as they are: `program="connection"`. */
+/** One number more (a sonde_number_fn); a name without sonde_ or process_ gets sonde_ in front. `labels` are written as they are: `program="connection"`. */
 void sonde_prometheus_number(const char *name, const char *doc, bool is_counter, const char *labels, double value,
 			     void *prometheus);
 /** @return 0, -ENOMEM */

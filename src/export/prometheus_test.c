@@ -128,6 +128,7 @@ static void both_formats_are_well_formed(void **state)
 	assert_non_null(strstr(text.data, "\nsonde_packets_total{number=\"2\",name=\"back\\\\slash\"} 3\n"));
 	assert_non_null(strstr(text.data, "\nsonde_packets_total{number=\"6\",name=\"\\\\xff\\\\xfe\"} 7\n"));
 	assert_non_null(strstr(text.data, "\nsonde_resets_total 3\n"));
+	assert_non_null(strstr(text.data, "\nsonde_known_processes 7\n"));
 	assert_non_null(strstr(text.data, "\nsonde_events_total{program=\"connection\",outcome=\"ring_full\"} 2\n"));
 	assert_non_null(strstr(text.data, "\nsonde_ledger_residual{program=\"connection\"} 0\n"));
 	assert_non_null(strstr(text.data, "\nsonde_program_state{program=\"packet_drop\",state=\"failed\"} 1\n"));

@@ -165,7 +165,7 @@ int sonde_api_events(struct sonde_request *request)
 	r = events_piece(request);
 	if (r == -EINVAL && events->selection.query.cursor)
 		return sonde_request_bad(request, "cursor", "not a cursor of an earlier answer (its \"next\")");
-	return r;
+	return r < 0 ? sonde_request_store_failed(request, r) : 0;
 }
 
 const struct sonde_column *sonde_column_find(const struct sonde_view *view, const struct sonde_type *type, const char *name)
@@ -188,6 +188,7 @@ struct groups {
 	struct sonde_request *request;
 	const struct sonde_column *column;
 	uint64_t limit, n, total;
+	bool known; /* at least one value is not null */
 };
 
 static int groups_row(const struct sonde_value *group, uint64_t count, void *userdata)
@@ -198,6 +199,7 @@ static int groups_row(const struct sonde_value *group, uint64_t count, void *use
 	if (groups->request->http->cancelled)
 		return -ECANCELED;
 	groups->total += count;
+	groups->known |= group->type != SONDE_NULL;
 	if (groups->n >= groups->limit) {
 		groups->n++;
 		return 0;
@@ -251,8 +253,10 @@ static int count_selected(struct sonde_request *request, const struct sonde_sele
 		sonde_buffer_add_char(&request->out, '{');
 		sonde_json_u64(&request->out, "count", groups.total);
 	}
+	if (r == -E2BIG)
+		return sonde_request_bad(request, "group_by", "too many different values; narrow the selection");
 	if (r < 0)
-		return r;
+		return sonde_request_store_failed(request, r);
 	sonde_buffer_add_char(&request->out, ',');
 	sonde_answer_json(&answer, false, &request->out);
 	sonde_buffer_add_text(&request->out, "}\n");
@@ -309,14 +313,19 @@ static int summary_type(struct sonde_request *request, struct sonde_query *query
 	for (uint32_t i = 0; total && i < type->n_columns; i++) {
 		struct groups groups = {.request = request, .column = &type->columns[i], .limit = SUMMARY_TOP};
 
+		size_t before = out->length;
+
 		if (!column_summed(groups.column, i))
 			continue;
 		sonde_buffer_printf(out, "%s\"%s\":[", first ? "" : ",", groups.column->name);
-		first = false;
 		r = sonde_store_count(request->view->store, query, groups.column->name, groups_row, &groups, &answer);
 		if (r < 0)
 			return r;
 		sonde_buffer_add_char(out, ']');
+		if (groups.known)
+			first = false;
+		else
+			out->length = before; /* nothing but null says nothing */
 	}
 	sonde_buffer_add_text(out, "}}");
 	return 0;
@@ -361,5 +370,5 @@ int sonde_api_summary(struct sonde_request *request)
 		return 0;
 	r = summary(request, &selection);
 	sonde_selection_free(&selection);
-	return r;
+	return r < 0 ? sonde_request_store_failed(request, r) : 0;
 }

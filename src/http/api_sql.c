@@ -36,8 +36,6 @@ static int sql_row(int n, const char *const *names, const struct sonde_value *va
 		}
 		sonde_buffer_add_text(out, "],\"rows\":[");
 	}
-	if (!values)
-		return 0;
 	if (sql->rows == sql->limit) {
 		sql->more = true;
 		return 1;

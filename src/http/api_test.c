@@ -296,8 +296,12 @@ static void windows_are_true(void **state)
 		json_decref(json);
 		test_answer_free(&answer);
 	}
-	json_t *json = test_get(agent, "/api/v1/summary");
+	json_t *json = test_get(agent, "/api/v1/summary"), *top;
 	assert_int_equal(test_int(json_array_get(json_object_get(json, "types"), 0), "count"), 12);
+	top = json_object_get(json_array_get(json_object_get(json, "types"), 0), "top");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(top, "command"), 0), "value")), "curl");
+	assert_int_equal(json_array_size(json_object_get(top, "error")), 2); /* null and ECONNREFUSED */
+	assert_null(json_object_get(top, "container"));			     /* null only */
 	json_decref(json);
 	json = test_get(agent, "/api/v1/summary?since=600s");
 	assert_int_equal(test_int(json_array_get(json_object_get(json, "types"), 0), "count"), 13);

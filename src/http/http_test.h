@@ -156,14 +156,16 @@ static inline void test_metrics(void *userdata, sonde_metric_fn fn, void *to)
 static inline void test_numbers(void *userdata, sonde_number_fn fn, void *to)
 {
 	fn("process_resident_memory_bytes", "Memory of the process.", false, "", 12345678, to);
+	fn("known_processes", "Processes in the table.", false, "", 7, to);
 	fn("process_cpu_seconds_total", "CPU time of the process.", true, "", 1.25, to);
 }
 
-/* An agent without listeners. */
-static inline struct test_agent *test_agent_new(void)
+/* An agent without listeners. `store`: "memory", or the name of a file in its directory. */
+static inline struct test_agent *test_agent_with(const char *store)
 {
-	const struct sonde_store_opts opts = {.path = "memory", .max_bytes = 64 << 20};
+	struct sonde_store_opts opts = {.path = "memory", .max_bytes = 64 << 20};
 	struct test_agent *agent = calloc(1, sizeof(*agent));
+	char path[96];
 
 	assert_non_null(agent);
 	strcpy(agent->directory, "/tmp/sonde-http-XXXXXX");
@@ -174,11 +176,19 @@ static inline struct test_agent *test_agent_new(void)
 		.userdata = agent, .version = "9.9", .programs = test_programs, .ledger = test_ledger, .health = test_health,
 		.schema = test_schema, .control = test_control, .metrics = test_metrics, .numbers = test_numbers,
 	};
+	snprintf(path, sizeof(path), "%s/%s", agent->directory, store);
+	if (strcmp(store, "memory"))
+		opts.path = path;
 	assert_int_equal(sonde_bus_new(&agent->view.bus), 0);
 	assert_int_equal(sonde_store_open(&opts, &agent->view.store), 0);
 	for (size_t i = 0; i < 2; i++)
 		assert_int_equal(sonde_store_add_type(agent->view.store, &test_types[i]), 0);
 	return agent;
+}
+
+static inline struct test_agent *test_agent_new(void)
+{
+	return test_agent_with("memory");
 }
 
 static inline void test_agent_serve(struct test_agent *agent, unsigned max_connections)

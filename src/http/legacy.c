@@ -82,7 +82,7 @@ static int legacy_summary(struct sonde_request *request, const char *type, const
 	r = sonde_store_count(request->view->store, &summary.query, NULL, total_row, &total, &answer);
 	sonde_filter_free(&filter);
 	if (r < 0)
-		return r;
+		return sonde_request_store_failed(request, r);
 	snprintf(message, sizeof(message), "Found %" PRIu64 " %s in the last %" PRIu64 " seconds", total, what,
 		 summary.duration_s);
 	sonde_buffer_add_char(out, '{');
@@ -244,7 +244,7 @@ static int legacy_list(struct sonde_request *request, const char *type, const ch
 	if (!r)
 		list_json(&list, name, what);
 	list_free(&list);
-	return r;
+	return r < 0 ? sonde_request_store_failed(request, r) : 0;
 }
 
 int sonde_legacy_list_connections(struct sonde_request *request)
@@ -304,7 +304,7 @@ int sonde_legacy_events(struct sonde_request *request)
 		r = sonde_store_query(request->view->store, &selection.query, events_row, &events, &answer);
 	sonde_selection_free(&selection);
 	if (r < 0)
-		return r;
+		return sonde_request_store_failed(request, r);
 	sonde_buffer_add_text(out, "],");
 	sonde_json_u64(out, "count", events.rows);
 	sonde_buffer_add_char(out, ',');

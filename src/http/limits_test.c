@@ -145,21 +145,30 @@ static void sizes_are_limited(void **state)
 static void garbage(void **state)
 {
 	static const char valid[] = "POST /api/v1/sql?limit=1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n\r\nSELECT 1";
-	static const char *const junk[] = {"\r\n\r\n", "GET", "GET / HTTP/9.9\r\n\r\n", "\x16\x03\x01\x02", "GET /%zz?%=%&&&== HTTP/1.0\r\n"
-					   "Host: localhost\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
-					   "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-					   "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFFF\r\n"};
-
+	static const char *const junk[] = {
+		"GET / HTTP/9.9\r\n\r\n", "GET /%zz?%=%&&&== HTTP/1.0\r\nHost: localhost\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n",
+	}, *const unfinished[] = {
+		"\r\n\r\n", "GET", "\x16\x03\x01\x02",
+		"POST /api/v1/sql HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFFF\r\n",
+	};
 	for (size_t i = 0; i < sizeof(junk) / sizeof(junk[0]); i++) {
 		int fd = test_connect(sonde_http_port(agent->http, "api"));
 		struct test_answer answer;
 
 		test_send(fd, junk[i]);
-		shutdown(fd, SHUT_WR);
 		answer = test_receive(fd);
 		if (answer.status == 200)
 			fail_msg("taken: %s", junk[i]);
 		test_answer_free(&answer);
+	}
+	for (size_t i = 0; i < sizeof(unfinished) / sizeof(unfinished[0]); i++) {
+		int fd = test_connect(sonde_http_port(agent->http, "api"));
+
+		test_send(fd, unfinished[i]);
+		close(fd);
 	}
 	for (size_t length = 0; length < sizeof(valid) - 1; length++) {
 		int fd = test_connect_unix(agent->socket);

@@ -73,11 +73,30 @@ int sonde_request_error(struct sonde_request *request, unsigned status, const ch
 
 int sonde_request_failed(struct sonde_request *request, int error, const char *what)
 {
-	if (error == -ECANCELED || error == -ESHUTDOWN)
-		return sonde_request_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "stopping", NULL,
-					   "the agent is stopping");
-	return sonde_request_error(request, MHD_HTTP_INTERNAL_SERVER_ERROR, "failed", NULL, "cannot %s: %s", what,
-				   strerror(-error));
+	switch (error) {
+	case -ECANCELED:
+	case -ESHUTDOWN:
+		return sonde_request_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "stopping", NULL, "the agent is stopping");
+	case -ETIMEDOUT:
+	case -EBUSY:
+		return sonde_request_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "busy", NULL, "cannot %s: %s", what,
+					   strerror(-error));
+	default:
+		return sonde_request_error(request, MHD_HTTP_INTERNAL_SERVER_ERROR, "failed", NULL, "cannot %s: %s", what,
+					   strerror(-error));
+	}
+}
+
+int sonde_request_store_failed(struct sonde_request *request, int error)
+{
+	const char *text = sonde_store_error(request->view->store);
+
+	if (error == -ECANCELED || error == -ENOMEM || !text || !*text)
+		return sonde_request_failed(request, error, "ask the store");
+	return sonde_request_error(request,
+				   error == -ETIMEDOUT || error == -EBUSY ? MHD_HTTP_SERVICE_UNAVAILABLE :
+									    MHD_HTTP_INTERNAL_SERVER_ERROR,
+				   error == -ETIMEDOUT || error == -EBUSY ? "busy" : "failed", NULL, "%s", text);
 }
 
 struct sonde_connection *sonde_request_peer(struct MHD_Connection *connection)
@@ -101,7 +120,8 @@ static void request_run(struct sonde_job *job)
 	int r;
 
 	if (!request->handled) {
-		r = request->route->handler(request);
+		/* What still waits in a queue when the time to finish is over is answered, not done. */
+		r = request->http->cancelled ? -ECANCELED : request->route->handler(request);
 		request->handled = true;
 		if (r < 0 || sonde_buffer_error(&request->out))
 			sonde_request_failed(request, r < 0 ? r : -ENOMEM, "answer");

@@ -50,6 +50,8 @@ int sonde_request_error(struct sonde_request *request, unsigned status, const ch
 	sonde_request_error((request), MHD_HTTP_BAD_REQUEST, "bad_parameter", (parameter), __VA_ARGS__)
 /** An error of the store or the agent (negative errno), as 5xx. */
 int sonde_request_failed(struct sonde_request *request, int error, const char *what);
+/** An error of a store query, with the store's own words. Thread: the one that asked. */
+int sonde_request_store_failed(struct sonde_request *request, int error);
 /** `"name":` with the text as a JSON string after it. */
 void sonde_json_text(struct sonde_buffer *out, const char *name, const char *text);
 void sonde_json_bool(struct sonde_buffer *out, const char *name, bool value);

@@ -11,7 +11,6 @@
 
 #define TYPES_MAX 256
 /* A shorter text than a container's short id must be the whole name (store.h). */
-#define CONTAINER_PREFIX_MIN 12
 
 static bool type_listed(const struct sonde_type *const *types, size_t n, const char *name)
 {
@@ -126,32 +125,12 @@ void sonde_selection_free(struct sonde_selection *selection)
 	sonde_filter_free(&selection->where);
 }
 
-static bool text_equals(const struct sonde_value *value, const char *text)
-{
-	return value->type == SONDE_TEXT && value->length == strlen(text) && !memcmp(value->text, text, value->length);
-}
-
-static bool container_matches(const struct sonde_value *value, const char *text)
-{
-	size_t length = strlen(text);
-
-	return text_equals(value, text) || (value->type == SONDE_TEXT && length >= CONTAINER_PREFIX_MIN &&
-					    value->length > length && !memcmp(value->text, text, length));
-}
-
 bool sonde_selection_match(const struct sonde_selection *selection, const struct sonde_type *type,
 			   const struct sonde_value *values)
 {
 	const struct sonde_query *query = &selection->query;
-	const struct sonde_value *pid = &values[SONDE_COLUMN_PID];
 
-	if (query->type && strcmp(query->type, type->name))
-		return false;
-	if (query->pid >= 0 && (pid->type == SONDE_NULL || pid->i != query->pid))
-		return false;
-	if (query->command && !text_equals(&values[SONDE_COLUMN_COMMAND], query->command))
-		return false;
-	if (query->container && !container_matches(&values[SONDE_COLUMN_CONTAINER], query->container))
+	if ((query->type && strcmp(query->type, type->name)) || !sonde_query_match(query, values))
 		return false;
 	return !query->where || sonde_filter_match(query->where, type, values);
 }

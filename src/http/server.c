@@ -38,8 +38,13 @@ static void listener_notify(void *userdata, struct MHD_Connection *connection, v
 			    enum MHD_ConnectionNotificationCode code)
 {
 	struct sonde_listener *listener = userdata;
+	static _Thread_local bool named;
 	const union MHD_ConnectionInfo *info;
 	int bytes = SEND_BYTES;
+
+	/* The agent's own connections are events too: under its name, not under that of a library's thread. */
+	if (!named)
+		named = !pthread_setname_np(pthread_self(), "sonde-http");
 
 	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
 		if (*context)

@@ -166,14 +166,21 @@ static void ledger_fill(const struct sonde_source *source, const struct sonde_co
 		.consumed = source->consumed, .pending = source->pending, .in_ring = sonde_ring_waiting(source->ring),
 	};
 	snprintf(l->program, sizeof(l->program), "%s", source->name);
+	sonde_ledger_balance(l);
+}
+
+uint64_t sonde_source_recursion_misses(const struct sonde_source *source)
+{
+	uint64_t misses = 0;
+
 	for (unsigned i = 0; i < source->n_programs; i++) {
 		struct bpf_prog_info info = {};
 		__u32 length = sizeof(info);
 
 		if (source->program_fds[i] >= 0 && !bpf_obj_get_info_by_fd(source->program_fds[i], &info, &length))
-			l->recursion_misses += info.recursion_misses;
+			misses += info.recursion_misses;
 	}
-	sonde_ledger_balance(l);
+	return misses;
 }
 
 void sonde_source_ledger(const struct sonde_source *source, struct sonde_ledger *ret_ledger)
@@ -191,8 +198,9 @@ void sonde_source_ledger(const struct sonde_source *source, struct sonde_ledger 
 			break;
 		ret_ledger->settled = !memcmp(&before, &after, sizeof(before)) && consumed == source->consumed;
 		if (ret_ledger->settled && !ret_ledger->residual)
-			return;
+			break;
 	}
+	ret_ledger->recursion_misses = sonde_source_recursion_misses(source);
 }
 
 int sonde_source_hook_stats(const struct sonde_source *source, unsigned i, uint64_t *ret_runs, uint64_t *ret_run_time_ns)

@@ -65,6 +65,8 @@ int64_t sonde_source_progress_ns(const struct sonde_source *source);
 void sonde_source_touch(struct sonde_source *source);
 /** The kernel's counters, summed over CPUs. */
 int sonde_source_counters(const struct sonde_source *source, struct sonde_counters *ret_counters);
+/** Runs of hooks that the kernel skipped because the same program was running on that CPU. */
+uint64_t sonde_source_recursion_misses(const struct sonde_source *source);
 void sonde_source_ledger(const struct sonde_source *source, struct sonde_ledger *ret_ledger);
 /** Run time of hook i; 0, or -ENOENT */
 int sonde_source_hook_stats(const struct sonde_source *source, unsigned i, uint64_t *ret_runs, uint64_t *ret_run_time_ns);

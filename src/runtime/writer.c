@@ -33,14 +33,13 @@ struct watched {
 	struct sonde_source *source;
 	struct sonde_checkpoint next;	/* as of the last append */
 	bool changed;			/* since the last commit */
-	struct sonde_counters seen;	/* when losses were last looked at */
-	uint64_t seen_misses;
-	int64_t seen_ns;
+	struct sonde_noted *noted;	/* NULL: no room, losses of this source are in the ledger only */
 };
 
 struct sonde_writer {
 	struct sonde_store *store;
 	int64_t commit_interval_ns;
+	struct sonde_noted *noted;
 	pthread_t thread;
 	pthread_mutex_t lock; /* of the queue */
 	pthread_cond_t work, room;
@@ -74,26 +73,43 @@ static void gap_note(struct sonde_writer *writer, struct watched *w, const char 
 		return;
 	snprintf(gap.program, sizeof(gap.program), "%s", sonde_source_name(w->source));
 	snprintf(gap.cause, sizeof(gap.cause), "%s", cause);
-	gap.from_ns = w->seen_ns;
+	gap.from_ns = w->noted->until_ns;
 	gap.to_ns = sonde_clock_wall_ns();
 	(void)sonde_store_gap(writer->store, &gap); /* a store that cannot write says so itself */
 }
 
 static void writer_look_at(struct sonde_writer *writer, struct watched *w)
 {
-	struct sonde_ledger ledger;
+	struct sonde_noted *noted = w->noted;
 	struct sonde_counters now;
+	uint64_t misses;
 
-	if (sonde_source_counters(w->source, &now) < 0)
+	if (!noted || sonde_source_counters(w->source, &now) < 0)
 		return;
-	sonde_source_ledger(w->source, &ledger);
-	gap_note(writer, w, "ring_full", w->seen.ring_full, now.ring_full);
-	gap_note(writer, w, "map_full", w->seen.map_full, now.map_full);
-	gap_note(writer, w, "throttled", w->seen.throttled, now.throttled);
-	gap_note(writer, w, "recursion", w->seen_misses, ledger.recursion_misses);
-	w->seen = now;
-	w->seen_misses = ledger.recursion_misses;
-	w->seen_ns = sonde_clock_wall_ns();
+	misses = sonde_source_recursion_misses(w->source);
+	gap_note(writer, w, "ring_full", noted->counters.ring_full, now.ring_full);
+	gap_note(writer, w, "map_full", noted->counters.map_full, now.map_full);
+	gap_note(writer, w, "throttled", noted->counters.throttled, now.throttled);
+	gap_note(writer, w, "recursion", noted->recursion_misses, misses);
+	noted->counters = now;
+	noted->recursion_misses = misses;
+	noted->until_ns = sonde_clock_wall_ns();
+}
+
+/* The place of a ring: its own if the worker before us had it, else a free one. */
+static struct sonde_noted *noted_of(struct sonde_writer *writer, uint64_t ring_id)
+{
+	struct sonde_noted *free_one = NULL;
+
+	for (size_t i = 0; i < SONDE_NOTED_MAX; i++) {
+		if (writer->noted[i].ring_id == ring_id)
+			return &writer->noted[i];
+		if (!writer->noted[i].ring_id && !free_one)
+			free_one = &writer->noted[i];
+	}
+	if (free_one)
+		*free_one = (struct sonde_noted){.ring_id = ring_id, .until_ns = sonde_clock_wall_ns()};
+	return free_one;
 }
 
 static void writer_look(struct sonde_writer *writer)
@@ -259,6 +275,7 @@ int sonde_writer_new(const struct sonde_writer_opts *opts, struct sonde_writer *
 		return -ENOMEM;
 	writer->store = opts->store;
 	writer->commit_interval_ns = opts->commit_interval_ns;
+	writer->noted = opts->noted;
 	writer->max = opts->max_queue_batches ?: QUEUE_BATCHES;
 	writer->queue = calloc(writer->max, sizeof(*writer->queue));
 	pthread_mutex_init(&writer->lock, NULL);
@@ -313,17 +330,12 @@ void sonde_writer_deliver(struct sonde_writer *writer, struct sonde_source *sour
 
 int sonde_writer_add(struct sonde_writer *writer, struct sonde_source *source)
 {
-	struct watched w = {.source = source, .seen_ns = sonde_clock_wall_ns()};
-	struct sonde_ledger ledger;
+	struct watched w = {.source = source};
 	int r = 0;
 
 	sonde_source_checkpoint(source, &w.next);
-	/* After a restart, what was lost before is noted already. */
-	if (w.next.consumed && !sonde_source_counters(source, &w.seen)) {
-		sonde_source_ledger(source, &ledger);
-		w.seen_misses = ledger.recursion_misses;
-	}
 	pthread_mutex_lock(&writer->store_lock);
+	w.noted = noted_of(writer, w.next.ring_id);
 	pthread_mutex_lock(&writer->lock);
 	if (writer->n_watched == SOURCES_MAX)
 		r = -E2BIG;
@@ -353,6 +365,8 @@ void sonde_writer_remove(struct sonde_writer *writer, struct sonde_source *sourc
 	if (w) {
 		writer_look_at(writer, w);
 		writer_commit(writer);
+		if (w->noted)
+			*w->noted = (struct sonde_noted){};
 		pthread_mutex_lock(&writer->lock);
 		*w = writer->watched[--writer->n_watched];
 		pthread_mutex_unlock(&writer->lock);

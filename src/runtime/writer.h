@@ -16,9 +16,19 @@
 
 struct sonde_writer;
 
+/** What has been noted as lost, ring by ring. In shared memory it outlives the worker, so nothing is noted twice or never. */
+struct sonde_noted {
+	uint64_t ring_id; /* 0: free */
+	struct sonde_counters counters;
+	uint64_t recursion_misses;
+	int64_t until_ns; /* wall clock */
+};
+#define SONDE_NOTED_MAX 64
+
 struct sonde_writer_opts {
 	struct sonde_store *store;
 	int64_t commit_interval_ns;
+	struct sonde_noted *noted; /* SONDE_NOTED_MAX of them, zeroed at first; borrowed */
 	size_t max_queue_batches; /* 0: 32 */
 };
 

@@ -7,6 +7,7 @@
 #include <schema/encode_layout.h>
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #define RANK_NEVER 100	/* said by other means in a table */
@@ -104,15 +105,20 @@ static size_t column_least(const struct sonde_column *column)
 }
 
 /* Names come from an object's BTF or from a store's file: nothing but letters reaches the terminal. */
-static void column_name(struct sonde_layout_column *column, const char *name, enum sonde_semantic semantic, bool merged)
+static void column_name(struct sonde_layout_column *column, const struct sonde_type *type)
 {
+	const char *name = type->columns[column->column].name;
+	enum sonde_semantic semantic = type->columns[column->column].semantic;
 	const char *suffix = semantic == SONDE_SEMANTIC_DURATION_NS ? "_ns" :
 			     semantic == SONDE_SEMANTIC_BYTES	    ? "_bytes" :
-			     merged				    ? "_address" :
+			     column->port >= 0			    ? "_address" :
 								      "";
 	size_t length = strlen(name), end = strlen(suffix);
+	char bare[64];
 
-	if (length > end && !strcmp(name + length - end, suffix))
+	/* The unit stands in the values; but `arguments_bytes` beside `arguments` keeps its whole name. */
+	snprintf(bare, sizeof(bare), "%.*s", (int)(length - end), name);
+	if (length > end && !strcmp(name + length - end, suffix) && sonde_type_find_column(type, bare) < 0)
 		length -= end;
 	if (length >= sizeof(column->name))
 		length = sizeof(column->name) - 1;
@@ -165,7 +171,7 @@ static void add_column(struct sonde_layout *layout, uint32_t index)
 	};
 	if (column->semantic == SONDE_SEMANTIC_TIME)
 		added->right = false;
-	column_name(added, column->name, column->semantic, added->port >= 0);
+	column_name(added, layout->type);
 	if (added->least < strlen(added->name))
 		added->least = strlen(added->name);
 }

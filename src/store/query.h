@@ -51,8 +51,6 @@ void sonde_query_span(const struct sonde_query *query, const struct sonde_cursor
 		      struct sonde_span *ret_span);
 bool sonde_span_holds(const struct sonde_span *span, bool oldest_first, int64_t time_ns, int64_t sequence);
 
-/** Does the row have the query's pid, command and container? */
-bool sonde_query_match(const struct sonde_query *query, const struct sonde_value *values);
 /** Is a container asked for by a prefix of its id? */
 bool sonde_query_container_prefix(const struct sonde_query *query);
 

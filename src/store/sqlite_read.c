@@ -5,11 +5,10 @@
  */
 #include <store/sqlite.h>
 
-#include <base/clock.h>
+#include <base/wait.h>
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #define WAIT_NS (5 * SONDE_NS_PER_S)
 
@@ -33,12 +32,11 @@ static struct sqlite_reader *reader_free(struct sqlite_store *store)
 static struct sqlite_reader *reader_wait(struct sqlite_store *store)
 {
 	int64_t until = sonde_clock_boot_ns() + WAIT_NS;
-	struct timespec at = {.tv_sec = until / SONDE_NS_PER_S, .tv_nsec = until % SONDE_NS_PER_S};
 	struct sqlite_reader *reader;
 
 	pthread_mutex_lock(&store->lock);
 	while (!(reader = reader_free(store)))
-		if (pthread_cond_clockwait(&store->reader_free, &store->lock, CLOCK_BOOTTIME, &at) == ETIMEDOUT)
+		if (sonde_cond_wait_for(&store->reader_free, &store->lock, until - sonde_clock_boot_ns()))
 			break;
 	if (reader) {
 		reader->busy = true;

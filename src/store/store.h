@@ -67,6 +67,9 @@ struct sonde_query {
 	bool oldest_first;	/* default: newest first */
 };
 
+/** Does a row have the query's pid, command and container? For whoever looks at events on their way, like the store does. */
+bool sonde_query_match(const struct sonde_query *query, const struct sonde_value *values);
+
 /** What an answer is worth. */
 struct sonde_answer {
 	uint64_t rows;			 /* given to the callback, or counted */
