@@ -84,6 +84,15 @@ def wait_for(condition, what, timeout=30, pause=0.02):
         time.sleep(pause)
 
 
+def running(pid):
+    """Is there such a process, and no mere zombie?"""
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

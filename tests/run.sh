@@ -44,16 +44,20 @@ python() {
 	passed=$((passed + ${ok:-0})) failed=$((failed + ${bad:-0})) skipped=$((skipped + ${left:-0}))
 }
 
-if [ $# = 0 ]; then
-	unit
-	set -- programs/*/test.py tests/e2e/*_test.py
-fi
-for file in "$@"; do
-	[ ! -e "$file" ] || python "$file"
-done
-if [ "$skipped" = 0 ]; then
-	echo "$passed passed, $failed failed"
-else
-	echo "$passed passed, $failed failed, $skipped skipped"
-fi
-[ "$failed" = 0 ] && [ "$passed" != 0 ]
+main() {
+	if [ $# = 0 ]; then
+		unit
+		set -- programs/*/test.py tests/e2e/*_test.py
+	fi
+	for file in "$@"; do
+		python "$file"
+	done
+	if [ "$skipped" = 0 ]; then
+		echo "$passed passed, $failed failed"
+	else
+		echo "$passed passed, $failed failed, $skipped skipped"
+	fi
+	[ "$failed" = 0 ] && [ "$passed" != 0 ]
+}
+main "$@"
+exit
