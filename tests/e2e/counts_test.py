@@ -22,6 +22,7 @@ def command_of(pid):
 
 OWN = {"pid": os.getpid(), "uid": os.getuid(), "command": command_of("self")}
 
+
 def listener(family=socket.AF_INET, kind=socket.SOCK_STREAM):
     s = socket.socket(family, kind)
     s.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
