@@ -2,7 +2,7 @@
 /*
  * Causes an exact number of real events and says how many, and what each cost, as one line of JSON. Bounded: it ends by itself.
  *
- *	generate syscalls COUNT [RATE]        calls of system call 1023 (tests/flood); RATE a second, 0: as fast as it can
+ *	generate syscalls COUNT [RATE [TAG]]  calls of system call 1023 (tests/flood); RATE a second, 0: as fast as it can
  *	generate udp ADDRESS PORT COUNT [RATE]  datagrams of 8 bytes
  *	generate tcp ADDRESS PORT COUNT       connections, each opened and closed; a closed port is fine
  *	generate connections ADDRESS COUNT    connections to itself: opened, accepted and closed at both ends
@@ -57,13 +57,14 @@ static struct sockaddr_storage address_of(const char *address, const char *port,
 struct work {
 	struct sockaddr_storage to;
 	socklen_t length;
+	uint64_t tag;
 	int fd;
 	int listeners[LISTENERS];
 };
 
 static void work_syscall(struct work *work, uint64_t i)
 {
-	syscall(1023, i);
+	syscall(1023, i, work->tag);
 }
 
 static void work_udp(struct work *work, uint64_t i)
@@ -140,6 +141,7 @@ int main(int argc, char *argv[])
 		function = work_syscall;
 		count = strtoull(argv[2], NULL, 10);
 		rate = argc > 3 ? strtoull(argv[3], NULL, 10) : 0;
+		work.tag = argc > 4 ? strtoull(argv[4], NULL, 10) : 0;
 	} else if (argc >= 5 && (!strcmp(argv[1], "udp") || !strcmp(argv[1], "tcp"))) {
 		function = argv[1][0] == 'u' ? work_udp : work_tcp;
 		work.to = address_of(argv[2], argv[3], &work.length);

@@ -194,7 +194,9 @@ static int managed_read_file(struct managed *p)
 
 	if (fd < 0 || fstat(fd, &st))
 		return -errno;
-	if (!S_ISREG(st.st_mode) || st.st_size > OBJECT_FILE_MAX)
+	if (!S_ISREG(st.st_mode))
+		return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+	if (st.st_size > OBJECT_FILE_MAX)
 		return -EFBIG;
 	image = malloc((size_t)st.st_size + 1);
 	if (!image)
