@@ -207,9 +207,6 @@ struct pt_regs {
 	unsigned long regs[31], sp, pc, orig_x0;
 	int syscallno;
 };
-struct pt_regs___arm64 {
-	unsigned long orig_x0;
-} __attribute__((preserve_access_index));
 #endif
 
 #pragma clang attribute pop

@@ -97,11 +97,15 @@ struct sonde_socket {
 	__u64 rest[22];		    /* the matter of the program `connection` */
 };
 
+#ifndef SONDE_SOCKETS_MAX
+#define SONDE_SOCKETS_MAX 100000
+#endif
+
 /** Every socket of IPv4 and IPv6 whose owner is known. Kept by the program `connection`; without it, empty. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 100000);
+	__uint(max_entries, SONDE_SOCKETS_MAX);
 	__type(key, __u64); /* socket cookie */
 	__type(value, struct sonde_socket);
 } sonde_sockets SEC(".maps") SONDE_SHARED;

@@ -11,19 +11,6 @@
 #define EINPROGRESS 115
 #define ERESTARTSYS 512 /* and above: never seen by the program, the call goes on */
 
-#if defined(__TARGET_ARCH_x86)
-struct pt_regs___syscall {
-	unsigned long di, si, dx;
-} __attribute__((preserve_access_index));
-#define SYSCALL_ARGUMENT(regs, x86, arm64) BPF_CORE_READ((struct pt_regs___syscall *)(regs), x86)
-#elif defined(__TARGET_ARCH_arm64)
-/* The first register holds the result by then; the kernel keeps the argument beside it. */
-struct pt_regs___syscall {
-	unsigned long orig_x0, regs[31];
-} __attribute__((preserve_access_index));
-#define SYSCALL_ARGUMENT(regs, x86, arm64) BPF_CORE_READ((struct pt_regs___syscall *)(regs), arm64)
-#endif
-
 /* A socket was seen to be made, so its end will be seen too: UDP has no other sign of it. */
 bool sees_sockets_end;
 
@@ -82,8 +69,8 @@ struct requested {
 static __always_inline void requested_address(struct requested *requested)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	void *address = (void *)SYSCALL_ARGUMENT(regs, si, regs[1]);
-	unsigned long length = SYSCALL_ARGUMENT(regs, dx, regs[2]);
+	void *address = (void *)PT_REGS_PARM2_CORE_SYSCALL(regs);
+	unsigned long length = PT_REGS_PARM3_CORE_SYSCALL(regs);
 
 	__builtin_memset(requested, 0, sizeof(*requested));
 	if (length >= sizeof(*requested))
@@ -93,6 +80,9 @@ static __always_inline void requested_address(struct requested *requested)
 	else if (length >= sizeof(requested->family))
 		bpf_probe_read_user(requested, sizeof(requested->family), address);
 }
+
+/* The tracepoint that counts the bytes of UDP came with Linux 6.3. */
+typedef void (*btf_trace_sock_send_length)(void *, struct sock *, int, int);
 
 /* A connect() that failed before the socket changed its state, or one of UDP, whose state nobody tells. */
 static __always_inline void connect_reported(const struct sock *sk, __u64 cookie, int error,
@@ -114,6 +104,8 @@ static __always_inline void connect_reported(const struct sock *sk, __u64 cookie
 		emit(CONNECTION_KIND_FAIL, &fresh);
 		return;
 	}
+	if (!bpf_core_type_exists(btf_trace_sock_send_length))
+		fresh.figures.sent_bytes = fresh.figures.received_bytes = ABSENT;
 	emit(CONNECTION_KIND_CONNECT, &fresh);
 	fresh.established_ns = bpf_ktime_get_boot_ns();
 	if (sees_sockets_end && cookie && entry_add(&fresh))
@@ -175,7 +167,7 @@ int on_connect(struct trace_event_raw_sys_exit *context)
 	    error == EINTR)
 		return 0; /* no result of a connection */
 	regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	sk = sonde_socket_of_fd(SYSCALL_ARGUMENT(regs, di, orig_x0));
+	sk = sonde_socket_of_fd(PT_REGS_PARM1_CORE_SYSCALL(regs));
 	if (!sk || !sonde_family_is_inet(BPF_CORE_READ(sk, __sk_common.skc_family)))
 		return 0;
 	protocol = BPF_CORE_READ(sk, sk_protocol);

@@ -90,8 +90,9 @@ static void loader_say_ready(struct loader *loader)
 
 static void loader_follow(struct loader *loader)
 {
-	char *const arguments[] = {(char *)"sonde", (char *)"events", (char *)"--follow", (char *)"--socket",
-				   loader->config->listen.socket, NULL};
+	/* What was there already is in the store; here is shown what happens. */
+	char *const arguments[] = {(char *)"sonde", (char *)"events", (char *)"--follow", (char *)"--where",
+				   (char *)"not kind = running", (char *)"--socket", loader->config->listen.socket, NULL};
 	sigset_t none;
 
 	loader->follower = fork();

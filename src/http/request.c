@@ -120,7 +120,8 @@ static void request_run(struct sonde_job *job)
 	int r;
 
 	if (!request->handled) {
-		r = request->route->handler(request);
+		/* What still waits in a queue when the time to finish is over is answered, not done. */
+		r = request->http->cancelled ? -ECANCELED : request->route->handler(request);
 		request->handled = true;
 		if (r < 0 || sonde_buffer_error(&request->out))
 			sonde_request_failed(request, r < 0 ? r : -ENOMEM, "answer");

@@ -122,7 +122,7 @@ static int load(struct sqlite_store *store, sqlite3 *db)
 		code = sqlite_meta_load(store, db);
 	if (code)
 		sqlite_fail(db, code, "cannot read the store's own tables");
-	return code;
+	return code == SQLITE_ERROR ? SQLITE_CORRUPT : code; /* the marks are right, so the tables should be there */
 }
 
 static int try_writer(struct sqlite_store *store)
@@ -241,7 +241,8 @@ static int sqlite_open(const struct sonde_store_opts *opts, struct sonde_store *
 		r = store->read_only ? open_for_reading(store) : open_for_writing(store);
 	if (r) {
 		sqlite_close(base);
-		return sonde_log_err(r, "cannot open the store '%s': %s", opts->path, sonde_store_error(NULL));
+		sonde_log_err(0, "cannot open the store '%s': %s", opts->path, sonde_store_error(NULL));
+		return r;
 	}
 	*ret_store = base;
 	return 0;

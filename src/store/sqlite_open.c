@@ -78,6 +78,19 @@ static int check_marks(sqlite3 *db)
 	return SQLITE_OK;
 }
 
+/* A header that names a format of the future makes SQLite open the file for reading only; we never write such. */
+static int check_writable(sqlite3 *db, const char *path)
+{
+	if (!sqlite3_db_readonly(db, "main"))
+		return SQLITE_OK;
+	if (access(path, W_OK)) {
+		sonde_store_fail(-errno, "'%s' cannot be written: %s", path, strerror(errno));
+		return SQLITE_READONLY;
+	}
+	sonde_store_fail(-EUCLEAN, "its header names an unknown format");
+	return SQLITE_FORMAT;
+}
+
 static int configure_writer(struct sqlite_store *store, sqlite3 *db)
 {
 	uint64_t log_bytes = store->max_bytes ? store->max_bytes / 32 : 4u << 20;
@@ -104,6 +117,8 @@ int sqlite_open_writer(struct sqlite_store *store)
 	if (!code)
 		code = check_marks(db);
 	if (!code)
+		code = check_writable(db, store->path);
+	if (!code)
 		code = check_pages(db);
 	if (!code)
 		code = configure_writer(store, db);
@@ -114,7 +129,7 @@ int sqlite_open_writer(struct sqlite_store *store)
 	if (!sonde_store_error(&store->base)[0])
 		sqlite_fail(db, code, "cannot open the store");
 	sqlite3_close(db);
-	return code;
+	return code == SQLITE_ERROR ? SQLITE_FORMAT : code; /* the statements are right, so it is the file */
 }
 
 int sqlite_open_reader(const char *path, sqlite3 **ret_db)

@@ -20,7 +20,7 @@ static const int limits[][2] = {
 	{SQLITE_LIMIT_VARIABLE_NUMBER, 0}, {SQLITE_LIMIT_TRIGGER_DEPTH, 0},   {SQLITE_LIMIT_WORKER_THREADS, 0},
 };
 
-static int authorize(void *userdata, int action, const char *a, const char *b, const char *c, const char *d)
+static int authorize(void *denied, int action, const char *a, const char *b, const char *c, const char *d)
 {
 	switch (action) {
 	case SQLITE_SELECT:
@@ -28,10 +28,11 @@ static int authorize(void *userdata, int action, const char *a, const char *b, c
 	case SQLITE_RECURSIVE:
 		return SQLITE_OK;
 	case SQLITE_FUNCTION:
-		return b && (!strcasecmp(b, "load_extension") || !strcasecmp(b, "fts3_tokenizer")) ? SQLITE_DENY : SQLITE_OK;
-	default:
-		return SQLITE_DENY;
+		if (b && strcasecmp(b, "load_extension") && strcasecmp(b, "fts3_tokenizer"))
+			return SQLITE_OK;
 	}
+	*(bool *)denied = true; /* SQLite calls it an error like any other */
+	return SQLITE_DENY;
 }
 
 struct row {
@@ -70,8 +71,6 @@ static int failed(struct sqlite_store *store, sqlite3 *db, int code)
 	switch (code) {
 	case SQLITE_INTERRUPT:
 		return sonde_store_fail(-ETIMEDOUT, "the statement took too long; ask for a shorter span of time");
-	case SQLITE_AUTH:
-		return sonde_store_fail(-EPERM, "only SELECT is allowed (%s)", sqlite3_errmsg(db));
 	case SQLITE_NOMEM:
 		return sonde_store_fail(-ENOMEM, "the statement needs too much memory");
 	case SQLITE_TOOBIG:
@@ -130,14 +129,17 @@ int sqlite_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_
 	struct sqlite_store *store = (struct sqlite_store *)base;
 	int before[ARRAY_SIZE(limits)];
 	struct sqlite_reader *reader;
+	bool denied = false;
 	int r = sqlite_reader_get(store, timeout_ns > 0 ? timeout_ns : DEFAULT_TIMEOUT_NS, &reader);
 
 	if (r)
 		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
 		before[i] = sqlite3_limit(reader->db, limits[i][0], limits[i][1]);
-	sqlite3_set_authorizer(reader->db, authorize, NULL);
+	sqlite3_set_authorizer(reader->db, authorize, &denied);
 	r = run_sql(store, reader, sql, limit, fn, userdata);
+	if (denied)
+		r = sonde_store_fail(-EPERM, "only SELECT is allowed (%s)", sqlite3_errmsg(reader->db));
 	sqlite3_set_authorizer(reader->db, NULL, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
 		sqlite3_limit(reader->db, limits[i][0], before[i]);

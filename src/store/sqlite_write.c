@@ -31,6 +31,9 @@ int sqlite_failed(struct sqlite_store *store, int code, const char *what)
 	int r = sqlite_fail(store->db, code, what);
 
 	sqlite_note(store, code);
+	/* Our statements are right, so tables that refuse them are not as we made them. */
+	if (code == SQLITE_ERROR || code == SQLITE_CONSTRAINT || code == SQLITE_MISMATCH)
+		store->damaged = true;
 	pthread_mutex_lock(&store->lock);
 	store->failed_commits++;
 	snprintf(store->error, sizeof(store->error), "%s", sonde_store_error(&store->base));
@@ -74,7 +77,7 @@ static int insert_step(sqlite3_stmt *insert)
 	int code = sqlite3_step(insert);
 
 	/* Another event has this time and sequence (the clock was set back over a restart): the event counts, not its number. */
-	while (code == SQLITE_CONSTRAINT) {
+	for (int i = 0; code == SQLITE_CONSTRAINT && i < 16; i++) {
 		int64_t sequence;
 
 		sqlite3_reset(insert);
