@@ -21,6 +21,7 @@
 #include <cli/command.h>
 #include <cli/output.h>
 #include <cli/say.h>
+#include <cli/user_object.h>
 #include <runtime/attachment.h>
 #include <runtime/manager.h>
 #include <schema/filter.h>
@@ -80,16 +81,14 @@ static void trace_deliver(struct sonde_source *source, struct sonde_batch_full *
 	sonde_batch_unref(&batch->batch);
 }
 
-/* "connection", or the path of an object: its program is called as the file before its first dot. */
+/* "connection", or the path of an object. */
 static int trace_register(struct trace *trace, const char *word)
 {
-	bool is_path = strchr(word, '/') || strstr(word, ".o");
-	const char *base = strrchr(word, '/') ? strrchr(word, '/') + 1 : word;
 	struct sonde_program_spec spec = {.name = trace->names[trace->n], .enabled = true};
 	int r;
 
-	snprintf(trace->names[trace->n], SONDE_PROGRAM_NAME_MAX, "%.*s", (int)strcspn(base, "."), base);
-	spec.object_path = is_path ? word : NULL;
+	sonde_user_object_name(word, trace->names[trace->n], SONDE_PROGRAM_NAME_MAX);
+	spec.object_path = sonde_user_object_is_path(word) ? word : NULL;
 	r = sonde_manager_register(trace->manager, &spec);
 	if (r == -ENOENT)
 		return sonde_say_error(SONDE_EXIT_USAGE, "there is no program '%s': 'sonde programs' lists them", word);
