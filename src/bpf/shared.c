@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <base/cleanup.h>
+#include <bpf/tags.h>
 
 #define SHARED_MAX 32
 
@@ -41,16 +42,7 @@ void sonde_shared_maps_free(struct sonde_shared_maps **pointer)
 
 static bool map_is_shared(const struct btf *btf, const char *name)
 {
-	for (__u32 id = 1; id < btf__type_cnt(btf); id++) {
-		const struct btf_type *type = btf__type_by_id(btf, id), *target;
-
-		if (!btf_is_decl_tag(type) || strcmp(btf__name_by_offset(btf, type->name_off), "sonde:shared"))
-			continue;
-		target = btf__type_by_id(btf, type->type);
-		if (target && !strcmp(btf__name_by_offset(btf, target->name_off), name))
-			return true;
-	}
-	return false;
+	return sonde_btf_tag(btf, name, "sonde:shared");
 }
 
 static int shared_find(const struct sonde_shared_maps *maps, const char *name)
