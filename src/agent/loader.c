@@ -199,7 +199,8 @@ int sonde_loader_run(const struct sonde_loader_opts *opts)
 	r = loader_start(&loader);
 	if (r >= 0)
 		r = loader_loop(&loader, signal_fd, opts->follow);
-	loader_stop(&loader);
+	if (loader.manager) /* else nothing was started */
+		loader_stop(&loader);
 	sonde_manager_free(&loader.manager);
 	for (int *fd = (int[]){loader.config_fd, loader.checkpoints_fd, loader.kallsyms_fd, loader.socket, -2}; *fd != -2; fd++)
 		if (*fd >= 0)

@@ -106,6 +106,23 @@ static int object_value(struct bpf_object *object, const char *name, const int64
 	return bpf_map__set_initial_value(map, copy, size);
 }
 
+static bool setting_is_known(const struct sonde_schema *schema, const char *name)
+{
+	for (uint32_t i = 0; i < schema->n_settings; i++)
+		if (!strcmp(schema->settings[i].name, name))
+			return true;
+	return false;
+}
+
+static void setting_unknown(const struct sonde_schema *schema, const char *name, char *error, size_t size)
+{
+	int n = snprintf(error, size, "there is no setting '%s'; there %s: %s", name, schema->n_settings == 1 ? "is" : "are",
+			 schema->n_settings ? schema->settings[0].name : "none");
+
+	for (uint32_t i = 1; i < schema->n_settings && n >= 0 && (size_t)n < size; i++)
+		n += snprintf(error + n, size - (size_t)n, ", %s", schema->settings[i].name);
+}
+
 static int object_settings(struct sonde_object *object, const struct sonde_object_opts *opts, char *error, size_t error_size)
 {
 	char name[80];
@@ -122,17 +139,17 @@ static int object_settings(struct sonde_object *object, const struct sonde_objec
 		}
 	}
 	for (size_t i = 0; i < opts->n_settings; i++) {
-		bool known = false;
+		const struct sonde_object_setting *setting = &opts->settings[i];
 
-		for (uint32_t k = 0; k < opts->schema->n_settings; k++)
-			known |= !strcmp(opts->schema->settings[k].name, opts->settings[i].name);
-		r = known ? object_value(object->object, opts->settings[i].name, &opts->settings[i].value, NULL) : -ENOENT;
-		if (r < 0) {
-			snprintf(error, error_size, r == -ERANGE ? "the value of setting '%s' is out of range" :
-				 "there is no setting '%s'; 'sonde programs show %s' lists them",
-				 opts->settings[i].name, opts->name);
+		r = setting_is_known(opts->schema, setting->name) ?
+			    object_value(object->object, setting->name, &setting->value, NULL) :
+			    -ENOENT;
+		if (r == -ERANGE)
+			snprintf(error, error_size, "the value of setting '%s' is out of range", setting->name);
+		else if (r < 0)
+			setting_unknown(opts->schema, setting->name, error, error_size);
+		if (r < 0)
 			return -EINVAL;
-		}
 	}
 	(void)object_value(object->object, INTERVAL_SETTING, NULL, &object->interval_ns); /* most have none */
 	return 0;

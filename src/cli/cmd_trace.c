@@ -21,6 +21,7 @@
 #include <cli/command.h>
 #include <cli/output.h>
 #include <cli/say.h>
+#include <cli/user_object.h>
 #include <config/options.h>
 #include <runtime/attachment.h>
 #include <runtime/manager.h>
@@ -83,16 +84,14 @@ static void trace_deliver(struct sonde_source *source, struct sonde_batch_full *
 	sonde_batch_unref(&batch->batch);
 }
 
-/* "connection", or the path of an object: its program is called as the file before its first dot. */
+/* "connection", or the path of an object. */
 static int trace_register(struct trace *trace, const char *word)
 {
-	bool is_path = strchr(word, '/') || strstr(word, ".o");
-	const char *base = strrchr(word, '/') ? strrchr(word, '/') + 1 : word;
 	struct sonde_program_spec spec = {.name = trace->names[trace->n], .enabled = true};
 	int r;
 
-	snprintf(trace->names[trace->n], SONDE_PROGRAM_NAME_MAX, "%.*s", (int)strcspn(base, "."), base);
-	spec.object_path = is_path ? word : NULL;
+	sonde_user_object_name(word, trace->names[trace->n], SONDE_PROGRAM_NAME_MAX);
+	spec.object_path = sonde_user_object_is_path(word) ? word : NULL;
 	spec.settings = trace->settings;
 	spec.n_settings = trace->options->n_settings;
 	r = sonde_manager_register(trace->manager, &spec);
@@ -225,9 +224,12 @@ static int run(const struct sonde_options *options)
 	CLEANUP_CLOSE int signal_fd = -1, kallsyms = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
 	struct sonde_enrich_opts enrich = {.kallsyms_fd = kallsyms};
 	const char *error;
+	enum sonde_log_level level;
 	sigset_t signals;
 	int r;
 
+	if (options->log_level && !sonde_log_parse_level(options->log_level, &level))
+		sonde_log_set_level(level);
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
