@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/**
+ * @file columns.h
+ * Open columns: rows of one type as they come, until they become a block.
+ *
+ * Threads: one.
+ */
+
+#include <schema/schema.h>
+#include <store/dictionary.h>
+
+struct sonde_open_column {
+	enum sonde_value_type type;
+	uint64_t *numbers;		    /* of numbers and bools */
+	uint64_t *nulls;		    /* bitmap of the rows */
+	uint32_t n_nulls;
+	uint32_t *ids;			    /* of text and addresses: 0 null, else 1 + entry */
+	struct sonde_dictionary dictionary;
+};
+
+struct sonde_columns {
+	const struct sonde_type *type; /* borrowed */
+	struct sonde_columns *next;    /* for who keeps them */
+	uint32_t n, capacity, n_columns;
+	size_t row_bytes; /* of one row, without its texts */
+	int64_t oldest_ns, newest_ns;
+	struct sonde_open_column columns[SONDE_COLUMNS_MAX]; /* n_columns, like the type's */
+};
+
+int sonde_columns_new(const struct sonde_type *type, struct sonde_columns **ret_columns);
+void sonde_columns_free(struct sonde_columns **columns);
+/** A value of another type than its column becomes null. @return 0 or -ENOMEM: the row was not added. */
+int sonde_columns_add(struct sonde_columns *columns, int64_t time_ns, const struct sonde_value *values);
+/** Memory that the rows take, about. */
+size_t sonde_columns_bytes(const struct sonde_columns *columns);
+/** Drop the rows from `n` on. */
+void sonde_columns_cut(struct sonde_columns *columns, uint32_t n);
+/** Empty; the memory is kept. */
+void sonde_columns_clear(struct sonde_columns *columns);
