@@ -686,23 +686,6 @@ static void test_age(void **state)
 	assert_true(status.clock_jumps > 0);
 }
 
-/* Like fill(), but nothing makes the names smaller. */
-static void fill_noise(struct fixture *f, uint64_t first, uint64_t n)
-{
-	static unsigned seed = 1;
-
-	for (uint64_t i = first; i < first + n; i++) {
-		struct test_record record = test_record(i);
-		struct sonde_event event = test_event(&test_type, &record, f->start_ns + (int64_t)i * STEP_NS);
-
-		record.name_length = 16;
-		for (size_t j = 0; j < record.name_length; j++)
-			record.name[j] = (char)rand_r(&seed);
-		assert_int_equal(sonde_store_append(f->store, &event, 1), 0);
-	}
-	commit(f);
-}
-
 static void test_size(void **state)
 {
 	struct fixture *f = *state;
@@ -715,7 +698,8 @@ static void test_size(void **state)
 	f->opts.max_bytes = 8 << 20;
 	open_store(f);
 	for (uint64_t i = 0; i < thousands; i++) {
-		fill_noise(f, i * 1000, 1000);
+		assert_int_equal(test_append_noise(f->store, i * 1000, 1000, f->start_ns + (int64_t)i * 1000 * STEP_NS, STEP_NS), 0);
+		commit(f);
 		if (i % 10 == 0)
 			fill(f, &other_type, i * 1000, 20);
 		sonde_store_status(f->store, &status);
