@@ -246,7 +246,7 @@ static int object_try(struct sonde_object *object, const struct sonde_object_opt
 
 		bpf_program__set_autoload(object->programs[i], wanted && (!object->hooks[i].optional || allowed & 1u << i));
 	}
-	r = opts->shared ? sonde_shared_maps_reuse(opts->shared, object->object, error, error_size) : 0;
+	r = opts->shared ? sonde_shared_maps_use(opts->shared, object->object, error, error_size) : 0;
 	if (r < 0)
 		return r;
 	r = bpf_object__load(object->object);
@@ -254,7 +254,7 @@ static int object_try(struct sonde_object *object, const struct sonde_object_opt
 		snprintf(error, error_size, "the kernel refuses it: %s", sonde_libbpf_message());
 		return r;
 	}
-	return opts->shared ? sonde_shared_maps_add(opts->shared, object->object) : 0;
+	return 0;
 }
 
 static int object_load(struct sonde_object *object, const struct sonde_object_opts *opts, char *error, size_t error_size)
