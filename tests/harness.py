@@ -3,16 +3,26 @@
 
 Python's standard library only. Every test starts its own sonde, talks only to this machine, and leaves nothing behind.
 """
+import http.client
 import json
 import os
 import re
 import select
+import shutil
 import signal
+import socket
 import subprocess
+import tempfile
 import time
+import urllib.parse
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SONDE = os.environ.get("SONDE", os.path.join(ROOT, "build", "sonde"))
+BUILD = os.path.dirname(SONDE)
+GENERATE = os.path.join(BUILD, "generate")
+FLOOD = os.path.join(BUILD, "flood.bpf.o")
+TAG = int.from_bytes(os.urandom(5), "big")  # other runs on this machine flood too
+BUILT_IN = ("connection", "packet_drop", "process")
 
 
 class Trace:
@@ -60,3 +70,316 @@ class Trace:
     def of(self, **fields):
         """The events with these values."""
         return [e for e in self.events if all(e.get(k) == v for k, v in fields.items())]
+
+
+def wait_for(condition, what, timeout=30, pause=0.02):
+    """Until it is true; what it returned. The time is only a limit to give up: the machine may be busy."""
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError("after %d s still not: %s" % (timeout, what))
+        time.sleep(pause)
+
+
+def running(pid):
+    """Is there such a process, and no mere zombie?"""
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def only(*names, **sections):
+    """A `programs` section in which of the built-in ones only these run."""
+    programs = {name: {"enabled": name in names} for name in BUILT_IN}
+    for name, section in sections.items():
+        programs.setdefault(name, {}).update(section)
+    return programs
+
+
+def flood(**options):
+    """Only the program of tests/flood: exactly one event for each call of system call 1023 by load()."""
+    return only(flood={"object": FLOOD, "settings": {"tag": TAG}, **options})
+
+
+def yaml(value, indent=0):
+    lines = []
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            lines += ["%s%s:" % ("  " * indent, key), yaml(inner, indent + 1)] if inner else []
+        elif isinstance(inner, str) and inner:
+            lines.append('%s%s: "%s"' % ("  " * indent, key, inner))
+        else:
+            lines.append("%s%s: %s" % ("  " * indent, key, {True: "true", False: "false", "": '""'}.get(inner, inner)))
+    return "\n".join(lines)
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+        self.text = body.decode(errors="replace")
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+def ask(connection, method, path, body=None, headers={}):
+    try:
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+    finally:
+        connection.close()
+
+
+class Agent:
+    """`sonde run` with a configuration, ports, a socket and a store of its own. Use as a context manager: at its end it is
+    stopped in order, and nothing of it may be left.
+
+        with Agent(programs=flood(ring_bytes="64KiB")) as agent:
+            run(load(1000))
+            agent.settle()
+            agent.events("flood")
+    """
+
+    def __init__(self, programs=None, store=None, arguments=(), ready=True, directory=None, **configuration):
+        self.own_directory = directory is None
+        self.directory = directory or tempfile.mkdtemp(prefix="sonde-test-")
+        os.chmod(self.directory, 0o755)  # the worker has a user of its own
+        self.store = os.path.join(self.directory, "store", "events.db") if store is None else store
+        self.socket = os.path.join(self.directory, "run", "sonde.sock")
+        self.ports = {name: free_port() for name in ("metrics", "health", "api")}
+        self.wait_ready = ready
+        self.configuration = {
+            "store": {"path": self.store},
+            "listen": {**{name: "127.0.0.1:%d" % port for name, port in self.ports.items()}, "socket": self.socket},
+            "programs": programs or {},
+        }
+        for section, values in configuration.items():
+            if isinstance(values, dict):
+                self.configuration.setdefault(section, {}).update(values)
+            else:
+                self.configuration[section] = values
+        self.file = os.path.join(self.directory, "sonde.yaml")
+        self.write_configuration()
+        self.arguments = arguments
+        self.log_file = os.path.join(self.directory, "log")
+        self.ids = {"prog": set(), "map": set(), "link": set()}
+        self.loader = None
+
+    def write_configuration(self):
+        with open(self.file, "w") as f:
+            f.write(yaml(self.configuration) + "\n")
+
+    # ---- life ----
+
+    def start(self):
+        with open(self.log_file, "ab") as log:
+            self.loader = subprocess.Popen([SONDE, "run", "-c", self.file, *self.arguments], stdin=subprocess.DEVNULL,
+                                           stdout=log, stderr=log)
+        if self.wait_ready:
+            self.await_ready()
+        return self
+
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.__exit__(AssertionError)
+            raise
+
+    def __exit__(self, kind=None, *_):
+        try:
+            if self.loader.poll() is None:
+                code = self.stop()
+                if kind is None and code:
+                    raise AssertionError("the agent ended with code %d:\n%s" % (code, self.log()))
+            self.check_nothing_left()
+        except BaseException:
+            if kind is None:
+                raise
+        finally:
+            if self.loader.poll() is None:
+                self.loader.kill()
+                self.loader.wait()
+            if kind is not None:
+                print("log of the agent:\n" + self.log(), flush=True)
+            if self.own_directory:
+                shutil.rmtree(self.directory, ignore_errors=True)
+        return False
+
+    def log(self):
+        with open(self.log_file, errors="replace") as f:
+            return f.read()
+
+    def await_ready(self, timeout=60):
+        def ready():
+            if self.loader.poll() is not None:
+                raise AssertionError("the agent ended with code %s:\n%s" % (self.loader.returncode, self.log()))
+            return self.is_ready()
+        wait_for(ready, "ready; log:\n" + self.log(), timeout)
+        self.note_ids()
+
+    def is_ready(self):
+        try:
+            return self.health("/readiness").status == 200
+        except OSError:
+            return False
+
+    def stop(self, signal_number=signal.SIGTERM, limit=10):
+        """Ends it in order; its exit code. It has ten seconds."""
+        self.note_ids()
+        began = time.monotonic()
+        self.loader.send_signal(signal_number)
+        try:
+            code = self.loader.wait(60)
+        except subprocess.TimeoutExpired:
+            raise AssertionError("it does not end:\n" + self.log())
+        took = time.monotonic() - began
+        if took > limit:
+            raise AssertionError("it took %.1f s to end:\n%s" % (took, self.log()))
+        return code
+
+    # ---- what belongs to it ----
+
+    @property
+    def pid(self):
+        return self.loader.pid
+
+    def children(self):
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open("/proc/%s/stat" % pid) as f:
+                    if f.read().rpartition(")")[2].split()[1] == str(self.pid):
+                        with open("/proc/%s/cmdline" % pid, "rb") as c:
+                            if c.read().split(b"\0")[1:2] == [b"worker"]:
+                                found.append(int(pid))
+            except OSError:
+                pass
+        return found
+
+    def worker_pid(self):
+        return wait_for(self.children, "a worker")[0]
+
+    def note_ids(self):
+        """What it holds of the kernel: its descriptors say the numbers of programs, maps and links."""
+        try:
+            for fd in os.listdir("/proc/%d/fdinfo" % self.pid):
+                with open("/proc/%d/fdinfo/%s" % (self.pid, fd)) as f:
+                    for kind, number in re.findall(r"^(prog|map|link)_id:\s*(\d+)", f.read(), re.M):
+                        self.ids[kind].add(int(number))
+        except OSError:
+            pass
+
+    def left(self):
+        """What is still there of all it ever had."""
+        found = []
+        for kind, ids in self.ids.items():
+            listed = subprocess.run(["bpftool", "-j", kind, "show"], capture_output=True, text=True).stdout
+            found += ["%s %d" % (kind, e["id"]) for e in json.loads(listed or "[]") if e.get("id") in ids]
+        found += ["process %d" % pid for pid in self.children()]
+        if os.path.exists(self.socket):
+            found.append(self.socket)
+        return found
+
+    def check_nothing_left(self):
+        if not any(self.ids.values()):
+            return
+        # The kernel frees programs and maps a moment after their last user.
+        wait_for(lambda: not self.left(), "nothing is left (now: %s)" % ", ".join(self.left()), 20)
+
+    # ---- what it says ----
+
+    def api(self, path, method="GET", body=None, headers={}, timeout=60, **query):
+        if query:
+            path += "?" + urllib.parse.urlencode(query)
+        return ask(UnixConnection(self.socket, timeout), method, path, body, headers)
+
+    def tcp(self, port, path, method="GET", body=None, headers={}, timeout=60):
+        return ask(http.client.HTTPConnection("127.0.0.1", self.ports[port], timeout=timeout), method, path, body, headers)
+
+    def health(self, path="/health", timeout=20):
+        return self.tcp("health", path, timeout=timeout)
+
+    def metrics(self, accept="text/plain"):
+        return self.tcp("metrics", "/metrics", headers={"Accept": accept})
+
+    def get(self, path, **query):
+        answer = self.api(path, **query)
+        if answer.status != 200:
+            raise AssertionError("%s: %d %s" % (path, answer.status, answer.text))
+        return answer.json
+
+    def events(self, type=None, **query):
+        """All stored events that match, oldest first."""
+        query = {"limit": 10000, "order": "oldest", **({"type": type} if type else {}), **query}
+        found = []
+        while True:
+            answer = self.get("/api/v1/events", **query)
+            found += answer["events"]
+            if not answer["more"]:
+                return found
+            query["cursor"] = answer["cursor"]
+
+    def count(self, type=None, **query):
+        return self.get("/api/v1/count", **({"type": type} if type else {}), **query)
+
+    def status(self):
+        return self.get("/api/v1/status")
+
+    def ledger(self, program):
+        return self.get("/api/v1/ledger")["ledger"][program]
+
+    def settle(self, *programs, timeout=120):
+        """Until of these programs (all) everything that entered is in the store; the ledger. Its residual is always 0."""
+        def settled():
+            ledger = self.get("/api/v1/ledger")["ledger"]
+            open_ = [p for p in programs or ledger if ledger[p]["in_ring"] or ledger[p]["pending"]]
+            return not open_ and ledger
+        ledger = wait_for(settled, "all events are stored", timeout, 0.1)
+        wrong = {name: l for name, l in ledger.items() if l["residual"]}
+        if wrong:
+            raise AssertionError("the ledger does not add up: %s" % wrong)
+        return ledger
+
+    def cli(self, *arguments, check=True, **options):
+        """`sonde ARGUMENTS` against this agent; (exit code, standard output, standard error) as bytes."""
+        done = subprocess.run([SONDE, *arguments], capture_output=True, timeout=120,
+                              env={**os.environ, "SONDE_SOCKET": self.socket}, **options)
+        if check and done.returncode:
+            raise AssertionError("sonde %s: %d\n%s" % (" ".join(arguments), done.returncode, done.stderr.decode()))
+        return done
+
+
+def load(count, rate=0):
+    """Starts `count` calls of system call 1023, numbered from 0, in the background."""
+    return subprocess.Popen([GENERATE, "syscalls", str(count), str(rate), str(TAG)], stdout=subprocess.DEVNULL)
+
+
+def run(process, timeout=300):
+    code = process.wait(timeout)
+    if code:
+        raise AssertionError("%s: %d" % (process.args, code))

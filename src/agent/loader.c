@@ -7,6 +7,7 @@
 #include <agent/loader.h>
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -163,6 +164,7 @@ static int loader_start(struct loader *loader)
 	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
 	int r;
 
+	(void)mallopt(M_ARENA_MAX, 1); /* threads that load programs leave no heap behind */
 	(void)setrlimit(RLIMIT_MEMLOCK, &unlimited); /* maps count against it before Linux 5.11 */
 	r = sonde_user_find(loader->config->user, &loader->user);
 	if (r < 0)
@@ -177,7 +179,10 @@ static int loader_start(struct loader *loader)
 		r = loader_worker_init(loader);
 	if (r >= 0)
 		r = loader_worker_spawn(loader);
-	return r < 0 ? r : loader_programs_start(loader);
+	if (r >= 0)
+		r = loader_programs_start(loader);
+	(void)malloc_trim(0); /* loading takes ten times what then stays */
+	return r;
 }
 
 int sonde_loader_run(const struct sonde_loader_opts *opts)
@@ -194,7 +199,8 @@ int sonde_loader_run(const struct sonde_loader_opts *opts)
 	r = loader_start(&loader);
 	if (r >= 0)
 		r = loader_loop(&loader, signal_fd, opts->follow);
-	loader_stop(&loader);
+	if (loader.manager) /* else nothing was started */
+		loader_stop(&loader);
 	sonde_manager_free(&loader.manager);
 	for (int *fd = (int[]){loader.config_fd, loader.checkpoints_fd, loader.kallsyms_fd, loader.socket, -2}; *fd != -2; fd++)
 		if (*fd >= 0)

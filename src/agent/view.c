@@ -85,17 +85,38 @@ static bool view_ready(struct worker *worker, char *reason, size_t size)
 	return false;
 }
 
+/* One failed program is said with its reason; of several the names, so that none of them is cut off. */
+static size_t view_failed(struct worker *worker, char *reason, size_t size)
+{
+	const struct sonde_program_status *failed = NULL;
+	char names[256] = "";
+	size_t n = 0, used = 0;
+
+	for (unsigned i = 0; i < worker->n_programs; i++) {
+		const struct sonde_program_status *status = &worker->programs[i].status;
+
+		if (status->state != SONDE_PROGRAM_FAILED)
+			continue;
+		failed = status;
+		if (used < sizeof(names))
+			used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", n ? ", " : "", status->name);
+		n++;
+	}
+	if (!failed)
+		return 0;
+	if (n == 1)
+		return (size_t)snprintf(reason, size, "program %s failed: %s", failed->name, failed->reason);
+	return (size_t)snprintf(reason, size, "%zu programs failed: %s", n, names);
+}
+
 /* What is not as configured, though the rest works. */
 static void view_degraded(struct worker *worker, char *reason, size_t size)
 {
 	struct sonde_store_status store;
-	size_t n = 0;
+	size_t n;
 
 	reason[0] = '\0';
-	for (unsigned i = 0; i < worker->n_programs && n < size; i++)
-		if (worker->programs[i].status.state == SONDE_PROGRAM_FAILED)
-			n += (size_t)snprintf(reason + n, size - n, "%sprogram %s failed: %s", n ? "; " : "",
-					      worker->programs[i].status.name, worker->programs[i].status.reason);
+	n = view_failed(worker, reason, size);
 	sonde_store_status(worker->store, &store);
 	if (store.error[0] && n < size)
 		snprintf(reason + n, size - n, "%sstore: %s", n ? "; " : "", store.error);

@@ -10,6 +10,7 @@ struct flood {
 	__u64 number SONDE_DOC("first argument of the call");
 };
 SONDE_EVENT(flood, "One call of a system call that does not exist");
+SONDE_SETTING(__u64, tag, 0, "only calls with this second argument: runs at the same time do not see each other's");
 SONDE_SETTING(sonde_bool, silent, 0, "run the hook but send nothing: the cost of the hook alone");
 
 #define NUMBER 1023
@@ -19,7 +20,7 @@ int BPF_PROG(on_sys_enter, struct pt_regs *registers, long id)
 {
 	struct flood *e;
 
-	if (id != NUMBER || silent)
+	if (id != NUMBER || PT_REGS_PARM2_CORE_SYSCALL(registers) != tag || silent)
 		return 0;
 	e = sonde_reserve(flood);
 	if (!e)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sudden death of the worker or of the loader: no event is lost, none is there twice, and the store is sound."""
+import os
+import random
+import signal
+import sqlite3
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import Agent, flood, load, run, running, wait_for  # noqa: E402
+
+KILLS = 100
+RATE = 20000
+SEED = int(os.environ.get("SEED", time.time()))
+
+
+class Kill(unittest.TestCase):
+    def kills(self, agent, count, process):
+        """Kills the worker `count` times at random moments; the seconds until the agent was ready again."""
+        dice, times = random.Random(SEED), []
+        for _ in range(count):
+            worker = agent.worker_pid()
+            time.sleep(dice.uniform(0, 0.3))
+            os.kill(worker, signal.SIGKILL)
+            began = time.monotonic()
+            wait_for(lambda: worker not in agent.children() and agent.is_ready(), "ready again", 60)
+            times.append(time.monotonic() - began)
+        self.assertIsNone(process.poll(), "the load ended before the last kill")
+        process.terminate()
+        process.wait()
+        return times
+
+    def check_times(self, times):
+        """2 s is the aim. The machine may be busy with other things: few may take longer, none very long."""
+        print("ready again after %.3f s (median), %.3f s (longest); seed %d" %
+              (sorted(times)[len(times) // 2], max(times), SEED), flush=True)
+        self.assertGreaterEqual(sum(t <= 2 for t in times), len(times) * 0.95, times)
+        self.assertLessEqual(max(times), 10)
+
+    def test_worker_sqlite(self):
+        with Agent(programs=flood(ring_bytes="256MiB")) as agent:
+            times = self.kills(agent, KILLS, load(10000000, RATE))
+            ledger = agent.settle("flood")["flood"]
+            self.assertEqual((ledger["ring_full"], ledger["invalid"], ledger["expired"]), (0, 0, 0), ledger)
+            self.assertEqual(agent.stop(), 0)
+            with sqlite3.connect("file:%s?mode=ro" % agent.store, uri=True) as db:
+                self.assertEqual(db.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
+                numbers = db.execute("SELECT count(*), count(DISTINCT number), min(number), max(number) FROM flood").fetchone()
+            entered = ledger["entered"]
+            self.assertEqual(numbers, (entered, entered, 0, entered - 1), "SEED=%d" % SEED)
+            self.assertGreater(entered, KILLS * 100)
+            self.check_times(times)
+            self.assertEqual(agent.log().count("ended by signal 9"), KILLS)
+            self.assertNotIn("set aside", agent.log())
+
+    def test_worker_memory(self):
+        """What the worker had stored died with it: that is counted as expired."""
+        with Agent(programs=flood(ring_bytes="64MiB"), store="memory") as agent:
+            self.kills(agent, 10, load(10000000, RATE))
+            ledger = agent.settle("flood")["flood"]
+            self.assertEqual((ledger["ring_full"], ledger["invalid"]), (0, 0), ledger)
+            self.assertEqual(ledger["stored"], ledger["entered"])
+            self.assertGreater(ledger["expired"], 0)
+            self.assertEqual(agent.count("flood")["count"], ledger["readable"])
+
+    def test_loader(self):
+        """Without its loader the worker saves what is in the rings, and ends; the kernel takes the hooks away."""
+        with Agent(programs=flood(ring_bytes="16MiB")) as agent:
+            worker = agent.worker_pid()
+            process = load(50000, RATE)
+            time.sleep(1)
+            agent.loader.kill()
+            agent.loader.wait()
+            wait_for(lambda: not running(worker), "the worker has ended")
+            run(process)
+            agent.check_nothing_left()
+            with sqlite3.connect("file:%s?mode=ro" % agent.store, uri=True) as db:
+                self.assertEqual(db.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
+                count, distinct, smallest, largest = db.execute(
+                    "SELECT count(*), count(DISTINCT number), min(number), max(number) FROM flood").fetchone()
+            # Everything up to the moment of its death, without a hole.
+            self.assertEqual((distinct, smallest, largest), (count, 0, count - 1))
+            self.assertGreater(count, 10000)
+
+
+if __name__ == "__main__":
+    if os.geteuid():
+        sys.exit(77)
+    unittest.main()
