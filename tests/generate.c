@@ -5,6 +5,7 @@
  *	generate syscalls COUNT [RATE [TAG]]  calls of system call 1023 (tests/flood); RATE a second, 0: as fast as it can
  *	generate udp ADDRESS PORT COUNT [RATE]  datagrams of 8 bytes
  *	generate tcp ADDRESS PORT COUNT       connections, each opened and closed; a closed port is fine
+ *	generate connections ADDRESS COUNT    connections to itself: opened, accepted and closed at both ends
  *	generate exec COUNT                   processes: fork, exec of /bin/true, exit
  */
 #include <arpa/inet.h>
@@ -51,11 +52,14 @@ static struct sockaddr_storage address_of(const char *address, const char *port,
 	return storage;
 }
 
+#define LISTENERS 16 /* so that a fast series does not wait for a free port of its own */
+
 struct work {
 	struct sockaddr_storage to;
 	socklen_t length;
 	uint64_t tag;
 	int fd;
+	int listeners[LISTENERS];
 };
 
 static void work_syscall(struct work *work, uint64_t i)
@@ -76,6 +80,32 @@ static void work_tcp(struct work *work, uint64_t i)
 
 	(void)!connect(fd, (void *)&work->to, work->length);
 	close(fd);
+}
+
+static void work_connections(struct work *work, uint64_t i)
+{
+	struct sockaddr_storage to;
+	socklen_t length = sizeof(to);
+	int server, client = socket(work->to.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (getsockname(work->listeners[i % LISTENERS], (void *)&to, &length) || connect(client, (void *)&to, length) ||
+	    (server = accept(work->listeners[i % LISTENERS], NULL, NULL)) < 0) {
+		perror("connection");
+		exit(1);
+	}
+	close(client);
+	close(server);
+}
+
+static void listeners_open(struct work *work)
+{
+	for (int i = 0; i < LISTENERS; i++) {
+		work->listeners[i] = socket(work->to.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (bind(work->listeners[i], (void *)&work->to, work->length) || listen(work->listeners[i], 16)) {
+			perror("listen");
+			exit(1);
+		}
+	}
 }
 
 static void work_exec(struct work *work, uint64_t i)
@@ -118,11 +148,16 @@ int main(int argc, char *argv[])
 		work.fd = function == work_udp ? socket(work.to.ss_family, SOCK_DGRAM, 0) : -1;
 		count = strtoull(argv[4], NULL, 10);
 		rate = argc > 5 ? strtoull(argv[5], NULL, 10) : 0;
+	} else if (argc >= 4 && !strcmp(argv[1], "connections")) {
+		function = work_connections;
+		work.to = address_of(argv[2], "0", &work.length);
+		listeners_open(&work);
+		count = strtoull(argv[3], NULL, 10);
 	} else if (argc >= 3 && !strcmp(argv[1], "exec")) {
 		function = work_exec;
 		count = strtoull(argv[2], NULL, 10);
 	} else {
-		fprintf(stderr, "usage: generate syscalls|udp|tcp|exec ... (see the source's first lines)\n");
+		fprintf(stderr, "usage: generate syscalls|udp|tcp|connections|exec ... (see the source's first lines)\n");
 		return 2;
 	}
 	wall = clock_ns(CLOCK_MONOTONIC);

@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Compiles one BPF object and strips it to code and BTF; the dependency file makes an edited header rebuild it.
-# Usage: build-bpf.sh SOURCE OBJECT DEPFILE ARCHITECTURE [CLANG-OPTION...]
+# Usage: build-bpf.sh SOURCE.bpf.c [OBJECT [DEPFILE [ARCHITECTURE [CLANG-OPTION...]]]]
+#        (default: SOURCE.bpf.o in the current directory, no dependency file, this machine)
 set -eu
-source=$1 object=$2 depfile=$3 arch=$4
-shift 4
+source=$1 object=${2:-$(basename "$1" .c).o} depfile=${3:-/dev/null} arch=${4:-$(uname -m)}
+shift $(($# < 4 ? $# : 4))
 root=$(dirname "$0")/..
 case "$arch" in
 x86_64) target=x86 ;;

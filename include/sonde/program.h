@@ -7,7 +7,10 @@
  *
  * It defines `const struct sonde_program_hooks sonde_program_NAME_hooks`; the build finds it by the file's existence.
  *
- * Threads: a program's hooks run in its own reader thread, one at a time. They must not block: no files, no network.
+ * record() may also turn a record into another event: set header.type, rewrite the fields, set the length. A record of a type from
+ * SONDE_INNER_TYPE on is no event and must be turned into one.
+ *
+ * Threads: a program's hooks run in its own reader thread, one at a time. They must not block; record() must not open files.
  */
 
 #include <stddef.h>
@@ -23,7 +26,27 @@ struct sonde_program_hooks {
 	 * @return 1: deliver the record; negative: it is invalid (counted as such, and goes no further).
 	 */
 	int (*record)(struct sonde_hook_context *context, struct sonde_header *record, size_t *length);
+	/**
+	 * @brief About every `tick_ns`, in the reader's thread: look at what has no hook in the kernel, sonde_emit() what is found.
+	 * @param now_ns CLOCK_BOOTTIME. May read small files of /proc and /sys, nothing that can hang.
+	 */
+	void (*tick)(struct sonde_hook_context *context, __u64 now_ns);
+	__u64 tick_ns; /* 0: never; at least 10 ms */
+	/** The program is stopped: free what sonde_program_state() points to. NULL: nothing to do. */
+	void (*stop)(struct sonde_hook_context *context);
 };
+
+/** Where the program keeps a pointer to its own data; NULL at first. */
+void **sonde_program_state(struct sonde_hook_context *context);
+
+/**
+ * @brief Add an event that user space made; only from tick(). It is counted in the ledger as `made`.
+ * @param record Whole, header included: time_ns, type, weight 1, and the process (or flag SONDE_PROCESS_UNKNOWN). Copied.
+ * The sequence is given here.
+ * @param source Where the facts are from: "procfs", "cgroupfs", "netlink". Static text.
+ * @return 0; -EPERM not from tick(); -EINVAL unknown type or wrong length; -ENOBUFS too many at one tick (1,000).
+ */
+int sonde_emit(struct sonde_hook_context *context, const struct sonde_header *record, size_t length, const char *source);
 
 /* The process table (kept by the agent for all programs; thread-safe). */
 

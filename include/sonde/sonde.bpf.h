@@ -16,7 +16,8 @@
  *
  * Hooks by name: SEC("tp_btf/...") and so on as libbpf knows them. Two kinds have a rule of their own:
  *   SEC("iter/task_file") int at_start_NAME(...)      is run once, after all hooks are attached
- *   SEC("iter/task_file") int at_start_and_interval_NAME(...)   also every `update_interval_ns` (a setting)
+ *   SEC("iter/task_file") int at_interval_NAME(...)   every `update_interval_ns` (a setting), and once before the program ends
+ *   SEC("iter/task_file") int at_start_and_interval_NAME(...)   both
  *   SEC("?...")          is optional: tried, and left out with its reason when the kernel refuses it
  * SEC("cgroup/...") hooks are attached to the root of the cgroup v2 hierarchy.
  */
@@ -37,6 +38,11 @@
 
 /** A number that the configuration may set (programs.NAME.settings.VARIABLE), in .rodata: free when unused. */
 #define SONDE_SETTING(type, name, value, doc) const volatile type name SONDE_TAG("sonde:setting=" doc) = value
+
+/** Stands on an iterator over a map (SEC("iter/bpf_map_elem")): which map. */
+#define SONDE_OVER(map) SONDE_TAG("sonde:over=" #map)
+/** Stands on a hook that costs something wherever it is attached: only with this setting not 0. */
+#define SONDE_ONLY_IF(setting) SONDE_TAG("sonde:only_if=" #setting)
 
 /** A map that all programs with a map of this name share. The first program creates it. */
 #define SONDE_SHARED SONDE_TAG("sonde:shared")
@@ -188,6 +194,10 @@ static __always_inline void *sonde_reserve_bytes(__u64 size, __u16 type, struct 
 /** A shorter record that ends before `field`; the fields from there on are null. */
 #define sonde_reserve_upto(name, field, task) \
 	((struct name *)sonde_reserve_bytes(offsetof(struct name, field), sonde_event_##name, task, NULL))
+
+/** A record for the program's own user-space code (program.h): `number` below 0x8000, chosen by the program. */
+#define sonde_reserve_inner(name, number, owner) \
+	((struct name *)sonde_reserve_bytes(sizeof(struct name), SONDE_INNER_TYPE + (number), NULL, owner))
 
 /** Hands the event over. Wakes the reader only if it sleeps, once: a wake-up costs 7 us, a submit 0.1. */
 static __always_inline void sonde_submit(void *event)

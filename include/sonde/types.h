@@ -85,6 +85,11 @@ struct sonde_socket_flow {
 	__u8 flow_padding[3] SONDE_HIDDEN;
 };
 
+/** sonde_header.type from here on: no event, but what the program's own user-space code makes an event of. */
+#define SONDE_INNER_TYPE 0x8000
+/** Events that user space made have sequences of their own: this stands where the CPU stands. */
+#define SONDE_SEQUENCE_MADE 0xffffull
+
 /** sonde_header.flags: the process is not known; pid, tid, uid and command are null. */
 #define SONDE_PROCESS_UNKNOWN (1u << 0)
 /** sonde_header.cgroup_id: the id is from a cgroup v1 hierarchy (its ids overlap those of v2). */

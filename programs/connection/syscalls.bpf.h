@@ -20,7 +20,7 @@ static __always_inline int accept_returned(struct trace_event_raw_sys_exit *cont
 	const struct sock *sk;
 	__u64 cookie;
 
-	if (!syscall_hooks || context->ret < 0)
+	if (context->ret < 0)
 		return 0;
 	sk = sonde_socket_of_fd(context->ret);
 	if (!sk || !sonde_family_is_inet(BPF_CORE_READ(sk, __sk_common.skc_family)) ||
@@ -47,12 +47,14 @@ static __always_inline int accept_returned(struct trace_event_raw_sys_exit *cont
 }
 
 SEC("?tp/syscalls/sys_exit_accept")
+SONDE_ONLY_IF(syscall_hooks)
 int on_accept(struct trace_event_raw_sys_exit *context)
 {
 	return accept_returned(context);
 }
 
 SEC("?tp/syscalls/sys_exit_accept4")
+SONDE_ONLY_IF(syscall_hooks)
 int on_accept4(struct trace_event_raw_sys_exit *context)
 {
 	return accept_returned(context);
@@ -155,6 +157,7 @@ static __always_inline void udp_connect_returned(const struct sock *sk, __u64 co
 }
 
 SEC("?tp/syscalls/sys_exit_connect")
+SONDE_ONLY_IF(syscall_hooks)
 int on_connect(struct trace_event_raw_sys_exit *context)
 {
 	struct pt_regs *regs;
@@ -163,7 +166,7 @@ int on_connect(struct trace_event_raw_sys_exit *context)
 	__u16 protocol;
 	__u64 cookie;
 
-	if (!syscall_hooks || error >= ERESTARTSYS || error == EINPROGRESS || error == EALREADY || error == EISCONN ||
+	if (error >= ERESTARTSYS || error == EINPROGRESS || error == EALREADY || error == EISCONN ||
 	    error == EINTR)
 		return 0; /* no result of a connection */
 	regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());

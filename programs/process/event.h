@@ -25,7 +25,7 @@ struct process {
 	__u64 origin_start_time_ns SONDE_HIDDEN;
 	__u32 origin_pid SONDE_HIDDEN;
 	__u16 arguments_kept SONDE_HIDDEN;
-	sonde_bool core_dumped SONDE_DOC("true if its end wrote a core dump");
+	sonde_bool core_dumped SONDE_DOC("whether its end wrote a core dump") SONDE_ABSENT(2);
 	__u8 reserved SONDE_HIDDEN;
 	char path[PROCESS_PATH_SIZE]
 		SONDE_DOC("executable, as seen in its mount namespace; \"...\" starts one that is cut");

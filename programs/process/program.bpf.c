@@ -34,7 +34,7 @@ static __always_inline void fill_common(struct process *e, struct task_struct *t
 	e->origin_start_time_ns = 0;
 	e->origin_pid = 0;
 	e->arguments_kept = 0;
-	e->core_dumped = 0;
+	e->core_dumped = 2; /* absent */
 	e->reserved = 0;
 }
 

@@ -7,6 +7,7 @@
 #include <agent/loader.h>
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -90,8 +91,9 @@ static void loader_say_ready(struct loader *loader)
 
 static void loader_follow(struct loader *loader)
 {
-	char *const arguments[] = {(char *)"sonde", (char *)"events", (char *)"--follow", (char *)"--socket",
-				   loader->config->listen.socket, NULL};
+	/* What was there already is in the store; here is shown what happens. */
+	char *const arguments[] = {(char *)"sonde", (char *)"events", (char *)"--follow", (char *)"--where",
+				   (char *)"not kind = running", (char *)"--socket", loader->config->listen.socket, NULL};
 	sigset_t none;
 
 	loader->follower = fork();
@@ -162,6 +164,7 @@ static int loader_start(struct loader *loader)
 	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
 	int r;
 
+	(void)mallopt(M_ARENA_MAX, 1); /* threads that load programs leave no heap behind */
 	(void)setrlimit(RLIMIT_MEMLOCK, &unlimited); /* maps count against it before Linux 5.11 */
 	r = sonde_user_find(loader->config->user, &loader->user);
 	if (r < 0)
@@ -176,7 +179,10 @@ static int loader_start(struct loader *loader)
 		r = loader_worker_init(loader);
 	if (r >= 0)
 		r = loader_worker_spawn(loader);
-	return r < 0 ? r : loader_programs_start(loader);
+	if (r >= 0)
+		r = loader_programs_start(loader);
+	(void)malloc_trim(0); /* loading takes ten times what then stays */
+	return r;
 }
 
 int sonde_loader_run(const struct sonde_loader_opts *opts)
@@ -193,7 +199,8 @@ int sonde_loader_run(const struct sonde_loader_opts *opts)
 	r = loader_start(&loader);
 	if (r >= 0)
 		r = loader_loop(&loader, signal_fd, opts->follow);
-	loader_stop(&loader);
+	if (loader.manager) /* else nothing was started */
+		loader_stop(&loader);
 	sonde_manager_free(&loader.manager);
 	for (int *fd = (int[]){loader.config_fd, loader.checkpoints_fd, loader.kallsyms_fd, loader.socket, -2}; *fd != -2; fd++)
 		if (*fd >= 0)

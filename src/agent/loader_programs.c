@@ -138,12 +138,11 @@ void loader_programs_tell(struct loader *loader)
 
 /* ---- start and stop ---- */
 
-static int program_start(struct loader *loader, const char *name)
+/* What follows its load, which ended with `r`. */
+static int program_run(struct loader *loader, const char *name, int r)
 {
 	const struct sonde_program_status *status = sonde_manager_status(loader->manager, name);
-	int r;
 
-	r = sonde_manager_load(loader->manager, name);
 	if (r >= 0) {
 		(void)!getrandom(ring_id_of(loader, name), sizeof(uint64_t), 0);
 		/* The reader is there before the first event. */
@@ -158,23 +157,30 @@ static int program_start(struct loader *loader, const char *name)
 	return r;
 }
 
+static int program_start(struct loader *loader, const char *name)
+{
+	return program_run(loader, name, sonde_manager_load(loader->manager, name));
+}
+
 int loader_programs_start(struct loader *loader)
 {
-	const char *names[SONDE_PROGRAMS_MAX];
-	size_t n = sonde_manager_list(loader->manager, names, SONDE_PROGRAMS_MAX);
+	const char *names[SONDE_PROGRAMS_MAX], *enabled[SONDE_PROGRAMS_MAX];
+	size_t n = sonde_manager_list(loader->manager, names, SONDE_PROGRAMS_MAX), n_enabled = 0;
 	struct sonde_message started = {.kind = SONDE_MESSAGE_STARTED};
+	int results[SONDE_PROGRAMS_MAX];
 
 	for (size_t i = 0; i < n; i++) {
-		const struct sonde_program_status *status = sonde_manager_status(loader->manager, names[i]);
-		int r;
-
-		if (status->state == SONDE_PROGRAM_DISABLED) {
+		if (sonde_manager_status(loader->manager, names[i])->state == SONDE_PROGRAM_DISABLED)
 			tell_status(loader, names[i]);
-			continue;
-		}
-		r = program_start(loader, names[i]);
-		if (r < 0 && status->required)
-			return sonde_log_err(r, "program %s is required", names[i]);
+		else
+			enabled[n_enabled++] = names[i];
+	}
+	sonde_manager_load_all(loader->manager, enabled, n_enabled, results);
+	for (size_t i = 0; i < n_enabled; i++) {
+		int r = program_run(loader, enabled[i], results[i]);
+
+		if (r < 0 && sonde_manager_status(loader->manager, enabled[i])->required)
+			return sonde_log_err(r, "program %s is required", enabled[i]);
 	}
 	loader->started = true;
 	loader_send(loader, &started, NULL, 0);

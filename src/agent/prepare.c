@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The default directories are made for the worker. A store somewhere else, in a directory that the worker may not write, gets
- * its three files (database, -wal, -shm) made here and given to it. Nothing is followed that is a symbolic link.
+ * The directories of store and socket are made for the worker where they are not there. One that is there stays as it is; if
+ * the worker cannot use it, that is said here, before anything is attached: the worker could only say "permission denied".
  */
 #include <agent/prepare.h>
 
 #include <errno.h>
-#include <fcntl.h>
+#include <grp.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include <base/cleanup.h>
 #include <base/log.h>
 
 /* Directory of `path`, made if it is not there (its parents too); what we make belongs to the worker. */
@@ -37,48 +37,50 @@ static int prepare_directory(const char *path, const struct sonde_user *user, mo
 	return r < 0 ? sonde_log_err(r, "cannot make the directory '%s'", directory) : 0;
 }
 
-static bool may_write(const char *path, const struct sonde_user *user)
+/* Asked as that user, by a child: permissions of all the parents, ACLs and read-only mounts count too. */
+static int directory_usable(const char *directory, const struct sonde_user *user)
 {
-	char directory[512];
-	struct stat st;
+	pid_t child = fork();
+	int status;
 
-	snprintf(directory, sizeof(directory), "%s", path);
-	if (stat(dirname(directory), &st))
-		return false;
-	return (st.st_uid == user->uid && st.st_mode & S_IWUSR) || (st.st_gid == user->gid && st.st_mode & S_IWGRP) ||
-	       st.st_mode & S_IWOTH || user->uid == 0;
+	if (child < 0)
+		return -errno;
+	if (!child)
+		_exit(setgroups(0, NULL) || setgid(user->gid) || setuid(user->uid) || access(directory, W_OK | X_OK) ? errno : 0);
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
 }
 
-static int prepare_file(const char *path, const char *suffix, const struct sonde_user *user)
+static int prepare_check(const char *what, const char *path, const struct sonde_user *user)
 {
-	CLEANUP_CLOSE int fd = -1;
-	char name[300];
-	struct stat st;
+	char directory[512];
+	int r;
 
-	snprintf(name, sizeof(name), "%s%s", path, suffix);
-	fd = open(name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0640);
-	if (fd < 0 || fstat(fd, &st))
-		return sonde_log_err(-errno, "cannot make the store's file '%s'", name);
-	if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
-		return sonde_log_err(-EINVAL, "'%s' is not a plain file of its own: choose another --store", name);
-	if (fchown(fd, user->uid, user->gid))
-		return sonde_log_err(-errno, "cannot give '%s' to the worker", name);
-	return 0;
+	snprintf(directory, sizeof(directory), "%s", path);
+	dirname(directory);
+	r = directory_usable(directory, user);
+	if (!r)
+		return 0;
+	sonde_log_err(0, "the worker (user %u) cannot use the directory '%s' of the %s: %s. Make a directory for it (install -d -o "
+		      "%u -g %u -m 750 PATH), or name one that is not there yet: sonde makes it",
+		      user->uid, directory, what, strerror(-r), user->uid, user->gid);
+	return r;
 }
 
 int sonde_prepare_paths(const struct sonde_config *config, const struct sonde_user *user)
 {
-	static const char *const suffixes[] = {"", "-wal", "-shm"};
 	int r = 0;
 
 	if (geteuid() != 0)
 		return 0; /* the worker then runs as the user we are */
-	if (config->listen.socket[0])
+	if (config->listen.socket[0]) {
 		r = prepare_directory(config->listen.socket, user, 0755);
+		r = r ?: prepare_check("socket", config->listen.socket, user);
+	}
 	if (r < 0 || !strcmp(config->store.path, "memory"))
 		return r;
 	r = prepare_directory(config->store.path, user, 0750);
-	for (size_t i = 0; !r && !may_write(config->store.path, user) && i < ARRAY_SIZE(suffixes); i++)
-		r = prepare_file(config->store.path, suffixes[i], user);
-	return r;
+	return r ?: prepare_check("store", config->store.path, user);
 }

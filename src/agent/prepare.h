@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/** @file prepare.h What needs rights before the worker starts: directories, and a store's files where it may not make them. */
+/** @file prepare.h What needs rights before the worker starts: the directories of store and socket. */
 
 #include <config/config.h>
 #include <security/privileges.h>

@@ -4,6 +4,7 @@
 
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,9 +30,16 @@ static int log_keep(enum libbpf_print_level level, const char *format, va_list a
 	return 0;
 }
 
-void sonde_libbpf_log_init(void)
+static void log_take_over(void)
 {
 	libbpf_set_print(log_keep);
+}
+
+void sonde_libbpf_log_init(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, log_take_over);
 	first[0] = '\0';
 }
 

@@ -19,6 +19,7 @@
 #include <bpf/libbpf_log.h>
 #include <bpf/mounts.h>
 #include <bpf/shared.h>
+#include <bpf/tags.h>
 
 #define DEFAULT_RING_BYTES (4u << 20)
 #define INTERVAL_SETTING "update_interval_ns"
@@ -105,6 +106,23 @@ static int object_value(struct bpf_object *object, const char *name, const int64
 	return bpf_map__set_initial_value(map, copy, size);
 }
 
+static bool setting_is_known(const struct sonde_schema *schema, const char *name)
+{
+	for (uint32_t i = 0; i < schema->n_settings; i++)
+		if (!strcmp(schema->settings[i].name, name))
+			return true;
+	return false;
+}
+
+static void setting_unknown(const struct sonde_schema *schema, const char *name, char *error, size_t size)
+{
+	int n = snprintf(error, size, "there is no setting '%s'; there %s: %s", name, schema->n_settings == 1 ? "is" : "are",
+			 schema->n_settings ? schema->settings[0].name : "none");
+
+	for (uint32_t i = 1; i < schema->n_settings && n >= 0 && (size_t)n < size; i++)
+		n += snprintf(error + n, size - (size_t)n, ", %s", schema->settings[i].name);
+}
+
 static int object_settings(struct sonde_object *object, const struct sonde_object_opts *opts, char *error, size_t error_size)
 {
 	char name[80];
@@ -121,17 +139,17 @@ static int object_settings(struct sonde_object *object, const struct sonde_objec
 		}
 	}
 	for (size_t i = 0; i < opts->n_settings; i++) {
-		bool known = false;
+		const struct sonde_object_setting *setting = &opts->settings[i];
 
-		for (uint32_t k = 0; k < opts->schema->n_settings; k++)
-			known |= !strcmp(opts->schema->settings[k].name, opts->settings[i].name);
-		r = known ? object_value(object->object, opts->settings[i].name, &opts->settings[i].value, NULL) : -ENOENT;
-		if (r < 0) {
-			snprintf(error, error_size, r == -ERANGE ? "the value of setting '%s' is out of range" :
-				 "there is no setting '%s'; 'sonde programs show %s' lists them",
-				 opts->settings[i].name, opts->name);
+		r = setting_is_known(opts->schema, setting->name) ?
+			    object_value(object->object, setting->name, &setting->value, NULL) :
+			    -ENOENT;
+		if (r == -ERANGE)
+			snprintf(error, error_size, "the value of setting '%s' is out of range", setting->name);
+		else if (r < 0)
+			setting_unknown(opts->schema, setting->name, error, error_size);
+		if (r < 0)
 			return -EINVAL;
-		}
 	}
 	(void)object_value(object->object, INTERVAL_SETTING, NULL, &object->interval_ns); /* most have none */
 	return 0;
@@ -196,6 +214,20 @@ static int object_open(struct sonde_object *object, const struct sonde_object_op
 	return object_list_hooks(object, error, error_size);
 }
 
+/* A hook may hang on a setting (SONDE_ONLY_IF): then it is not even loaded. */
+static bool hook_is_wanted(struct sonde_object *object, size_t i)
+{
+	const char *setting = sonde_btf_tag(bpf_object__btf(object->object), bpf_program__name(object->programs[i]),
+					    "sonde:only_if=");
+	int64_t value = 1;
+
+	if (setting)
+		(void)object_value(object->object, setting, NULL, &value);
+	if (!value)
+		snprintf(object->hooks[i].reason, sizeof(object->hooks[i].reason), "switched off by the setting %s", setting);
+	return value;
+}
+
 /* One attempt; `allowed` has a bit for each optional hook that takes part. */
 static int object_try(struct sonde_object *object, const struct sonde_object_opts *opts, uint32_t allowed, char *error,
 		      size_t error_size)
@@ -208,9 +240,12 @@ static int object_try(struct sonde_object *object, const struct sonde_object_opt
 	r = object_open(object, opts, error, error_size);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < object->n_hooks; i++)
-		bpf_program__set_autoload(object->programs[i], !object->hooks[i].optional || allowed & 1u << i);
-	r = opts->shared ? sonde_shared_maps_reuse(opts->shared, object->object, error, error_size) : 0;
+	for (size_t i = 0; i < object->n_hooks; i++) {
+		bool wanted = hook_is_wanted(object, i);
+
+		bpf_program__set_autoload(object->programs[i], wanted && (!object->hooks[i].optional || allowed & 1u << i));
+	}
+	r = opts->shared ? sonde_shared_maps_use(opts->shared, object->object, error, error_size) : 0;
 	if (r < 0)
 		return r;
 	r = bpf_object__load(object->object);
@@ -218,7 +253,7 @@ static int object_try(struct sonde_object *object, const struct sonde_object_opt
 		snprintf(error, error_size, "the kernel refuses it: %s", sonde_libbpf_message());
 		return r;
 	}
-	return opts->shared ? sonde_shared_maps_add(opts->shared, object->object) : 0;
+	return 0;
 }
 
 static int object_load(struct sonde_object *object, const struct sonde_object_opts *opts, char *error, size_t error_size)
@@ -248,7 +283,8 @@ static int object_load(struct sonde_object *object, const struct sonde_object_op
 	}
 	r = object_try(object, opts, good, error, error_size);
 	for (size_t i = 0; !r && i < object->n_hooks; i++)
-		memcpy(object->hooks[i].reason, reasons[i], sizeof(reasons[i]));
+		if (reasons[i][0])
+			memcpy(object->hooks[i].reason, reasons[i], sizeof(reasons[i]));
 	return r;
 }
 
@@ -284,10 +320,28 @@ void sonde_object_free(struct sonde_object **pointer)
 	free(object);
 }
 
-static struct bpf_link *hook_attach(struct bpf_program *program, const char *section)
+/* An iterator over the elements of a map says which (SONDE_OVER). */
+static struct bpf_link *iterator_attach(struct bpf_object *object, struct bpf_program *program)
+{
+	const char *name = sonde_btf_tag(bpf_object__btf(object), bpf_program__name(program), "sonde:over=");
+	struct bpf_map *map = name ? bpf_object__find_map_by_name(object, name) : NULL;
+	union bpf_iter_link_info info = {};
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts);
+
+	if (map) {
+		info.map.map_fd = (__u32)bpf_map__fd(map);
+		opts.link_info = &info;
+		opts.link_info_len = sizeof(info);
+	}
+	return bpf_program__attach_iter(program, &opts);
+}
+
+static struct bpf_link *hook_attach(struct bpf_object *object, struct bpf_program *program, const char *section)
 {
 	CLEANUP_CLOSE int cgroup = -1;
 
+	if (hook_is_iterator(section))
+		return iterator_attach(object, program);
 	if (strncmp(section, "cgroup/", 7) && strncmp(section, "cgroup_", 7) && strcmp(section, "sockops"))
 		return bpf_program__attach(program);
 	cgroup = sonde_cgroup2_open();
@@ -313,9 +367,15 @@ static int object_run_iterator(struct bpf_link *link)
 	return n < 0 ? -errno : 0;
 }
 
+static bool hook_runs_at_start(const struct bpf_program *program)
+{
+	return !strncmp(bpf_program__name(program), "at_start_", 9);
+}
+
 static bool hook_runs_at_interval(const struct bpf_program *program)
 {
-	return !strncmp(bpf_program__name(program), "at_start_and_interval_", 22);
+	return !strncmp(bpf_program__name(program), "at_start_and_interval_", 22) ||
+	       !strncmp(bpf_program__name(program), "at_interval_", 12);
 }
 
 int sonde_object_attach(struct sonde_object *object, char *error, size_t error_size)
@@ -327,7 +387,7 @@ int sonde_object_attach(struct sonde_object *object, char *error, size_t error_s
 
 		if (hook->program_fd < 0)
 			continue;
-		object->links[i] = hook_attach(object->programs[i], hook->name);
+		object->links[i] = hook_attach(object->object, object->programs[i], hook->name);
 		hook->attached = object->links[i];
 		if (hook->attached)
 			continue;
@@ -340,7 +400,7 @@ int sonde_object_attach(struct sonde_object *object, char *error, size_t error_s
 		return r;
 	}
 	for (size_t i = 0; i < object->n_hooks; i++) {
-		if (!object->hooks[i].iterator || !object->links[i])
+		if (!object->hooks[i].iterator || !object->links[i] || !hook_runs_at_start(object->programs[i]))
 			continue;
 		r = object_run_iterator(object->links[i]);
 		if (r < 0) {
@@ -352,9 +412,23 @@ int sonde_object_attach(struct sonde_object *object, char *error, size_t error_s
 	return 0;
 }
 
+/* What is counted in maps until the next interval is told now, when nothing adds to it any more. */
+static bool hook_is_last_word(const struct bpf_program *program)
+{
+	return !strncmp(bpf_program__name(program), "at_interval_", 12);
+}
+
 void sonde_object_detach(struct sonde_object *object)
 {
 	for (size_t i = 0; i < object->n_hooks; i++) {
+		if (object->hooks[i].iterator)
+			continue;
+		bpf_link__destroy(object->links[i]);
+		object->links[i] = NULL;
+	}
+	for (size_t i = 0; i < object->n_hooks; i++) {
+		if (object->links[i] && hook_is_last_word(object->programs[i]))
+			(void)object_run_iterator(object->links[i]);
 		bpf_link__destroy(object->links[i]);
 		object->links[i] = NULL;
 		object->hooks[i].attached = false;

@@ -1,22 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Registry of shared maps. It holds its own descriptor of each, so a map lives as long as the registry. */
+/*
+ * Registry of shared maps. It holds its own descriptor of each, so a map lives as long as the registry. The registry makes
+ * them, not the load of an object: two objects that are loaded at the same time get the same map.
+ */
 #include <bpf/shared.h>
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <base/cleanup.h>
+#include <bpf/tags.h>
 
 #define SHARED_MAX 32
 
 struct sonde_shared_maps {
+	pthread_mutex_t lock;
 	size_t n;
 	struct {
 		char name[64];
@@ -26,8 +31,13 @@ struct sonde_shared_maps {
 
 int sonde_shared_maps_new(struct sonde_shared_maps **ret_maps)
 {
-	*ret_maps = calloc(1, sizeof(**ret_maps));
-	return *ret_maps ? 0 : -ENOMEM;
+	struct sonde_shared_maps *maps = calloc(1, sizeof(*maps));
+
+	if (!maps)
+		return -ENOMEM;
+	pthread_mutex_init(&maps->lock, NULL);
+	*ret_maps = maps;
+	return 0;
 }
 
 void sonde_shared_maps_free(struct sonde_shared_maps **pointer)
@@ -41,16 +51,7 @@ void sonde_shared_maps_free(struct sonde_shared_maps **pointer)
 
 static bool map_is_shared(const struct btf *btf, const char *name)
 {
-	for (__u32 id = 1; id < btf__type_cnt(btf); id++) {
-		const struct btf_type *type = btf__type_by_id(btf, id), *target;
-
-		if (!btf_is_decl_tag(type) || strcmp(btf__name_by_offset(btf, type->name_off), "sonde:shared"))
-			continue;
-		target = btf__type_by_id(btf, type->type);
-		if (target && !strcmp(btf__name_by_offset(btf, target->name_off), name))
-			return true;
-	}
-	return false;
+	return sonde_btf_tag(btf, name, "sonde:shared");
 }
 
 static int shared_find(const struct sonde_shared_maps *maps, const char *name)
@@ -61,50 +62,56 @@ static int shared_find(const struct sonde_shared_maps *maps, const char *name)
 	return -ENOENT;
 }
 
-int sonde_shared_maps_reuse(struct sonde_shared_maps *maps, struct bpf_object *object, char *error, size_t error_size)
+static int shared_make(struct sonde_shared_maps *maps, const struct bpf_map *map)
 {
-	const struct btf *btf = bpf_object__btf(object);
-	struct bpf_map *map;
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = bpf_map__map_flags(map));
+	const char *name = bpf_map__name(map);
+	int fd;
 
-	bpf_object__for_each_map(map, object) {
-		struct bpf_map_info info = {};
-		__u32 length = sizeof(info);
-		int fd = shared_find(maps, bpf_map__name(map));
-
-		if (fd < 0 || !map_is_shared(btf, bpf_map__name(map)))
-			continue;
-		if (bpf_obj_get_info_by_fd(fd, &info, &length))
-			return -errno;
-		if (info.type != bpf_map__type(map) || info.key_size != bpf_map__key_size(map) ||
-		    info.value_size != bpf_map__value_size(map)) {
-			snprintf(error, error_size, "the shared map '%s' is declared differently than by the program that made it",
-				 bpf_map__name(map));
-			return -EINVAL;
-		}
-		if (bpf_map__reuse_fd(map, fd))
-			return -errno;
-	}
-	return 0;
+	if (maps->n == SHARED_MAX || strlen(name) >= sizeof(maps->maps[0].name))
+		return -E2BIG;
+	fd = bpf_map_create(bpf_map__type(map), name, bpf_map__key_size(map), bpf_map__value_size(map),
+			    bpf_map__max_entries(map), &opts);
+	if (fd < 0)
+		return -errno;
+	strcpy(maps->maps[maps->n].name, name);
+	maps->maps[maps->n++].fd = fd;
+	return fd;
 }
 
-int sonde_shared_maps_add(struct sonde_shared_maps *maps, struct bpf_object *object)
+static int shared_use(struct sonde_shared_maps *maps, struct bpf_map *map, char *error, size_t error_size)
+{
+	const char *name = bpf_map__name(map);
+	struct bpf_map_info info = {};
+	__u32 length = sizeof(info);
+	int fd = shared_find(maps, name);
+
+	if (fd < 0)
+		fd = shared_make(maps, map);
+	if (fd < 0) {
+		snprintf(error, error_size, "cannot make the shared map '%s': %s", name, strerror(-fd));
+		return fd;
+	}
+	if (bpf_obj_get_info_by_fd(fd, &info, &length))
+		return -errno;
+	if (info.type != bpf_map__type(map) || info.key_size != bpf_map__key_size(map) ||
+	    info.value_size != bpf_map__value_size(map)) {
+		snprintf(error, error_size, "the shared map '%s' is declared differently than by the program that made it", name);
+		return -EINVAL;
+	}
+	return bpf_map__reuse_fd(map, fd) ? -errno : 0;
+}
+
+int sonde_shared_maps_use(struct sonde_shared_maps *maps, struct bpf_object *object, char *error, size_t error_size)
 {
 	const struct btf *btf = bpf_object__btf(object);
 	struct bpf_map *map;
+	int r = 0;
 
-	bpf_object__for_each_map(map, object) {
-		const char *name = bpf_map__name(map);
-		int fd;
-
-		if (!map_is_shared(btf, name) || shared_find(maps, name) >= 0)
-			continue;
-		if (maps->n == SHARED_MAX || strlen(name) >= sizeof(maps->maps[0].name))
-			return -E2BIG;
-		fd = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 3);
-		if (fd < 0)
-			return -errno;
-		strcpy(maps->maps[maps->n].name, name);
-		maps->maps[maps->n++].fd = fd;
-	}
-	return 0;
+	pthread_mutex_lock(&maps->lock);
+	bpf_object__for_each_map(map, object)
+		if (!r && map_is_shared(btf, bpf_map__name(map)))
+			r = shared_use(maps, map, error, error_size);
+	pthread_mutex_unlock(&maps->lock);
+	return r;
 }

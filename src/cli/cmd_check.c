@@ -9,6 +9,7 @@
 #include <bpf/features.h>
 #include <cli/command.h>
 #include <cli/say.h>
+#include <cli/user_object.h>
 #include <runtime/manager.h>
 #include <schema/encode.h>
 
@@ -77,12 +78,29 @@ static void program_text(const struct sonde_program_status *status, bool works)
 		       status->hooks[i].attached ? "" : ": ", status->hooks[i].attached ? "" : status->hooks[i].reason);
 }
 
-static bool program_try(struct sonde_manager *manager, const char *name)
+static bool program_try(struct sonde_manager *manager, const char *name, const char *path)
 {
-	struct sonde_program_spec spec = {.name = name, .enabled = true};
+	struct sonde_program_spec spec = {.name = name, .object_path = path, .enabled = true};
 
 	return sonde_manager_register(manager, &spec) >= 0 && sonde_manager_load(manager, name) >= 0 &&
 	       sonde_manager_attach(manager, name) >= 0;
+}
+
+/* `path` NULL: a built-in program. */
+static bool program_check(struct sonde_manager *manager, const char *name, const char *path, bool first,
+			  struct sonde_buffer *json)
+{
+	bool works = program_try(manager, name, path);
+	const struct sonde_program_status *status = sonde_manager_status(manager, name);
+
+	if (!status)
+		return !sonde_say_error(SONDE_EXIT_USAGE, "'%s' is no name for a program: use a-z, 0-9 and _", name);
+	if (json)
+		program_json(status, works, first, json);
+	else
+		program_text(status, works);
+	(void)sonde_manager_unload(manager, name);
+	return works;
 }
 
 static int run(const struct sonde_options *options)
@@ -92,6 +110,7 @@ static int run(const struct sonde_options *options)
 	size_t n = sonde_features(features, FEATURES_MAX);
 	struct sonde_manager *manager;
 	bool all = true;
+	char name[SONDE_PROGRAM_NAME_MAX];
 
 	if (sonde_manager_new(&manager) < 0)
 		return sonde_say_error(SONDE_EXIT_FAILED, "no memory");
@@ -102,17 +121,12 @@ static int run(const struct sonde_options *options)
 		features_text(features, n);
 		printf("Programs\n");
 	}
-	for (const struct sonde_embedded *e = sonde_embedded; e->name; e++) {
-		bool works = program_try(manager, e->name);
-		const struct sonde_program_status *status = sonde_manager_status(manager, e->name);
-
-		all &= works;
-		if (options->json)
-			program_json(status, works, e == sonde_embedded, &json);
-		else
-			program_text(status, works);
-		(void)sonde_manager_unload(manager, e->name);
+	for (unsigned i = 0; i < options->n_arguments; i++) {
+		sonde_user_object_name(options->arguments[i], name, sizeof(name));
+		all &= program_check(manager, name, options->arguments[i], i == 0, options->json ? &json : NULL);
 	}
+	for (const struct sonde_embedded *e = sonde_embedded; !options->n_arguments && e->name; e++)
+		all &= program_check(manager, e->name, NULL, e == sonde_embedded, options->json ? &json : NULL);
 	if (options->json) {
 		sonde_buffer_add_text(&json, "]}\n");
 		fwrite(json.data, 1, json.length, stdout);
@@ -124,12 +138,16 @@ static int run(const struct sonde_options *options)
 
 const struct sonde_command sonde_command_check = {
 	.name = "check",
+	.arguments = "[OBJECT...]",
 	.summary = "say what this node can do, and what is missing with its remedy",
 	.help = "Looks at what sonde needs (BTF, mounts, capabilities) and then loads and attaches\n"
 		"every program for a moment: the hooks it would use, and why not the others.\n"
+		"With the paths of objects of your own (./mine.bpf.o): only these.\n"
 		"Exit code 0: all programs work here; 1: some do not. Nothing stays attached.",
 	.examples = "sonde check\n"
+		    "sonde check ./mine.bpf.o\n"
 		    "sonde check --json    # for a script",
 	.options = SONDE_TAKES(JSON),
+	.max_arguments = 8,
 	.run = run,
 };

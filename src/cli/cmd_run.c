@@ -10,14 +10,13 @@
 #include <cli/command.h>
 #include <cli/configuration.h>
 #include <cli/say.h>
+#include <cli/user_object.h>
 #include <config/config.h>
 
 #define DEFAULT_FILE "/etc/sonde/sonde.yaml"
 
-/* A user's own object becomes a program, called as the file before its first dot. */
 static int add_object(struct sonde_config *config, const char *path)
 {
-	const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
 	struct sonde_config_program *program = &config->programs[config->n_programs];
 
 	if (config->n_programs == ARRAY_SIZE(config->programs))
@@ -25,7 +24,7 @@ static int add_object(struct sonde_config *config, const char *path)
 	memset(program, 0, sizeof(*program));
 	if (snprintf(program->object, sizeof(program->object), "%s", path) >= (int)sizeof(program->object))
 		return sonde_say_error(SONDE_EXIT_USAGE, "the path '%s' is too long", path);
-	snprintf(program->name, sizeof(program->name), "%.*s", (int)strcspn(base, "."), base);
+	sonde_user_object_name(path, program->name, sizeof(program->name));
 	program->enabled = program->enabled_given = true;
 	config->n_programs++;
 	return SONDE_EXIT_DONE;

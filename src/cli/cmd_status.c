@@ -153,7 +153,7 @@ static void screen_ledger(struct screen *screen)
 {
 	static const char *const counters[] = {
 		"recursion_misses", "entered", "denied", "throttled", "sampled_out", "map_full", "ring_full", "submitted", "in_ring",
-		"consumed", "invalid", "limited", "queue_dropped", "pending", "stored", "expired", "readable", "overflowed", "residual",
+		"consumed", "made", "invalid", "limited", "queue_dropped", "pending", "stored", "expired", "readable", "overflowed", "residual",
 	};
 	json_t *ledger = json_object_get(screen->status, "ledger"), *program;
 	const char *headings[SONDE_GRID_COLUMNS_MAX + 1] = {"LEDGER"}, *name;

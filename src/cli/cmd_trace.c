@@ -21,6 +21,8 @@
 #include <cli/command.h>
 #include <cli/output.h>
 #include <cli/say.h>
+#include <cli/user_object.h>
+#include <config/options.h>
 #include <runtime/attachment.h>
 #include <runtime/manager.h>
 #include <schema/filter.h>
@@ -32,6 +34,8 @@ struct trace {
 	struct sonde_manager *manager;
 	struct sonde_enrich *enrich;
 	struct sonde_query query; /* which events */
+	struct sonde_object_setting settings[SONDE_SETTINGS_MAX];
+	char setting_names[SONDE_SETTINGS_MAX][48];
 	struct sonde_filter *where;
 	struct sonde_output output;
 	unsigned n;
@@ -80,16 +84,16 @@ static void trace_deliver(struct sonde_source *source, struct sonde_batch_full *
 	sonde_batch_unref(&batch->batch);
 }
 
-/* "connection", or the path of an object: its program is called as the file before its first dot. */
+/* "connection", or the path of an object. */
 static int trace_register(struct trace *trace, const char *word)
 {
-	bool is_path = strchr(word, '/') || strstr(word, ".o");
-	const char *base = strrchr(word, '/') ? strrchr(word, '/') + 1 : word;
 	struct sonde_program_spec spec = {.name = trace->names[trace->n], .enabled = true};
 	int r;
 
-	snprintf(trace->names[trace->n], SONDE_PROGRAM_NAME_MAX, "%.*s", (int)strcspn(base, "."), base);
-	spec.object_path = is_path ? word : NULL;
+	sonde_user_object_name(word, trace->names[trace->n], SONDE_PROGRAM_NAME_MAX);
+	spec.object_path = sonde_user_object_is_path(word) ? word : NULL;
+	spec.settings = trace->settings;
+	spec.n_settings = trace->options->n_settings;
 	r = sonde_manager_register(trace->manager, &spec);
 	if (r == -ENOENT)
 		return sonde_say_error(SONDE_EXIT_USAGE, "there is no program '%s': 'sonde programs' lists them", word);
@@ -177,10 +181,24 @@ static void trace_ledger(const struct trace *trace)
 	}
 }
 
+static int trace_settings(struct trace *trace)
+{
+	for (unsigned i = 0; i < trace->options->n_settings; i++) {
+		const char *text = trace->options->settings[i], *value = strchr(text, '=') + 1;
+
+		snprintf(trace->setting_names[i], sizeof(trace->setting_names[i]), "%.*s", (int)(value - 1 - text), text);
+		trace->settings[i].name = trace->setting_names[i];
+		if (sonde_config_setting_parse(value, &trace->settings[i].value) < 0)
+			return sonde_say_error(SONDE_EXIT_USAGE, "--set %s: '%s' is no number, duration, size or boolean",
+					       trace->setting_names[i], value);
+	}
+	return SONDE_EXIT_DONE;
+}
+
 static int trace_run(struct trace *trace, int signal_fd)
 {
 	char list[TRACE_PROGRAMS_MAX * (SONDE_PROGRAM_NAME_MAX + 2)] = "";
-	int r = SONDE_EXIT_DONE;
+	int r = trace_settings(trace);
 
 	for (unsigned i = 0; i < trace->options->n_arguments && !r; i++)
 		r = trace_register(trace, trace->options->arguments[i]);
@@ -206,9 +224,12 @@ static int run(const struct sonde_options *options)
 	CLEANUP_CLOSE int signal_fd = -1, kallsyms = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
 	struct sonde_enrich_opts enrich = {.kallsyms_fd = kallsyms};
 	const char *error;
+	enum sonde_log_level level;
 	sigset_t signals;
 	int r;
 
+	if (options->log_level && !sonde_log_parse_level(options->log_level, &level))
+		sonde_log_set_level(level);
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
@@ -248,7 +269,7 @@ const struct sonde_command sonde_command_trace = {
 	.examples = "sonde trace connection --for 10s    # who connects where, for ten seconds\n"
 		    "sonde trace packet_drop connection  # drops, with the owners of their sockets\n"
 		    "sonde trace process -n 5 -o json    # the next five process events",
-	.options = SONDE_TAKES_FILTER | SONDE_TAKES_OUTPUT | SONDE_TAKES(FOR) | SONDE_TAKES(LIMIT) | SONDE_TAKES(LOG_LEVEL),
+	.options = SONDE_TAKES_FILTER | SONDE_TAKES_OUTPUT | SONDE_TAKES(FOR) | SONDE_TAKES(SET) | SONDE_TAKES(LIMIT) | SONDE_TAKES(LOG_LEVEL),
 	.min_arguments = 1,
 	.max_arguments = TRACE_PROGRAMS_MAX,
 	.run = run,

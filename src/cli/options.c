@@ -108,7 +108,7 @@ static int read_log_level(const char *text, void *ret_value, char *ret_error, si
 	return 0;
 }
 
-/* May stand several times. */
+/* These may stand several times. */
 static int read_object(const char *text, void *ret_value, char *ret_error, size_t size)
 {
 	struct sonde_options *options = (struct sonde_options *)((char *)ret_value - offsetof(struct sonde_options, objects));
@@ -118,6 +118,18 @@ static int read_object(const char *text, void *ret_value, char *ret_error, size_
 	if (options->n_objects == SONDE_OBJECTS_MAX)
 		return refuse(ret_error, size, "at most 16 of them");
 	options->objects[options->n_objects++] = text;
+	return 0;
+}
+
+static int read_setting(const char *text, void *ret_value, char *ret_error, size_t size)
+{
+	struct sonde_options *options = (struct sonde_options *)((char *)ret_value - offsetof(struct sonde_options, settings));
+
+	if (*text == '=' || !strchr(text, '='))
+		return refuse(ret_error, size, "NAME=VALUE, a setting of the program");
+	if (options->n_settings == SONDE_SETTINGS_MAX)
+		return refuse(ret_error, size, "at most 16 of them");
+	options->settings[options->n_settings++] = text;
 	return 0;
 }
 
@@ -150,6 +162,8 @@ static const struct sonde_option table[SONDE_OPTION_MAX] = {
 				 FIELD(config), read_text},
 	[SONDE_OPTION_PROGRAM] = {"program", 0, "FILE", "one more program, a .bpf.o file; may stand several times",
 				  FIELD(objects), read_object},
+	[SONDE_OPTION_SET] = {"set", 0, "NAME=VALUE", "a setting of the programs, as in the configuration; may stand several times",
+			      FIELD(settings), read_setting},
 	[SONDE_OPTION_STORE] = {"store", 0, "PATH", "the store's file, read or written without asking an agent; 'memory': no file",
 				FIELD(store), read_text},
 	[SONDE_OPTION_SOCKET] = {"socket", 0, "PATH", "the agent's socket (default: $SONDE_SOCKET or " DEFAULT_SOCKET ")",

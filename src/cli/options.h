@@ -16,6 +16,7 @@ enum sonde_format { SONDE_FORMAT_TABLE, SONDE_FORMAT_JSON, SONDE_FORMAT_CSV };
 enum sonde_color { SONDE_COLOR_AUTO, SONDE_COLOR_ALWAYS, SONDE_COLOR_NEVER };
 
 #define SONDE_OBJECTS_MAX 16
+#define SONDE_SETTINGS_MAX 16
 
 enum sonde_option_id {
 	SONDE_OPTION_SINCE,
@@ -34,6 +35,7 @@ enum sonde_option_id {
 	SONDE_OPTION_JSON,
 	SONDE_OPTION_CONFIG,
 	SONDE_OPTION_PROGRAM,
+	SONDE_OPTION_SET,
 	SONDE_OPTION_STORE,
 	SONDE_OPTION_SOCKET,
 	SONDE_OPTION_COLOR,
@@ -67,6 +69,8 @@ struct sonde_options {
 	const char *log_level;	    /* NULL: not given; checked */
 	const char *objects[SONDE_OBJECTS_MAX]; /* --program, may stand several times */
 	unsigned n_objects;
+	const char *settings[SONDE_SETTINGS_MAX]; /* --set, NAME=VALUE, may stand several times */
+	unsigned n_settings;
 	uint64_t given;		    /* SONDE_TAKES() bits of those that were typed */
 
 	const char *const *arguments; /* the words that are no options */

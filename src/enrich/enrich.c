@@ -108,6 +108,16 @@ void sonde_enrich_status(struct sonde_enrich *enrich, struct sonde_enrich_status
 	};
 }
 
+void **sonde_program_state(struct sonde_hook_context *context)
+{
+	return &context->state;
+}
+
+int sonde_emit(struct sonde_hook_context *context, const struct sonde_header *record, size_t length, const char *source)
+{
+	return context->emit ? context->emit(context->emit_userdata, record, length, source) : -EPERM;
+}
+
 void sonde_known_process_set(struct sonde_hook_context *context, const struct sonde_known_process *process)
 {
 	/* Without memory the process stays unknown: its events carry its command anyway. */

@@ -30,7 +30,7 @@ void sonde_enrich_free(struct sonde_enrich **enrich);
 const struct sonde_names *sonde_enrich_names(struct sonde_enrich *enrich);
 /** Container or unit of a cgroup (sonde_header.cgroup_id), or NULL: the host itself or unknown. */
 const char *sonde_enrich_container(struct sonde_enrich *enrich, uint64_t cgroup_id);
-/** Context of a program's hooks (include/sonde/program.h). */
+/** Context of a program's hooks (include/sonde/program.h); one for each program is copied from it (hook_context.h). */
 struct sonde_hook_context *sonde_enrich_hook_context(struct sonde_enrich *enrich);
 
 struct sonde_enrich_status {

@@ -9,4 +9,8 @@
 struct sonde_hook_context {
 	struct sonde_processes *processes;
 	struct sonde_cgroups *cgroups;
+	/* Set by the reader whose program is called. */
+	void *state;
+	int (*emit)(void *userdata, const struct sonde_header *record, size_t length, const char *source);
+	void *emit_userdata;
 };

@@ -189,6 +189,7 @@ static void ledger_program_json(const struct sonde_ledger *ledger, struct sonde_
 		{"invalid", ledger->invalid},
 		{"limited", ledger->limited},
 		{"queue_dropped", ledger->queue_dropped},
+		{"made", ledger->made},
 		{"pending", ledger->pending},
 		{"readable", ledger->readable},
 		{"expired", ledger->expired},

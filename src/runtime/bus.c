@@ -18,6 +18,7 @@
 
 #define QUEUE_BATCHES 1024
 #define POOL_BATCHES 8
+#define BATCH_OVERHEAD_BYTES 12288 /* pages of its own that even a batch of one event touches */
 
 struct sonde_subscription {
 	struct sonde_bus *bus;
@@ -85,6 +86,11 @@ void sonde_batch_unref(const struct sonde_batch *batch)
 	free(full);
 }
 
+static size_t batch_cost(const struct sonde_batch *batch)
+{
+	return ((const struct sonde_batch_full *)batch)->bytes + BATCH_OVERHEAD_BYTES;
+}
+
 int sonde_bus_new(struct sonde_bus **ret_bus)
 {
 	struct sonde_bus *bus = calloc(1, sizeof(*bus));
@@ -146,7 +152,7 @@ void sonde_bus_unsubscribe(struct sonde_subscription **pointer)
 
 void sonde_bus_publish(struct sonde_bus *bus, const struct sonde_batch *batch)
 {
-	size_t bytes = ((const struct sonde_batch_full *)batch)->bytes;
+	size_t bytes = batch_cost(batch);
 
 	pthread_mutex_lock(&bus->lock);
 	for (struct sonde_subscription *s = bus->subscriptions; s; s = s->next) {
@@ -176,7 +182,7 @@ const struct sonde_batch *sonde_subscription_next(struct sonde_subscription *sub
 	if (subscription->n) {
 		batch = subscription->queue[subscription->head++ % QUEUE_BATCHES];
 		subscription->n--;
-		subscription->bytes -= ((const struct sonde_batch_full *)batch)->bytes;
+		subscription->bytes -= batch_cost(batch);
 	}
 	if (!subscription->n)
 		(void)eventfd_read(subscription->fd, &ignored);

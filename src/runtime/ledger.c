@@ -11,6 +11,6 @@ void sonde_ledger_balance(struct sonde_ledger *l)
 	l->residual = (int64_t)(
 		apart(l->entered, l->denied + l->throttled + l->sampled_out + l->map_full + l->ring_full + l->submitted) +
 		apart(l->submitted, l->consumed + l->in_ring) +
-		apart(l->consumed, l->stored + l->invalid + l->limited + l->queue_dropped + l->pending) +
+		apart(l->consumed + l->made, l->stored + l->invalid + l->limited + l->queue_dropped + l->pending) +
 		apart(l->stored, l->readable + l->expired));
 }

@@ -7,7 +7,7 @@
  *
  *	entered   = denied + throttled + sampled_out + map_full + ring_full + submitted
  *	submitted = consumed + in_ring
- *	consumed  = stored + invalid + limited + queue_dropped + pending
+ *	consumed + made = stored + invalid + limited + queue_dropped + pending
  *	stored    = readable + expired
  *
  * Each number is counted where it happens, none is derived from the others (but `readable`), so the residual proves
@@ -23,6 +23,7 @@ struct sonde_ledger {
 	uint64_t entered, denied, throttled, sampled_out, map_full, ring_full, submitted;
 	uint64_t overflowed;	   /* metric increments without room for their key */
 	uint64_t consumed, in_ring;
+	uint64_t made;		   /* events that the program's user-space code made (sonde_emit()) */
 	uint64_t stored, invalid, limited, queue_dropped, pending;
 	uint64_t readable, expired;
 	int64_t residual;

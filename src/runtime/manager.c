@@ -5,10 +5,13 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <base/cleanup.h>
 #include <base/clock.h>
@@ -17,6 +20,7 @@
 
 #define OBJECT_FILE_MAX (16u << 20)
 #define SETTINGS_MAX 16
+#define LOAD_THREADS_MAX 4
 
 /* No names of its own: enums are asked of the running kernel. */
 static const struct sonde_names kernel_names = {0};
@@ -260,6 +264,40 @@ int sonde_manager_load(struct sonde_manager *manager, const char *name)
 	p->status.state = SONDE_PROGRAM_STARTING;
 	managed_hooks(p);
 	return 0;
+}
+
+struct load_work {
+	struct sonde_manager *manager;
+	const char *const *names;
+	size_t n;
+	_Atomic size_t next;
+	int *results;
+};
+
+static void *load_main(void *userdata)
+{
+	struct load_work *work = userdata;
+	size_t i;
+
+	while ((i = work->next++) < work->n)
+		work->results[i] = sonde_manager_load(work->manager, work->names[i]);
+	return NULL;
+}
+
+void sonde_manager_load_all(struct sonde_manager *manager, const char *const *names, size_t n, int *ret_results)
+{
+	struct load_work work = {.manager = manager, .names = names, .n = n, .results = ret_results};
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	pthread_t threads[LOAD_THREADS_MAX];
+	size_t started = 0;
+
+	/* Each holds the kernel's BTF while it loads, some 12 MB: not more of them than can run. */
+	while (started < LOAD_THREADS_MAX && started + 1 < n && (long)started + 1 < cpus &&
+	       !pthread_create(&threads[started], NULL, load_main, &work))
+		started++;
+	load_main(&work);
+	while (started)
+		pthread_join(threads[--started], NULL);
 }
 
 int sonde_manager_attach(struct sonde_manager *manager, const char *name)

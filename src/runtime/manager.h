@@ -36,6 +36,8 @@ int sonde_manager_unregister(struct sonde_manager *manager, const char *name);
 
 /** Read the schema, open, load. On failure the status says why. @return 0, -ENOENT, -EALREADY, or the load's error. */
 int sonde_manager_load(struct sonde_manager *manager, const char *name);
+/** The same for several at once (the kernel's verifier takes most of a start). `ret_results`: of each, as above. */
+void sonde_manager_load_all(struct sonde_manager *manager, const char *const *names, size_t n, int *ret_results);
 /** Attach the hooks of a loaded program and run its at_start_ iterators. */
 int sonde_manager_attach(struct sonde_manager *manager, const char *name);
 /** Hooks off; ring and maps stay until unload, so that what is in them can be read. */

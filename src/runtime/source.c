@@ -44,6 +44,8 @@ int sonde_source_new(const struct sonde_source_opts *opts, struct sonde_source *
 	source->schema = opts->schema;
 	source->hooks = opts->hooks;
 	source->enrich = opts->enrich;
+	if (opts->enrich)
+		source->context = *sonde_enrich_hook_context(opts->enrich);
 	source->deliver = opts->deliver;
 	source->userdata = opts->userdata;
 	source->n_cpus = libbpf_num_possible_cpus();
@@ -60,12 +62,19 @@ int sonde_source_new(const struct sonde_source_opts *opts, struct sonde_source *
 	return 0;
 }
 
+/* Not kept by itself: it follows from what is. */
+static uint64_t checkpoint_made(const struct sonde_checkpoint *c)
+{
+	return c->stored + c->invalid + c->limited + c->queue_dropped - c->consumed;
+}
+
 void sonde_source_resume(struct sonde_source *source, const struct sonde_checkpoint *checkpoint)
 {
 	if (checkpoint->ring_id != source->checkpoint.ring_id)
 		return;
 	source->checkpoint = *checkpoint;
 	source->consumed = checkpoint->consumed;
+	source->made = checkpoint_made(checkpoint);
 	sonde_ring_start_at(source->ring, checkpoint->position);
 }
 
@@ -104,7 +113,8 @@ const struct sonde_schema *sonde_source_schema(const struct sonde_source *source
 void sonde_source_commit(struct sonde_source *source, const struct sonde_checkpoint *checkpoint)
 {
 	pthread_mutex_lock(&source->lock);
-	source->pending -= checkpoint->consumed - source->checkpoint.consumed;
+	source->pending -= checkpoint->consumed - source->checkpoint.consumed + checkpoint_made(checkpoint) -
+			   checkpoint_made(&source->checkpoint);
 	source->checkpoint = *checkpoint;
 	pthread_mutex_unlock(&source->lock);
 	sonde_ring_commit(source->ring, checkpoint->position);
@@ -163,7 +173,7 @@ static void ledger_fill(const struct sonde_source *source, const struct sonde_co
 		.submitted = kernel->submitted, .overflowed = kernel->overflowed,
 		.stored = done.stored, .invalid = done.invalid, .limited = done.limited,
 		.queue_dropped = done.queue_dropped, .expired = done.expired, .readable = done.stored - done.expired,
-		.consumed = source->consumed, .pending = source->pending, .in_ring = sonde_ring_waiting(source->ring),
+		.consumed = source->consumed, .made = source->made, .pending = source->pending, .in_ring = sonde_ring_waiting(source->ring),
 	};
 	snprintf(l->program, sizeof(l->program), "%s", source->name);
 	sonde_ledger_balance(l);

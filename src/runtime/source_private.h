@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include <bpf/ring.h>
+#include <enrich/hook_context.h>
 #include <runtime/source.h>
 
 struct sonde_source {
@@ -24,13 +25,18 @@ struct sonde_source {
 
 	struct sonde_ring *ring;
 	_Atomic uint64_t consumed; /* records the cursor passed */
-	_Atomic uint64_t pending;  /* of these, events and invalid ones not yet committed */
+	_Atomic uint64_t made;	   /* events from sonde_emit() */
+	_Atomic uint64_t pending;  /* of both, what is not yet committed */
 	_Atomic int64_t progress_ns;
 
 	pthread_mutex_t lock; /* of checkpoint */
 	struct sonde_checkpoint checkpoint;
 
 	/* reader.c */
+	struct sonde_hook_context context;
+	struct sonde_batch_full *ticking; /* the batch that sonde_emit() adds to; NULL outside of a tick */
+	unsigned n_ticked;
+	int64_t next_tick_ns;
 	pthread_t thread;
 	bool running;
 	_Atomic bool stopping;

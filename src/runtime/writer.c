@@ -289,6 +289,7 @@ int sonde_writer_new(const struct sonde_writer_opts *opts, struct sonde_writer *
 		free(writer);
 		return -r;
 	}
+	(void)pthread_setname_np(writer->thread, "writer");
 	*ret_writer = writer;
 	return 0;
 }

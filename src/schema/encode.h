@@ -81,3 +81,5 @@ int sonde_encode_sql_create(const struct sonde_type *type, struct sonde_buffer *
 /** The type as JSON (name, doc, columns with name, type, unit, doc), and as Markdown for the program's page. */
 int sonde_encode_schema_json(const struct sonde_type *type, struct sonde_buffer *out);
 int sonde_encode_schema_markdown(const struct sonde_type *type, struct sonde_buffer *out);
+/** All of a program as Markdown: its types, settings and metrics. */
+int sonde_encode_program_markdown(const struct sonde_schema *schema, struct sonde_buffer *out);

@@ -115,3 +115,58 @@ int sonde_encode_schema_markdown(const struct sonde_type *type, struct sonde_buf
 	}
 	return sonde_buffer_error(out);
 }
+
+static void add_markdown_settings(struct sonde_buffer *out, const struct sonde_schema *schema)
+{
+	sonde_buffer_printf(out, "\n## Settings\n\nUnder `programs.%s.settings` in the configuration.\n\n"
+				 "| Setting | Default | Meaning |\n|---|---|---|\n", schema->program);
+	for (uint32_t i = 0; i < schema->n_settings; i++) {
+		const struct sonde_setting *setting = &schema->settings[i];
+
+		sonde_buffer_add_text(out, "| ");
+		add_markdown(out, setting->name);
+		sonde_buffer_add_text(out, " | ");
+		if (setting->is_bool)
+			sonde_buffer_add_text(out, setting->value ? "true" : "false");
+		else if (setting->is_signed)
+			sonde_buffer_add_i64(out, setting->value);
+		else
+			sonde_buffer_printf(out, "%llu", (unsigned long long)setting->value);
+		sonde_buffer_add_text(out, " | ");
+		add_markdown(out, setting->doc);
+		sonde_buffer_add_text(out, " |\n");
+	}
+}
+
+static void add_markdown_metrics(struct sonde_buffer *out, const struct sonde_schema *schema)
+{
+	sonde_buffer_add_text(out, "\n## Metrics\n\n| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n");
+	for (uint32_t i = 0; i < schema->n_metrics; i++) {
+		const struct sonde_metric *metric = &schema->metrics[i];
+
+		sonde_buffer_add_text(out, "| sonde\\_");
+		add_markdown(out, metric->name);
+		sonde_buffer_add_text(out, metric->is_counter ? " | counter | " : " | gauge | ");
+		for (uint32_t k = 0; k < metric->n_labels; k++) {
+			sonde_buffer_add_text(out, k ? ", " : "");
+			add_markdown(out, metric->labels[k].name);
+		}
+		sonde_buffer_add_text(out, " | ");
+		add_markdown(out, metric->doc);
+		sonde_buffer_add_text(out, " |\n");
+	}
+}
+
+int sonde_encode_program_markdown(const struct sonde_schema *schema, struct sonde_buffer *out)
+{
+	for (uint32_t i = 0; i < schema->n_types; i++) {
+		if (i)
+			sonde_buffer_add_char(out, '\n');
+		sonde_encode_schema_markdown(&schema->types[i], out);
+	}
+	if (schema->n_settings)
+		add_markdown_settings(out, schema);
+	if (schema->n_metrics)
+		add_markdown_metrics(out, schema);
+	return sonde_buffer_error(out);
+}

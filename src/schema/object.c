@@ -118,3 +118,20 @@ int sonde_object_symbol(const struct sonde_object *object, const char *section, 
 	}
 	return -ENOENT;
 }
+
+int sonde_object_bytes(const struct sonde_object *object, const char *section, uint32_t offset, uint32_t size, void *ret)
+{
+	Elf_Scn *at = NULL;
+
+	while ((at = elf_nextscn(object->elf, at))) {
+		const char *name;
+		GElf_Shdr header;
+		Elf_Data *data = section_data(object->elf, at, &header, &name);
+
+		if (!data || strcmp(name, section) || !data->d_buf || offset > data->d_size || size > data->d_size - offset)
+			continue;
+		memcpy(ret, (const char *)data->d_buf + offset, size);
+		return 0;
+	}
+	return -ENOENT;
+}

@@ -27,3 +27,5 @@ void sonde_object_close(struct sonde_object *object);
  */
 int sonde_object_symbol(const struct sonde_object *object, const char *section, const char *name, uint32_t size,
 			uint32_t *ret_offset);
+/** @return 0, -ENOENT: no such section, or it has no such bytes. */
+int sonde_object_bytes(const struct sonde_object *object, const char *section, uint32_t offset, uint32_t size, void *ret);

@@ -100,12 +100,15 @@ static int setting_build(struct sonde_builder *builder, const struct btf_type *v
 	if (!type || sonde_btf_kind(type) != BTF_KIND_INT ||
 	    (type->size != 1 && type->size != 2 && type->size != 4 && type->size != 8))
 		return sonde_builder_fail("setting %s: must be a number of 1, 2, 4 or 8 bytes, or bool", name);
-	if (sonde_object_symbol(&builder->object, ".rodata", name, type->size, &setting->offset))
+	if (sonde_object_symbol(&builder->object, ".rodata", name, type->size, &setting->offset) ||
+	    sonde_object_bytes(&builder->object, ".rodata", setting->offset, type->size, &setting->value))
 		return sonde_builder_fail("setting %s: is not in section .rodata: declare it with SONDE_SETTING()", name);
 	encoding = BTF_INT_ENCODING(*(const uint32_t *)(type + 1));
 	setting->size = type->size;
 	setting->is_bool = encoding & BTF_INT_BOOL;
 	setting->is_signed = encoding & BTF_INT_SIGNED;
+	if (setting->is_signed && type->size < sizeof(setting->value)) /* little endian, like every target of ours */
+		setting->value = setting->value << (64 - 8 * type->size) >> (64 - 8 * type->size);
 	setting->name = sonde_arena_text(&builder->arena, name, strlen(name));
 	setting->doc = sonde_arena_text(&builder->arena, doc, strlen(doc));
 	return setting->name && setting->doc ? 0 : -ENOMEM;

@@ -121,6 +121,7 @@ struct sonde_type {
 struct sonde_setting {
 	const char *name, *doc;
 	uint32_t offset, size;
+	int64_t value; /* the default */
 	bool is_signed, is_bool;
 };
 

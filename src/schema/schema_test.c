@@ -162,6 +162,9 @@ static void test_settings(void **state)
 	assert_string_equal(schema->settings[2].name, "level");
 	assert_true(schema->settings[2].is_signed);
 	assert_int_equal(schema->settings[2].size, 2);
+	assert_int_equal(schema->settings[0].value, 10);
+	assert_int_equal(schema->settings[1].value, 0);
+	assert_int_equal(schema->settings[2].value, -3);
 	sonde_schema_free(&schema);
 }
 

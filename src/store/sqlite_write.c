@@ -171,12 +171,20 @@ static int write_all(struct sqlite_store *store, void *userdata)
 
 /* ---- commit ---- */
 
+/* A small write: while nothing can be written, trying with all that waits would cost much of a CPU. */
+static int probe(struct sqlite_store *store, void *userdata)
+{
+	return sqlite_meta_write(store, NULL, 0);
+}
+
 static int commit_once(struct sqlite_store *store, const struct sonde_checkpoint *checkpoints, size_t n)
 {
 	uint32_t added[SONDE_TYPES_MAX] = {}, found[SONDE_TYPES_MAX] = {};
 	struct work work = {.checkpoints = checkpoints, .n = n, .added = added, .found = found};
-	int code = sqlite_make_room(store, ROOM_FOR(store->pending.rows.length) * store->room_factor);
+	int code = store->error[0] && store->pending.n ? sqlite_transaction(store, probe, NULL) : SQLITE_OK;
 
+	if (!code)
+		code = sqlite_make_room(store, ROOM_FOR(store->pending.rows.length) * store->room_factor);
 	if (!code)
 		code = sqlite_transaction(store, write_all, &work);
 	if (!code) {

@@ -63,13 +63,13 @@ static const struct sonde_column test_columns[] = {
 	OWN(flag, SONDE_BOOL),
 };
 
-static const struct sonde_type test_type = {
+__attribute__((unused)) static const struct sonde_type test_type = {
 	.name = TEST_PROGRAM, .doc = "Samples of a test", .size = sizeof(struct test_record),
 	.n_columns = ARRAY_SIZE(test_columns), .columns = test_columns,
 };
 
 /* A second type, of another program. */
-static const struct sonde_type other_type = {
+__attribute__((unused)) static const struct sonde_type other_type = {
 	.name = "other", .doc = "Others", .size = sizeof(struct test_record),
 	.n_columns = SONDE_COLUMN_COMMON_MAX + 1, .columns = test_columns,
 };

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Time from the hook to a client of the stream on the unix socket, at fixed rates."""
+import json
+import os
+import subprocess
+import time
+
+import agent
+
+RATES = [1000, 20000, 100000]
+
+
+def once(a, rate, seconds):
+    client = subprocess.Popen([os.path.join(agent.BUILD, "latency"), a.socket, "flood", str(seconds + 1.5)],
+                              stdout=subprocess.PIPE, preexec_fn=lambda: os.sched_setaffinity(0, {os.cpu_count() - 1}))
+    time.sleep(0.3)
+    agent.generate("syscalls", int(rate * seconds), rate)
+    result = json.loads(client.communicate()[0])
+    if result["events"] + result["skipped"] < rate * seconds:
+        raise RuntimeError("the stream gave %s of %d events" % (result, rate * seconds))
+    return result
+
+
+def measure(section, quick):
+    for store in ["memory"] if quick else ["memory", "sqlite"]:
+        with agent.Agent(programs=[], objects=[agent.FLOOD], store=store) as a:
+            for rate in RATES:
+                results = [once(a, rate, 1 if quick else 3) for _ in range(1 if quick else 3)]
+                what = "%s/s, %s store" % ("{:,}".format(rate), store)
+                for key, label in (("p50_ns", "p50"), ("p99_ns", "p99"), ("p999_ns", "p99.9")):
+                    section.add("%s: %s" % (what, label), "us", [r[key] / 1000 for r in results],
+                                "skipped %d of %d" % (sum(r["skipped"] for r in results),
+                                                      sum(r["events"] + r["skipped"] for r in results)),
+                                aim=1000 if key == "p99_ns" else None)
