@@ -868,15 +868,32 @@ static void *reader_main(void *userdata)
 	return (void *)bad;
 }
 
+/* A program is started while others run: its types come from another thread. */
+static void *adder_main(void *userdata)
+{
+	static char names[40][16];
+	static struct sonde_type types[40];
+	struct readers *readers = userdata;
+	intptr_t bad = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		snprintf(names[i], sizeof(names[i]), "added_%zu", i);
+		types[i] = other_type;
+		types[i].name = names[i];
+		bad += sonde_store_add_type(readers->f->store, &types[i]) != 0;
+	}
+	return (void *)bad;
+}
+
 static void test_threads(void **state)
 {
 	struct fixture *f = *state;
 	struct readers readers = {.f = f};
-	pthread_t threads[3];
+	pthread_t threads[4];
 	void *bad;
 
 	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, reader_main, &readers), 0);
+		assert_int_equal(pthread_create(&threads[i], NULL, i ? reader_main : adder_main, &readers), 0);
 	for (uint64_t i = 0; i < 100 || readers.queries < 20; i++) {
 		struct sonde_checkpoint saved = checkpoint(1, (i + 1) * 100);
 
