@@ -8,6 +8,7 @@
 #include <agent/loader.h>
 #include <base/cleanup.h>
 #include <cli/command.h>
+#include <cli/configuration.h>
 #include <cli/say.h>
 #include <cli/user_object.h>
 #include <config/config.h>
@@ -47,7 +48,7 @@ static int configure(const struct sonde_options *options, struct sonde_config *c
 		return sonde_say_error(SONDE_EXIT_USAGE, "--socket: the path is too long (107 characters at most)");
 	if (options->log_level)
 		(void)sonde_log_parse_level(options->log_level, &config->log_level);
-	r = SONDE_EXIT_DONE;
+	r = sonde_configuration_check(config);
 	for (unsigned i = 0; i < options->n_objects && !r; i++)
 		r = add_object(config, options->objects[i]);
 	return r;
