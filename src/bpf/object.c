@@ -251,7 +251,12 @@ static int object_try(struct sonde_object *object, const struct sonde_object_opt
 		return r;
 	r = bpf_object__load(object->object);
 	if (r < 0) {
-		snprintf(error, error_size, "the kernel refuses it: %s", sonde_libbpf_message());
+		const char *message = sonde_libbpf_message();
+
+		/* What libbpf says of its own first try speaks of memory limits and of a kernel without BPF. */
+		if (r == -EPERM && strstr(message, "bpf_object__probe_loading"))
+			message = "not permitted: needs root or CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN";
+		snprintf(error, error_size, "the kernel refuses it: %s", message);
 		return r;
 	}
 	return 0;
