@@ -14,3 +14,5 @@ struct sonde_embedded {
 
 /** Ends with a NULL name. */
 extern const struct sonde_embedded sonde_embedded[];
+/** NULL: there is no built-in program of this name. */
+const struct sonde_embedded *sonde_embedded_find(const char *name);

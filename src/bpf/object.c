@@ -174,8 +174,9 @@ static int object_list_hooks(struct sonde_object *object, char *error, size_t er
 			snprintf(error, error_size, "more than %d hooks in one program", SONDE_OBJECT_HOOKS_MAX);
 			return -E2BIG;
 		}
-		hook->optional = section[0] == '?';
-		snprintf(hook->name, sizeof(hook->name), "%s", section + hook->optional);
+		/* libbpf takes the '?' off the name, and leaves such a program out until it is asked for. */
+		hook->optional = !bpf_program__autoload(program);
+		snprintf(hook->name, sizeof(hook->name), "%s", section);
 		hook->iterator = hook_is_iterator(hook->name);
 		hook->program_fd = -1;
 		object->programs[object->n_hooks++] = program;
