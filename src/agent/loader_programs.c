@@ -22,11 +22,16 @@
 int loader_program_register(struct loader *loader, const char *name, const struct sonde_config_program *section)
 {
 	struct sonde_object_setting settings[ARRAY_SIZE(section->settings)];
-	struct sonde_program_spec spec = {.name = name, .enabled = true, .settings = settings};
+	const struct sonde_embedded *embedded = sonde_embedded_find(name);
+	struct sonde_program_spec spec = {.name = name, .settings = settings};
 	int r;
 
+	spec.enabled = !embedded || !embedded->off_by_default;
 	if (section) {
-		spec.enabled = !section->enabled_given || section->enabled;
+		if (section->enabled_given)
+			spec.enabled = section->enabled;
+		else if (section->object[0])
+			spec.enabled = true;
 		spec.required = section->required;
 		spec.ring_bytes = section->ring_bytes;
 		spec.object_path = section->object[0] ? section->object : NULL;

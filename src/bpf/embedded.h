@@ -3,6 +3,7 @@
 
 /** @file embedded.h The programs that are built into the binary (generated from the folders of programs/). */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sonde/program.h>
 
@@ -10,6 +11,7 @@ struct sonde_embedded {
 	const char *name;
 	const char *object, *object_end;	  /* the ELF file */
 	const struct sonde_program_hooks *hooks; /* of its program.c, or NULL */
+	bool off_by_default;
 };
 
 /** Ends with a NULL name. */

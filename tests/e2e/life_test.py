@@ -240,6 +240,7 @@ class Programs(unittest.TestCase):
     def test_stop_with_a_dying_worker(self):
         """The request ends, whatever happens to the worker meanwhile, and the agent goes on."""
         with Agent(programs=only("process")) as agent:
+            agent.worker_may_die = True
             for _ in range(5):
                 worker = agent.worker_pid()
                 request = subprocess.Popen([SONDE, "programs", "reload", "process", "--socket", agent.socket],
