@@ -168,12 +168,14 @@ class Agent:
         self.own_directory = directory is None
         self.directory = directory or tempfile.mkdtemp(prefix="sonde-test-")
         os.chmod(self.directory, 0o755)  # the worker has a user of its own
-        self.store = os.path.join(self.directory, "store", "events.db") if store is None else store
+        options = store if isinstance(store, dict) else {"path": store} if store else {}
+        self.store = options.get("path", os.path.join(self.directory, "store", "events.db"))
         self.socket = os.path.join(self.directory, "run", "sonde.sock")
         self.ports = {name: free_port() for name in ("metrics", "health", "api")}
         self.wait_ready = ready
+        self.worker_may_die = not ready  # a test that kills it says so
         self.configuration = {
-            "store": {"path": self.store},
+            "store": {**options, "path": self.store},
             "listen": {**{name: "127.0.0.1:%d" % port for name, port in self.ports.items()}, "socket": self.socket},
             "programs": programs or {},
         }
@@ -217,6 +219,8 @@ class Agent:
                 if kind is None and code:
                     raise AssertionError("the agent ended with code %d:\n%s" % (code, self.log()))
             self.check_nothing_left()
+            if kind is None and not self.worker_may_die and re.search("the worker .*end|is damaged", self.log()):
+                raise AssertionError("its worker or its store broke:\n" + self.log())
         except BaseException:
             if kind is None:
                 raise

@@ -79,25 +79,16 @@ static __always_inline bool sonde_path_walk(struct dentry *dentry, struct mount 
 }
 
 /**
- * Writes the path of `file` to `ret_path`, NUL-terminated; "" when there is none.
- * `scratch` may be a part of the record that is filled later: no per-CPU buffer, so preemption does no harm.
+ * Puts the path of a place in front of what stands in `scratch` from `position` on (up to SONDE_PATH_SIZE, its NUL included), and
+ * all of it in `ret_path`.
  */
-static __always_inline void sonde_path_read(struct file *file, char scratch[SONDE_PATH_SCRATCH],
-					    char ret_path[SONDE_PATH_SIZE])
+static __always_inline void sonde_path_complete(struct dentry *dentry, struct vfsmount *vfsmount,
+						char scratch[SONDE_PATH_SCRATCH], __u32 position,
+						char ret_path[SONDE_PATH_SIZE])
 {
-	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
-	struct vfsmount *vfsmount = BPF_CORE_READ(file, f_path.mnt);
 	struct dentry *rest = NULL;
-	__u32 length, position = SONDE_PATH_SIZE - 1;
+	__u32 length;
 
-	ret_path[0] = '\0';
-	if (!dentry || !vfsmount)
-		return;
-	scratch[position] = '\0';
-	if (!BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(vfsmount, mnt_root) != dentry) {
-		position -= sizeof(" (deleted)") - 1;
-		__builtin_memcpy(&scratch[position], " (deleted)", sizeof(" (deleted)") - 1);
-	}
 	if (!sonde_path_walk(dentry, (void *)vfsmount - bpf_core_field_offset(struct mount, mnt), scratch, &position, &rest)) {
 		if (rest)
 			sonde_path_prepend_end(rest, scratch, &position);
@@ -107,10 +98,34 @@ static __always_inline void sonde_path_read(struct file *file, char scratch[SOND
 			__builtin_memcpy(&scratch[position], "...", 3);
 		else
 			position += 3; /* no room for them */
+	} else if (position == SONDE_PATH_SIZE - 1) { /* the root itself */
+		scratch[--position] = '/';
 	}
 	length = SONDE_PATH_SIZE - position;
 	barrier_var(position);
 	barrier_var(length);
 	if (position < SONDE_PATH_SIZE && length <= SONDE_PATH_SIZE)
 		bpf_probe_read_kernel(ret_path, length, &scratch[position]);
+}
+
+/**
+ * Writes the path of `file` to `ret_path`, NUL-terminated; "" when there is none.
+ * `scratch` may be a part of the record that is filled later: no per-CPU buffer, so preemption does no harm.
+ */
+static __always_inline void sonde_path_read(struct file *file, char scratch[SONDE_PATH_SCRATCH],
+					    char ret_path[SONDE_PATH_SIZE])
+{
+	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+	struct vfsmount *vfsmount = BPF_CORE_READ(file, f_path.mnt);
+	__u32 position = SONDE_PATH_SIZE - 1;
+
+	ret_path[0] = '\0';
+	if (!dentry || !vfsmount)
+		return;
+	scratch[position] = '\0';
+	if (!BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(vfsmount, mnt_root) != dentry) {
+		position -= sizeof(" (deleted)") - 1;
+		__builtin_memcpy(&scratch[position], " (deleted)", sizeof(" (deleted)") - 1);
+	}
+	sonde_path_complete(dentry, vfsmount, scratch, position, ret_path);
 }

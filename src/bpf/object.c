@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A program's BPF object. Loading is all or nothing in the kernel's eyes, so optional hooks are found by trying: first
- * with all of them, and only if that fails with each on its own. Invariant: a hook without a link is not attached.
+ * A program's BPF object. Loading is all or nothing in the kernel's eyes, so optional hooks are found by trying: all of them,
+ * then without those that it refuses. Invariant: a hook without a link is not attached.
  */
 #include <bpf/object.h>
 
@@ -257,36 +257,38 @@ static int object_try(struct sonde_object *object, const struct sonde_object_opt
 	return 0;
 }
 
+/* The optional hook that libbpf's complaint is about, or -1. */
+static int blamed_hook(const struct sonde_object *object, uint32_t allowed, const char *complaint)
+{
+	for (size_t i = 0; object->object && i < object->n_hooks; i++) {
+		char mark[80];
+
+		snprintf(mark, sizeof(mark), "prog '%s':", bpf_program__name(object->programs[i]));
+		if (object->hooks[i].optional && allowed & 1u << i && strstr(complaint, mark))
+			return (int)i;
+	}
+	return -1;
+}
+
+/* A kernel that refuses an optional hook is asked again without it, until it takes the rest. */
 static int object_load(struct sonde_object *object, const struct sonde_object_opts *opts, char *error, size_t error_size)
 {
 	char reasons[SONDE_OBJECT_HOOKS_MAX][128] = {};
-	uint32_t good = 0;
-	int r;
+	uint32_t allowed = UINT32_MAX;
+	int r, blamed;
 
-	r = object_try(object, opts, UINT32_MAX, error, error_size);
-	if (!r)
-		return 0;
-	if (!object->object || !object->n_hooks)
-		return r;
-	/* Some hook is refused. Without the optional ones it must load; then see which of them do. */
-	r = object_try(object, opts, 0, error, error_size);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < object->n_hooks; i++) {
-		char reason[512];
-
-		if (!object->hooks[i].optional)
-			continue;
-		if (!object_try(object, opts, good | 1u << i, reason, sizeof(reason)))
-			good |= 1u << i;
-		else
-			snprintf(reasons[i], sizeof(reasons[i]), "%.127s", reason);
+	while ((r = object_try(object, opts, allowed, error, error_size)) < 0) {
+		blamed = blamed_hook(object, allowed, error);
+		if (blamed < 0)
+			return r;
+		allowed &= ~(1u << blamed);
+		snprintf(reasons[blamed], sizeof(reasons[blamed]), "%s",
+			 strstr(error, "failed to find kernel BTF type") ? "this kernel does not have it" : error);
 	}
-	r = object_try(object, opts, good, error, error_size);
-	for (size_t i = 0; !r && i < object->n_hooks; i++)
+	for (size_t i = 0; i < object->n_hooks; i++)
 		if (reasons[i][0])
 			memcpy(object->hooks[i].reason, reasons[i], sizeof(reasons[i]));
-	return r;
+	return 0;
 }
 
 int sonde_object_new(const struct sonde_object_opts *opts, char *error, size_t error_size, struct sonde_object **ret_object)

@@ -23,7 +23,7 @@ struct sonde_config_setting {
 struct sonde_config_program {
 	char name[32];
 	bool enabled, required;
-	bool enabled_given;	/* false: as the program itself says (on for all of today's) */
+	bool enabled_given;	/* false: as the program itself says (SONDE_OFF_BY_DEFAULT) */
 	uint64_t ring_bytes;	/* power of two, at least a page; 0: default */
 	char object[256];	/* path of a user's own .bpf.o; "" for a built-in program */
 	unsigned n_settings, line, column;

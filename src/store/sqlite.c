@@ -231,6 +231,7 @@ static int sqlite_open(const struct sonde_store_opts *opts, struct sonde_store *
 	store->base.ops = &sonde_store_sqlite;
 	store->read_only = opts->read_only;
 	store->room_factor = 1;
+	store->lock_fd = -1;
 	pthread_mutex_init(&store->lock, NULL);
 	pthread_mutex_init(&store->status_lock, NULL);
 	pthread_cond_init(&store->reader_free, NULL);

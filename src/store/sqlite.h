@@ -72,6 +72,7 @@ struct sqlite_store {
 
 	/* The writer's. */
 	sqlite3 *db;
+	int lock_fd; /* -1: not locked. Nobody else writes to the file */
 	struct sonde_pending pending;
 	struct sonde_checkpoints shared;
 	struct sonde_retention retention;
@@ -115,6 +116,8 @@ void sqlite_finalize(sqlite3_stmt **statement);
 int sqlite_file_check(const char *path);
 int sqlite_file_create(const char *path);
 int sqlite_file_set_aside(const char *path, const char *reason, char *ret_name, size_t size);
+/** Be the only one who writes to the file, until the descriptor is closed. @return it; -EBUSY after some seconds. */
+int sqlite_file_lock(const char *path);
 /** Database and log. */
 uint64_t sqlite_file_bytes(const char *path);
 
