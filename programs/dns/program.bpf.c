@@ -186,13 +186,6 @@ int on_ingress(struct __sk_buff *skb)
 	return 1;
 }
 
-struct bpf_iter__bpf_map_elem {
-	struct bpf_iter_meta *meta;
-	struct bpf_map *map;
-	void *key;
-	void *value;
-} __attribute__((preserve_access_index));
-
 SONDE_OVER(questions) SEC("iter/bpf_map_elem")
 int at_interval_timeouts(struct bpf_iter__bpf_map_elem *context)
 {
