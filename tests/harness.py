@@ -4,6 +4,7 @@
 Python's standard library only. Every test starts its own sonde, talks only to this machine, and leaves nothing behind.
 """
 import http.client
+import glob
 import json
 import os
 import re
@@ -22,7 +23,7 @@ BUILD = os.path.dirname(SONDE)
 GENERATE = os.path.join(BUILD, "generate")
 FLOOD = os.path.join(BUILD, "flood.bpf.o")
 TAG = int.from_bytes(os.urandom(5), "big")  # other runs on this machine flood too
-BUILT_IN = ("connection", "packet_drop", "process")
+BUILT_IN = tuple(sorted(os.path.basename(os.path.dirname(path)) for path in glob.glob(ROOT + "/programs/*/program.bpf.c")))
 
 
 class Trace:
