@@ -56,6 +56,18 @@ def threads_cpu_ns(pid):
     return result
 
 
+def waited_ns(pid):
+    """How long its threads were ready to run but had no CPU: the work of others."""
+    total = 0
+    for path in glob.glob("/proc/%d/task/*/schedstat" % pid):
+        try:
+            with open(path) as f:
+                total += int(f.read().split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return total
+
+
 def cpu_ns(pid):
     return sum(threads_cpu_ns(pid).values())
 

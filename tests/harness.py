@@ -87,7 +87,7 @@ def wait_for(condition, what, timeout=30, pause=0.02):
 def running(pid):
     """Is there such a process, and no mere zombie?"""
     try:
-        with open("/proc/%d/stat" % pid) as f:
+        with open("/proc/%d/stat" % pid, errors="replace") as f:
             return f.read().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
@@ -276,7 +276,7 @@ class Agent:
         found = []
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
-                with open("/proc/%s/stat" % pid) as f:
+                with open("/proc/%s/stat" % pid, errors="replace") as f:
                     if f.read().rpartition(")")[2].split()[1] == str(self.pid):
                         with open("/proc/%s/cmdline" % pid, "rb") as c:
                             if c.read().split(b"\0")[1:2] == [b"worker"]:
