@@ -4,6 +4,7 @@
 Python's standard library only. Every test starts its own sonde, talks only to this machine, and leaves nothing behind.
 """
 import http.client
+import glob
 import json
 import os
 import re
@@ -24,7 +25,7 @@ FLOOD = os.path.join(BUILD, "flood.bpf.o")
 # A test that is killed leaves no agent and no load behind.
 END_WITH_US = ("setpriv", "--pdeathsig", "TERM")
 TAG = int.from_bytes(os.urandom(5), "big")  # other runs on this machine flood too
-BUILT_IN = ("connection", "packet_drop", "process")
+BUILT_IN = tuple(sorted(os.path.basename(os.path.dirname(path)) for path in glob.glob(ROOT + "/programs/*/program.bpf.c")))
 
 
 class Trace:

@@ -88,6 +88,12 @@ static __always_inline void ask(struct __sk_buff *skb, const struct packet *pack
 		sonde_map_full();
 }
 
+/* A segment may end before the question does. Within a connection the id is enough. */
+static __always_inline bool question_is_cut(const struct question *question, __u32 available, __u32 length)
+{
+	return available < length && available < question->length;
+}
+
 static __always_inline void answer(struct __sk_buff *skb, const struct packet *packet, __u32 offset, __u32 available,
 				   __u32 length, struct question *repeated)
 {
@@ -102,7 +108,7 @@ static __always_inline void answer(struct __sk_buff *skb, const struct packet *p
 	question = bpf_map_lookup_elem(&questions, &key);
 	if (!question)
 		return;
-	answer.repeats_question = answer.header[4] || answer.header[5];
+	answer.repeats_question = (answer.header[4] || answer.header[5]) && !question_is_cut(question, available, length);
 	if (answer.repeats_question &&
 	    (!question_read(skb, offset, available, repeated) || question_hash(repeated) != question->hash))
 		return; /* the answer to something else: a late one, or a forged one */

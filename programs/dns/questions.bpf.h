@@ -288,7 +288,7 @@ static __always_inline void fill_answer(struct dns_message *head, const struct q
 	head->length = answer->length;
 }
 
-/* The header says one question and no records: of an answer without the question, nothing else is of use. */
+/* The question under the answer's header. If that tells of records, they count as not seen: there is more than was captured. */
 static __always_inline void send_bare_answer(const struct question *question, const struct answer *answer)
 {
 	struct dns_short *record = sonde_reserve_inner(dns_short, DNS_INNER_SHORT, &question->owner);
@@ -297,10 +297,11 @@ static __always_inline void send_bare_answer(const struct question *question, co
 		return;
 	fill_answer(&record->head, question, answer);
 	__builtin_memcpy(record->bytes, question->message, sizeof(record->bytes));
-	__builtin_memcpy(record->bytes, answer->header, 4);
-	__builtin_memset(record->bytes + 4, 0, 8);
+	__builtin_memcpy(record->bytes, answer->header, MESSAGE_HEADER);
+	record->bytes[4] = 0;
 	record->bytes[5] = 1;
-	record->head.captured = record->head.length = question->length;
+	record->head.captured = question->length;
+	record->head.length = question->length + 1;
 	sonde_submit(record);
 }
 

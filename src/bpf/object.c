@@ -23,6 +23,7 @@
 
 #define DEFAULT_RING_BYTES (4u << 20)
 #define INTERVAL_SETTING "update_interval_ns"
+#define ITERATOR_AGAIN_MAX 5000 /* times 1 ms: a user's own iterator must not hold up the agent */
 
 struct sonde_object {
 	struct bpf_object *object;
@@ -363,6 +364,7 @@ static struct bpf_link *hook_attach(struct bpf_object *object, struct bpf_progra
 static int object_run_iterator(struct bpf_link *link)
 {
 	CLEANUP_CLOSE int fd = bpf_iter_create(bpf_link__fd(link));
+	unsigned again = 0;
 	char output[4096];
 	ssize_t n;
 
@@ -371,7 +373,12 @@ static int object_run_iterator(struct bpf_link *link)
 	/* The iterator runs inside read(2); what it has to say goes to the ring. */
 	do {
 		n = read(fd, output, sizeof(output));
-	} while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
+		/* EAGAIN: it returned 1, because it waits for room in the ring (sonde/flush.bpf.h). */
+		if (n < 0 && errno == EAGAIN && again++ < ITERATOR_AGAIN_MAX)
+			(void)usleep(1000);
+		else if (n < 0 && errno != EINTR)
+			break;
+	} while (n);
 	return n < 0 ? -errno : 0;
 }
 

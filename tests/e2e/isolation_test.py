@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from harness import FLOOD, ROOT, SONDE, TAG, Agent, flood, load, only, run, wait_for  # noqa: E402
+from harness import BUILT_IN, FLOOD, ROOT, SONDE, TAG, Agent, flood, load, only, run, wait_for  # noqa: E402
 
 
 def setUpModule():
@@ -119,7 +119,7 @@ class Isolation(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         answer = json.loads(done.stdout)
         names = {p["name"]: p for p in answer["programs"]}
-        self.assertEqual(set(names), set(os.listdir(os.path.join(ROOT, "programs"))))
+        self.assertEqual(set(names), set(BUILT_IN))
         for p in names.values():
             self.assertTrue(p["hooks"] and all(h["attached"] or h["reason"] for h in p["hooks"]), p)
 
