@@ -110,7 +110,7 @@ class Agent:
         lines = ["store: {path: %s}" % path,
                  "listen: {metrics: 127.0.0.1:%d, health: 127.0.0.1:%d, api: \"\", socket: %s}" %
                  (free_port(), self.health_port, self.socket), "programs:"]
-        for name in BUILT_IN:
+        for name in sorted({*BUILT_IN, *(os.path.basename(d) for d in glob.glob(os.path.join(os.path.dirname(__file__), "..", "programs", "*")))}):
             lines.append("  %s: {enabled: %s}" % (name, "true" if name in self.programs else "false"))
         for path in self.objects:
             ring = ", ring_bytes: %d" % self.ring_bytes if self.ring_bytes else ""

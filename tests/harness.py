@@ -4,6 +4,7 @@
 Python's standard library only. Every test starts its own sonde, talks only to this machine, and leaves nothing behind.
 """
 import http.client
+import glob
 import json
 import os
 import re
@@ -22,7 +23,7 @@ BUILD = os.path.dirname(SONDE)
 GENERATE = os.path.join(BUILD, "generate")
 FLOOD = os.path.join(BUILD, "flood.bpf.o")
 TAG = int.from_bytes(os.urandom(5), "big")  # other runs on this machine flood too
-BUILT_IN = ("connection", "packet_drop", "process")
+BUILT_IN = tuple(sorted(os.path.basename(os.path.dirname(path)) for path in glob.glob(ROOT + "/programs/*/program.bpf.c")))
 
 
 class Trace:
@@ -87,7 +88,7 @@ def wait_for(condition, what, timeout=30, pause=0.02):
 def running(pid):
     """Is there such a process, and no mere zombie?"""
     try:
-        with open("/proc/%d/stat" % pid) as f:
+        with open("/proc/%d/stat" % pid, errors="replace") as f:
             return f.read().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
@@ -276,7 +277,7 @@ class Agent:
         found = []
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
-                with open("/proc/%s/stat" % pid) as f:
+                with open("/proc/%s/stat" % pid, errors="replace") as f:
                     if f.read().rpartition(")")[2].split()[1] == str(self.pid):
                         with open("/proc/%s/cmdline" % pid, "rb") as c:
                             if c.read().split(b"\0")[1:2] == [b"worker"]:
