@@ -4,6 +4,7 @@
 Python's standard library only. Every test starts its own sonde, talks only to this machine, and leaves nothing behind.
 """
 import http.client
+import glob
 import json
 import os
 import re
@@ -22,7 +23,7 @@ BUILD = os.path.dirname(SONDE)
 GENERATE = os.path.join(BUILD, "generate")
 FLOOD = os.path.join(BUILD, "flood.bpf.o")
 TAG = int.from_bytes(os.urandom(5), "big")  # other runs on this machine flood too
-BUILT_IN = ("connection", "packet_drop", "process")
+BUILT_IN = tuple(sorted(os.path.basename(os.path.dirname(path)) for path in glob.glob(ROOT + "/programs/*/program.bpf.c")))
 
 
 class Trace:
@@ -87,7 +88,7 @@ def wait_for(condition, what, timeout=30, pause=0.02):
 def running(pid):
     """Is there such a process, and no mere zombie?"""
     try:
-        with open("/proc/%d/stat" % pid) as f:
+        with open("/proc/%d/stat" % pid, errors="replace") as f:
             return f.read().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
@@ -168,12 +169,14 @@ class Agent:
         self.own_directory = directory is None
         self.directory = directory or tempfile.mkdtemp(prefix="sonde-test-")
         os.chmod(self.directory, 0o755)  # the worker has a user of its own
-        self.store = os.path.join(self.directory, "store", "events.db") if store is None else store
+        options = store if isinstance(store, dict) else {"path": store} if store else {}
+        self.store = options.get("path", os.path.join(self.directory, "store", "events.db"))
         self.socket = os.path.join(self.directory, "run", "sonde.sock")
         self.ports = {name: free_port() for name in ("metrics", "health", "api")}
         self.wait_ready = ready
+        self.worker_may_die = not ready  # a test that kills it says so
         self.configuration = {
-            "store": {"path": self.store},
+            "store": {**options, "path": self.store},
             "listen": {**{name: "127.0.0.1:%d" % port for name, port in self.ports.items()}, "socket": self.socket},
             "programs": programs or {},
         }
@@ -217,6 +220,8 @@ class Agent:
                 if kind is None and code:
                     raise AssertionError("the agent ended with code %d:\n%s" % (code, self.log()))
             self.check_nothing_left()
+            if kind is None and not self.worker_may_die and re.search("the worker .*end|is damaged", self.log()):
+                raise AssertionError("its worker or its store broke:\n" + self.log())
         except BaseException:
             if kind is None:
                 raise
@@ -272,7 +277,7 @@ class Agent:
         found = []
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
-                with open("/proc/%s/stat" % pid) as f:
+                with open("/proc/%s/stat" % pid, errors="replace") as f:
                     if f.read().rpartition(")")[2].split()[1] == str(self.pid):
                         with open("/proc/%s/cmdline" % pid, "rb") as c:
                             if c.read().split(b"\0")[1:2] == [b"worker"]:
