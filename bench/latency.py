@@ -11,7 +11,7 @@ RATES = [1000, 20000, 100000]
 
 
 def once(a, rate, seconds):
-    client = subprocess.Popen([os.path.join(agent.BUILD, "latency"), a.socket, "flood", str(seconds + 1.5)],
+    client = subprocess.Popen([os.path.join(agent.BUILD, "latency"), a.socket, "flood", str(seconds + 10)],
                               stdout=subprocess.PIPE, preexec_fn=lambda: os.sched_setaffinity(0, {os.cpu_count() - 1}))
     time.sleep(0.3)
     waited = agent.waited_ns(a.worker)

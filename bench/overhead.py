@@ -67,7 +67,7 @@ def one(results, tool, workloads, scale, context):
 
 
 def measure(section, quick):
-    rounds, scale = (2, 0.25) if quick else (5, 1)
+    rounds, scale = (1, 0.25) if quick else (5, 1)
     bare, results, missing = {}, {}, {}
 
     def baseline(workload, tool):

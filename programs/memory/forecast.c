@@ -116,6 +116,11 @@ static struct fit fit_line(const struct sonde_memory_point *points, size_t n)
 	return fit;
 }
 
+static bool is_near(double slope, double whole)
+{
+	return slope >= whole * 0.6 && slope <= whole * 1.7;
+}
+
 /* Whether all of the run is one line that still rises. A few points can rise by chance, so they must all do so. */
 static bool run_fits(const struct sonde_memory_point *points, size_t n, struct fit *ret_fit)
 {
@@ -126,8 +131,8 @@ static bool run_fits(const struct sonde_memory_point *points, size_t n, struct f
 		return false;
 	first = fit_line(points, n / 2);
 	last = fit_line(points + n / 2, n - n / 2);
-	if (last.slope < first.slope / 2 || last.slope > first.slope * 2)
-		return false;
+	if (!is_near(first.slope, fit.slope) || !is_near(last.slope, fit.slope))
+		return false; /* a step, or growth that ends or begins */
 	*ret_fit = fit;
 	return true;
 }

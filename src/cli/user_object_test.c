@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <config/config.h>
 #include <cli/user_object.h>
 
 #include <stdarg.h>
@@ -30,7 +31,7 @@ static void test_name(void **state)
 	char name[8];
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		sonde_user_object_name(cases[i].path, name, sizeof(name));
+		sonde_config_object_name(cases[i].path, name, sizeof(name));
 		assert_int_equal(strncmp(name, cases[i].name, sizeof(name) - 1), 0);
 		assert_true(strlen(name) < sizeof(name));
 	}
