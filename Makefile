@@ -4,7 +4,7 @@
 BUILD ?= build
 MESON_OPTIONS ?=
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test test-unit test-kernel sanitize bench clean
+.PHONY: help deps build run test test-unit test-vm sanitize bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ test-unit: build ## only the unit tests (no root needed)
 sanitize: ## the unit tests, and an agent under load, with ASan and UBSan
 	@$(MAKE) --no-print-directory build BUILD=build-asan MESON_OPTIONS="-Db_sanitize=address,undefined -Doptimization=1 -Ddebug=true"
 	@meson test -C build-asan --print-errorlogs
+
+test-vm: build ## the programs on Debian's kernels 6.1 and 6.12, in emulation
+	@tools/install-packages.sh vm
+	@BUILD=$(BUILD) tests/vm/run.sh 6.1 6.12
 
 bench: build ## measure: cost per event, limits, memory, start (root)
 	@tools/install-packages.sh test

@@ -20,7 +20,9 @@ for object; do
 	name=$(basename "$object" .bpf.o)
 	hooks=NULL
 	[ ! -f "$root/programs/$name/program.c" ] || hooks="&sonde_program_${name}_hooks"
-	echo "	{\"$name\", sonde_object_$name, sonde_object_${name}_end, $hooks},"
+	off=false
+	! bpftool btf dump file "$object" | grep -q "'sonde_off_by_default'" || off=true
+	echo "	{\"$name\", sonde_object_$name, sonde_object_${name}_end, $hooks, $off},"
 done
-echo '	{NULL, NULL, NULL, NULL},'
+echo '	{NULL, NULL, NULL, NULL, false},'
 echo '};'

@@ -65,6 +65,7 @@ enum cgroup_subsys_id {
 struct qstr {
 	const unsigned char *name;
 	__u32 len;
+	__u64 hash_len; /* hash of the name, salted by the directory, and its length */
 };
 
 struct hlist_bl_node {
@@ -95,6 +96,7 @@ struct path {
 
 struct super_block {
 	__u32 s_dev;
+	unsigned long s_flags;
 	unsigned long s_magic;
 };
 
@@ -110,6 +112,10 @@ struct file {
 	struct inode *f_inode;
 	void *private_data;
 	unsigned int f_flags;
+};
+
+struct fs_struct {
+	struct path pwd;
 };
 
 struct fdtable {
@@ -148,7 +154,13 @@ struct ns_common {
 	unsigned int inum;
 };
 
+struct thread_info {
+	unsigned long flags;
+	__u32 status; /* x86 */
+};
+
 struct task_struct {
+	struct thread_info thread_info;
 	int pid;
 	int tgid;
 	int exit_code;
@@ -160,6 +172,7 @@ struct task_struct {
 	const struct cred *cred;
 	const struct cred *real_cred;
 	struct css_set *cgroups;
+	struct fs_struct *fs;
 	struct files_struct *files;
 	struct signal_struct *signal;
 	char comm[16];
@@ -181,6 +194,12 @@ struct bpf_iter__task_file {
 	struct task_struct *task;
 	__u32 fd;
 	struct file *file;
+};
+
+struct bpf_iter__bpf_map_elem {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	void *key, *value; /* NULL at the end */
 };
 
 struct trace_event_raw_sys_exit {

@@ -83,10 +83,16 @@ static __always_inline bool sonde_packet_read(const struct sk_buff *skb, __u32 o
 	return offset + size <= skb->tail && !bpf_probe_read_kernel(ret, size, skb->head + offset);
 }
 
+/* Sets instead of comparisons one by one: each of those is a fork in the verifier's way. */
+#define SONDE_PROTOCOLS_WITH_PORTS (1ull << IPPROTO_TCP | 1ull << IPPROTO_UDP | 1ull << IPPROTO_DCCP)
+#define SONDE_IPV6_EXTENSIONS                                                                               \
+	(1ull << IPPROTO_HOPOPTS | 1ull << IPPROTO_ROUTING | 1ull << IPPROTO_FRAGMENT | 1ull << IPPROTO_AH | \
+	 1ull << IPPROTO_DSTOPTS)
+
 static __always_inline bool sonde_protocol_has_ports(__u8 protocol)
 {
-	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP ||
-	       protocol == IPPROTO_DCCP || protocol == IPPROTO_UDPLITE;
+	return (protocol < 64 && SONDE_PROTOCOLS_WITH_PORTS >> protocol & 1) || protocol == IPPROTO_SCTP ||
+	       protocol == IPPROTO_UDPLITE;
 }
 
 static __always_inline void sonde_packet_ports(const struct sk_buff *skb, __u32 offset, struct sonde_packet_flow *flow)
@@ -113,36 +119,33 @@ static __always_inline void sonde_packet_ipv4(const struct sk_buff *skb, struct 
 		sonde_packet_ports(skb, offset + (ip.version_length & 0xf) * 4, flow);
 }
 
-static __always_inline bool sonde_ipv6_is_extension(__u8 header)
+static __always_inline bool sonde_ipv6_is_extension(__u32 header)
 {
-	return header == IPPROTO_HOPOPTS || header == IPPROTO_ROUTING || header == IPPROTO_DSTOPTS ||
-	       header == IPPROTO_FRAGMENT || header == IPPROTO_AH;
+	return header < 64 && SONDE_IPV6_EXTENSIONS >> header & 1;
 }
 
-static __always_inline void sonde_packet_ipv6(const struct sk_buff *skb, struct sonde_packet_flow *flow)
+#define SONDE_IPV6_NO_PORTS (1ull << 63)
+
+/*
+ * Passes over the extension headers that begin at `offset` from `head`. @return the protocol in the low 8 bits, above them
+ * the offset of its header, and SONDE_IPV6_NO_PORTS when that is not there. Not static: so the verifier
+ * checks this once and by itself, not in every state of every caller.
+ */
+__noinline __u64 sonde_ipv6_extensions(__u64 head, __u32 offset, __u32 end, __u32 protocol)
 {
-	__u32 offset = skb->network_header;
 	struct sonde_ipv6_extension extension;
-	struct sonde_ipv6 ip;
 	int i;
 
-	if (!sonde_packet_read(skb, offset, &ip, sizeof(ip)) || (bpf_ntohl(ip.version_class_label) >> 28) != 6)
-		return;
-	__builtin_memcpy(&flow->source_address, ip.source, sizeof(ip.source));
-	__builtin_memcpy(&flow->destination_address, ip.destination, sizeof(ip.destination));
-	flow->protocol = ip.next_header;
-	offset += sizeof(ip);
-	for (i = 0; i < SONDE_IPV6_EXTENSIONS_MAX; i++) {
-		__u8 here = flow->protocol;
+	for (i = 0; i < SONDE_IPV6_EXTENSIONS_MAX && sonde_ipv6_is_extension(protocol); i++) {
+		__u8 here = protocol;
 
-		if (!sonde_ipv6_is_extension(here))
-			break;
-		if (!sonde_packet_read(skb, offset, &extension, sizeof(extension)))
-			return;
-		flow->protocol = extension.next_header;
+		if (offset + sizeof(extension) > end ||
+		    bpf_probe_read_kernel(&extension, sizeof(extension), (void *)(head + offset)))
+			return protocol | SONDE_IPV6_NO_PORTS;
+		protocol = extension.next_header;
 		if (here == IPPROTO_FRAGMENT) {
 			if (extension.fragment & bpf_htons(SONDE_IPV6_FRAGMENT_OFFSET))
-				return; /* not the first: no ports in it */
+				return protocol | SONDE_IPV6_NO_PORTS; /* not the first: no ports in it */
 			offset += 8;
 		} else if (here == IPPROTO_AH) {
 			offset += (extension.length + 2) * 4; /* RFC 4302 counts in its own way */
@@ -150,7 +153,26 @@ static __always_inline void sonde_packet_ipv6(const struct sk_buff *skb, struct 
 			offset += (extension.length + 1) * 8;
 		}
 	}
-	sonde_packet_ports(skb, offset, flow);
+	return protocol | (__u64)offset << 8;
+}
+
+static __always_inline void sonde_packet_ipv6(const struct sk_buff *skb, struct sonde_packet_flow *flow)
+{
+	__u32 offset = skb->network_header;
+	struct sonde_ipv6 ip;
+	__u64 transport;
+
+	if (!sonde_packet_read(skb, offset, &ip, sizeof(ip)) || (bpf_ntohl(ip.version_class_label) >> 28) != 6)
+		return;
+	__builtin_memcpy(&flow->source_address, ip.source, sizeof(ip.source));
+	__builtin_memcpy(&flow->destination_address, ip.destination, sizeof(ip.destination));
+	offset += sizeof(ip);
+	transport = ip.next_header | (__u64)offset << 8;
+	if (sonde_ipv6_is_extension(ip.next_header)) /* rare, so that this read (a loaded pointer is no number) may cost */
+		transport = sonde_ipv6_extensions((__u64)BPF_CORE_READ(skb, head), offset, skb->tail, ip.next_header);
+	flow->protocol = transport;
+	if (!(transport & SONDE_IPV6_NO_PORTS))
+		sonde_packet_ports(skb, (__u32)(transport >> 8), flow);
 }
 
 /* A packet that has no header yet: its two ends are those of the socket that sends it. */

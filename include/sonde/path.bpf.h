@@ -16,44 +16,36 @@
 #define SONDE_PATH_SCRATCH (2 * SONDE_PATH_SIZE) /* room that sonde_path_read() builds the path in */
 #define SONDE_PATH_DEPTH 64		       /* components and mounts together */
 
-/* Puts "/name" in front of *position. False: there is room for its end only, and nothing goes in front of that. */
-static __always_inline bool sonde_path_prepend(struct dentry *dentry, char *scratch, __u32 *ret_position)
-{
-	__u32 length = BPF_CORE_READ(dentry, d_name.len), position = *ret_position;
-	const unsigned char *name = BPF_CORE_READ(dentry, d_name.name);
-	bool whole = true;
+#define SONDE_PATH_MASK (SONDE_PATH_SIZE - 1)
 
-	if (position < 4 || position >= SONDE_PATH_SIZE)
-		return false;
-	if (length >= position - 3) { /* 3: for the dots */
-		name += length - (position - 3);
-		length = position - 3;
-		whole = false;
+/* The end of a name that has no room as a whole: "...", to be put in front, needs three bytes. */
+static __always_inline void sonde_path_prepend_end(struct dentry *dentry, char *scratch, __u32 *position)
+{
+	__u32 length = BPF_CORE_READ(dentry, d_name.len), room = *position - 3;
+	const unsigned char *name = BPF_CORE_READ(dentry, d_name.name);
+
+	if (*position <= 3)
+		return;
+	if (length > room) {
+		name += length - room;
+		length = room;
 	}
-	position -= length;
-	/* Without these the compiler proves the checks away, and the verifier cannot follow the proof. */
-	barrier_var(position);
+	*position -= length;
+	barrier_var(*position);
 	barrier_var(length);
-	if (position >= SONDE_PATH_SIZE || length >= SONDE_PATH_SIZE)
-		return false;
-	bpf_probe_read_kernel(&scratch[position], length, name);
-	if (whole) {
-		position--;
-		barrier_var(position);
-		if (position >= SONDE_PATH_SIZE)
-			return false;
-		scratch[position] = '/';
-	}
-	*ret_position = position;
-	return whole;
+	bpf_probe_read_kernel(&scratch[*position & SONDE_PATH_MASK], length & SONDE_PATH_MASK, name);
 }
 
-/* Walks towards the root. False: the path is longer than there is room for. */
+/*
+ * Walks towards the root. False: the path is longer than there is room for; `ret_rest` is then what does not fit, if known.
+ * The verifier goes through each round on its own, so a round has masks that are always right instead of checks that branch.
+ */
 static __always_inline bool sonde_path_walk(struct dentry *dentry, struct mount *mount, char *scratch,
-					    __u32 *position)
+					    __u32 *position, struct dentry **ret_rest)
 {
 	struct dentry *mount_root = BPF_CORE_READ(mount, mnt.mnt_root), *parent;
 	struct mount *below;
+	__u32 length;
 	int i;
 
 	for (i = 0; i < SONDE_PATH_DEPTH; i++) {
@@ -66,14 +58,54 @@ static __always_inline bool sonde_path_walk(struct dentry *dentry, struct mount 
 			mount_root = BPF_CORE_READ(mount, mnt.mnt_root);
 			continue;
 		}
-		if (!sonde_path_prepend(dentry, scratch, position))
+		length = BPF_CORE_READ(dentry, d_name.len);
+		if ((__u64)length + 4 > *position) { /* "/name", and dots in front of it */
+			*ret_rest = dentry;
 			return false;
+		}
+		*position -= length + 1;
+		/* Without these the compiler proves the masks away, and the verifier cannot follow the proof. */
+		barrier_var(*position);
+		barrier_var(length);
+		scratch[*position & SONDE_PATH_MASK] = '/';
+		bpf_probe_read_kernel(&scratch[(*position & SONDE_PATH_MASK) + 1], length & SONDE_PATH_MASK,
+				      BPF_CORE_READ(dentry, d_name.name));
 		parent = BPF_CORE_READ(dentry, d_parent);
 		if (parent == dentry || !parent) /* a file of no directory: memfd */
 			return true;
 		dentry = parent;
 	}
 	return false;
+}
+
+/**
+ * Puts the path of a place in front of what stands in `scratch` from `position` on (up to SONDE_PATH_SIZE, its NUL included), and
+ * all of it in `ret_path`.
+ */
+static __always_inline void sonde_path_complete(struct dentry *dentry, struct vfsmount *vfsmount,
+						char scratch[SONDE_PATH_SCRATCH], __u32 position,
+						char ret_path[SONDE_PATH_SIZE])
+{
+	struct dentry *rest = NULL;
+	__u32 length;
+
+	if (!sonde_path_walk(dentry, (void *)vfsmount - bpf_core_field_offset(struct mount, mnt), scratch, &position, &rest)) {
+		if (rest)
+			sonde_path_prepend_end(rest, scratch, &position);
+		position -= 3;
+		barrier_var(position);
+		if (position < SONDE_PATH_SIZE)
+			__builtin_memcpy(&scratch[position], "...", 3);
+		else
+			position += 3; /* no room for them */
+	} else if (position == SONDE_PATH_SIZE - 1) { /* the root itself */
+		scratch[--position] = '/';
+	}
+	length = SONDE_PATH_SIZE - position;
+	barrier_var(position);
+	barrier_var(length);
+	if (position < SONDE_PATH_SIZE && length <= SONDE_PATH_SIZE)
+		bpf_probe_read_kernel(ret_path, length, &scratch[position]);
 }
 
 /**
@@ -85,7 +117,7 @@ static __always_inline void sonde_path_read(struct file *file, char scratch[SOND
 {
 	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
 	struct vfsmount *vfsmount = BPF_CORE_READ(file, f_path.mnt);
-	__u32 length, position = SONDE_PATH_SIZE - 1;
+	__u32 position = SONDE_PATH_SIZE - 1;
 
 	ret_path[0] = '\0';
 	if (!dentry || !vfsmount)
@@ -95,14 +127,5 @@ static __always_inline void sonde_path_read(struct file *file, char scratch[SOND
 		position -= sizeof(" (deleted)") - 1;
 		__builtin_memcpy(&scratch[position], " (deleted)", sizeof(" (deleted)") - 1);
 	}
-	if (!sonde_path_walk(dentry, (void *)vfsmount - bpf_core_field_offset(struct mount, mnt), scratch, &position) &&
-	    position >= 3 && position < SONDE_PATH_SIZE) {
-		position -= 3;
-		__builtin_memcpy(&scratch[position], "...", 3);
-	}
-	length = SONDE_PATH_SIZE - position;
-	barrier_var(position);
-	barrier_var(length);
-	if (position < SONDE_PATH_SIZE && length <= SONDE_PATH_SIZE)
-		bpf_probe_read_kernel(ret_path, length, &scratch[position]);
+	sonde_path_complete(dentry, vfsmount, scratch, position, ret_path);
 }

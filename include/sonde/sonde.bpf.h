@@ -44,6 +44,9 @@
 /** Stands on a hook that costs something wherever it is attached: only with this setting not 0. */
 #define SONDE_ONLY_IF(setting) SONDE_TAG("sonde:only_if=" #setting)
 
+/** A built-in program that costs something on every node runs only where the configuration or `sonde programs start` says so. */
+#define SONDE_OFF_BY_DEFAULT const volatile __u8 sonde_off_by_default = 1
+
 /** A map that all programs with a map of this name share. The first program creates it. */
 #define SONDE_SHARED SONDE_TAG("sonde:shared")
 

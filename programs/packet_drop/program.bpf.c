@@ -75,27 +75,25 @@ static __always_inline enum drop_class classify(__u32 reason)
 }
 
 /* Without a reason the kernel also frees what did its work. These are known not to be drops: */
-static __always_inline enum drop_class classify_unspecified(const struct sk_buff *skb, const struct net_device *device)
+static __always_inline enum drop_class classify_unspecified(const struct sk_buff *skb, const struct net_device *device,
+							    const struct sonde_packet_flow *flow)
 {
-	struct sonde_packet_flow flow;
-
 	/* No packet: a message of a local socket, such as vsock or netlink. */
 	if (!device && !skb->protocol)
 		return DROP_CLASS_BENIGN;
 	if (skb->sk) /* on its way out */
 		return DROP_CLASS_UNKNOWN;
-	sonde_packet_flow_of(skb, &flow);
 	/* ip6_mc_input(), ip_rcv_finish(): to a multicast group that nobody here has joined. */
 	if (!sonde_packet_is_delivered(skb))
-		return sonde_address_is_multicast(&flow.destination_address) ? DROP_CLASS_BENIGN : DROP_CLASS_UNKNOWN;
+		return sonde_address_is_multicast(&flow->destination_address) ? DROP_CLASS_BENIGN : DROP_CLASS_UNKNOWN;
 	/* udp_destruct_common(): was unread when its socket closed. In a socket's queue it has no device. */
-	if (flow.protocol == IPPROTO_UDP && !device)
+	if (flow->protocol == IPPROTO_UDP && !device)
 		return DROP_CLASS_BENIGN;
 	/* tcp_rcv_state_process(), tcp_v4_rcv(): an ACK or FIN to a half-closed connection or one in TIME_WAIT, heeded. */
-	if (flow.protocol == IPPROTO_TCP && sonde_packet_is_bare_tcp(skb))
+	if (flow->protocol == IPPROTO_TCP && sonde_packet_is_bare_tcp(skb))
 		return DROP_CLASS_BENIGN;
 	/* icmpv6_rcv(): what this host hears and need not answer, such as multicast reports. Its errors have a reason. */
-	if (flow.protocol == IPPROTO_ICMPV6)
+	if (flow->protocol == IPPROTO_ICMPV6)
 		return DROP_CLASS_BENIGN;
 	return DROP_CLASS_UNKNOWN;
 }
@@ -129,7 +127,7 @@ static __always_inline struct sock *socket_of(const __u64 *ctx, const struct sk_
 }
 
 static __always_inline void send_drop(const __u64 *ctx, struct sk_buff *skb, const struct packet_drop_key *key,
-				      const struct net_device *device, __u32 namespace)
+				      const struct net_device *device, __u32 namespace, const struct sonde_packet_flow *flow)
 {
 	struct sock *sk = socket_of(ctx, skb);
 	struct sonde_process *owner = NULL;
@@ -154,7 +152,7 @@ static __always_inline void send_drop(const __u64 *ctx, struct sk_buff *skb, con
 	if (!namespace && sk)
 		e->network_namespace = sk->__sk_common.skc_net.net->ns.inum;
 	e->socket_cookie = cookie;
-	sonde_packet_flow_of(skb, &e->flow);
+	e->flow = *flow;
 	if (!e->flow.protocol && sk && sk == skb->sk)
 		sonde_packet_flow_of_sender(sk, &e->flow);
 	sonde_submit(e);
@@ -164,6 +162,7 @@ SEC("tp_btf/kfree_skb")
 int on_kfree_skb(__u64 *ctx)
 {
 	struct sk_buff *skb = (void *)ctx[0];
+	struct sonde_packet_flow flow = {};
 	struct packet_drop_key key = {};
 	struct net_device *device;
 	__u32 namespace = 0;
@@ -173,13 +172,17 @@ int on_kfree_skb(__u64 *ctx)
 	if (is_consumed(key.reason))
 		return 0;
 	device = sonde_packet_device(skb, &namespace);
-	key.class = is_unspecified(key.reason) ? classify_unspecified(skb, device) : classify(key.reason);
+	key.class = is_unspecified(key.reason) ? DROP_CLASS_UNKNOWN : classify(key.reason);
+	if (key.class != DROP_CLASS_BENIGN || benign) /* in one place: the verifier checks each anew */
+		sonde_packet_flow_of(skb, &flow);
+	if (is_unspecified(key.reason))
+		key.class = classify_unspecified(skb, device, &flow);
 	if (device)
 		__builtin_memcpy(key.interface, device->name, sizeof(key.interface));
 	else if (skb->skb_iif == LOOPBACK_IFINDEX)
 		__builtin_memcpy(key.interface, "lo", sizeof("lo"));
 	sonde_metric_add(&drops_total, &key, 1);
 	if (key.class != DROP_CLASS_BENIGN || benign)
-		send_drop(ctx, skb, &key, device, namespace);
+		send_drop(ctx, skb, &key, device, namespace, &flow);
 	return 0;
 }

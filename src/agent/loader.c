@@ -187,7 +187,7 @@ static int loader_start(struct loader *loader)
 
 int sonde_loader_run(const struct sonde_loader_opts *opts)
 {
-	struct loader loader = {.config = opts->config, .socket = -1, .config_fd = -1, .checkpoints_fd = -1,
+	struct loader loader = {.config = opts->config, .given = opts->given, .socket = -1, .config_fd = -1, .checkpoints_fd = -1,
 				.kallsyms_fd = -1};
 	CLEANUP_CLOSE int signal_fd = signals_open();
 	int r;

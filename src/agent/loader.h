@@ -9,7 +9,14 @@
 
 #include <config/config.h>
 
+/** What the command line said: it stands above the file, also when the file is read again. */
+struct sonde_loader_given {
+	bool store, socket, log_level;
+	unsigned n_programs; /* the last ones of the configuration */
+};
+
 struct sonde_loader_opts {
+	struct sonde_loader_given given;
 	struct sonde_config *config;
 	bool follow; /* show the events on standard output while it runs */
 };

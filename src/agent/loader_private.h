@@ -10,6 +10,7 @@
 
 struct loader {
 	struct sonde_config *config;
+	struct sonde_loader_given given;
 	struct sonde_manager *manager;
 	struct sonde_user user;
 	bool stopping;
@@ -29,8 +30,6 @@ struct loader {
 	bool started; /* every program has been tried */
 	uint64_t ring_ids[SONDE_PROGRAMS_MAX];
 	char ring_names[SONDE_PROGRAMS_MAX][SONDE_PROGRAM_NAME_MAX];
-	char draining[SONDE_PROGRAM_NAME_MAX]; /* program that waits for the worker's DRAINED; "": none */
-	uint32_t draining_request, draining_verb;
 
 	pid_t follower; /* `sonde events --follow`; 0: none */
 };
@@ -42,10 +41,16 @@ int loader_programs_start(struct loader *loader);
 /** Tell a new worker about all programs. */
 void loader_programs_tell(struct loader *loader);
 void loader_request(struct loader *loader, const struct sonde_message *request);
-void loader_drained(struct loader *loader, const char *name);
 void loader_programs_detach(struct loader *loader);
-/** Read the configuration file again; all or nothing. */
-int loader_reload(struct loader *loader, char *ret_error, size_t error_size);
+int loader_program_register(struct loader *loader, const char *name, const struct sonde_config_program *section);
+int loader_program_start(struct loader *loader, const char *name);
+void loader_tell_status(struct loader *loader, const char *name);
+/** Hooks off, what is in the ring stored, unloaded. Waits for the worker, at most 5 s. */
+void loader_program_stop(struct loader *loader, const char *name);
+
+/* loader_reload.c */
+/** Read the configuration file again; all or nothing. `ret_text`: what was done, or why not. */
+int loader_reload(struct loader *loader, char *ret_text, size_t size);
 
 /* loader_worker.c */
 int loader_worker_init(struct loader *loader);
@@ -53,6 +58,8 @@ int loader_worker_spawn(struct loader *loader);
 /** @return 0, -ECANCELED: the first worker could not start, the agent cannot go on. */
 int loader_worker_died(struct loader *loader, int status);
 int loader_worker_message(struct loader *loader);
+/** Wait for DRAINED of a program; other messages are taken too, requests refused. @return 0, -ETIMEDOUT, -EPIPE. */
+int loader_worker_wait_drained(struct loader *loader, const char *name, int64_t timeout_ns);
 /** Kill it if it makes no progress, start one if it is time. @return ns until the next look. */
 int64_t loader_worker_watch(struct loader *loader);
 void loader_send(struct loader *loader, const struct sonde_message *message, const int *fds, unsigned n_fds);

@@ -9,21 +9,29 @@
 
 #include <agent/loader_private.h>
 #include <base/cleanup.h>
+#include <base/clock.h>
 #include <base/log.h>
 #include <bpf/embedded.h>
 #include <bpf/features.h>
 #include <runtime/attachment.h>
 
+#define DRAIN_TIMEOUT_NS (5 * SONDE_NS_PER_S)
+
 /* ---- registration ---- */
 
-static int program_register(struct loader *loader, const char *name, const struct sonde_config_program *section)
+int loader_program_register(struct loader *loader, const char *name, const struct sonde_config_program *section)
 {
 	struct sonde_object_setting settings[ARRAY_SIZE(section->settings)];
-	struct sonde_program_spec spec = {.name = name, .enabled = true, .settings = settings};
+	const struct sonde_embedded *embedded = sonde_embedded_find(name);
+	struct sonde_program_spec spec = {.name = name, .settings = settings};
 	int r;
 
+	spec.enabled = !embedded || !embedded->off_by_default;
 	if (section) {
-		spec.enabled = !section->enabled_given || section->enabled;
+		if (section->enabled_given)
+			spec.enabled = section->enabled;
+		else if (section->object[0])
+			spec.enabled = true;
 		spec.required = section->required;
 		spec.ring_bytes = section->ring_bytes;
 		spec.object_path = section->object[0] ? section->object : NULL;
@@ -43,12 +51,12 @@ int loader_programs_register(struct loader *loader)
 	int r = 0;
 
 	for (const struct sonde_embedded *e = sonde_embedded; e->name && !r; e++)
-		r = program_register(loader, e->name, sonde_config_program(loader->config, e->name));
+		r = loader_program_register(loader, e->name, sonde_config_program(loader->config, e->name));
 	for (unsigned i = 0; i < loader->config->n_programs && !r; i++) {
 		const struct sonde_config_program *section = &loader->config->programs[i];
 
 		if (!sonde_manager_status(loader->manager, section->name))
-			r = program_register(loader, section->name, section);
+			r = loader_program_register(loader, section->name, section);
 	}
 	return r;
 }
@@ -65,7 +73,7 @@ static uint64_t *ring_id_of(struct loader *loader, const char *name)
 	return &loader->ring_ids[SONDE_PROGRAMS_MAX - 1];
 }
 
-static void tell_status(struct loader *loader, const char *name)
+void loader_tell_status(struct loader *loader, const char *name)
 {
 	struct sonde_message message = {.kind = SONDE_MESSAGE_STATUS};
 
@@ -130,7 +138,7 @@ void loader_programs_tell(struct loader *loader)
 		if (sonde_manager_object(loader->manager, names[i]))
 			tell_program(loader, names[i]);
 		else
-			tell_status(loader, names[i]);
+			loader_tell_status(loader, names[i]);
 	}
 	if (loader->started)
 		loader_send(loader, &started, NULL, 0);
@@ -153,11 +161,11 @@ static int program_run(struct loader *loader, const char *name, int r)
 		sonde_log_err(0, "program %s: %s%s", name, status->reason, sonde_privilege_hint(r));
 	else if (status->reason[0])
 		sonde_log_info("program %s: %s", name, status->reason);
-	tell_status(loader, name);
+	loader_tell_status(loader, name);
 	return r;
 }
 
-static int program_start(struct loader *loader, const char *name)
+int loader_program_start(struct loader *loader, const char *name)
 {
 	return program_run(loader, name, sonde_manager_load(loader->manager, name));
 }
@@ -171,7 +179,7 @@ int loader_programs_start(struct loader *loader)
 
 	for (size_t i = 0; i < n; i++) {
 		if (sonde_manager_status(loader->manager, names[i])->state == SONDE_PROGRAM_DISABLED)
-			tell_status(loader, names[i]);
+			loader_tell_status(loader, names[i]);
 		else
 			enabled[n_enabled++] = names[i];
 	}
@@ -185,6 +193,23 @@ int loader_programs_start(struct loader *loader)
 	loader->started = true;
 	loader_send(loader, &started, NULL, 0);
 	return 0;
+}
+
+void loader_program_stop(struct loader *loader, const char *name)
+{
+	struct sonde_message gone = {.kind = SONDE_MESSAGE_GONE};
+	int r;
+
+	if (!sonde_manager_object(loader->manager, name))
+		return;
+	(void)sonde_manager_detach(loader->manager, name);
+	snprintf(gone.status.name, sizeof(gone.status.name), "%s", name);
+	loader_send(loader, &gone, NULL, 0);
+	r = loader_worker_wait_drained(loader, name, DRAIN_TIMEOUT_NS);
+	if (r < 0)
+		sonde_log_err(r, "program %s: what was in its ring is lost, the worker did not take it", name);
+	(void)sonde_manager_unload(loader->manager, name);
+	loader_tell_status(loader, name);
 }
 
 void loader_programs_detach(struct loader *loader)
@@ -208,39 +233,9 @@ static void reply(struct loader *loader, uint32_t id, int error, const char *tex
 
 static void reply_started(struct loader *loader, uint32_t id, const char *name)
 {
-	int r = program_start(loader, name);
+	int r = loader_program_start(loader, name);
 
 	reply(loader, id, r < 0 ? r : 0, r < 0 ? sonde_manager_status(loader->manager, name)->reason : "started");
-}
-
-/* Hooks off now; the rest when the worker has taken what is in the ring. */
-static void program_stop(struct loader *loader, const struct sonde_message *request)
-{
-	struct sonde_message gone = {.kind = SONDE_MESSAGE_GONE};
-	const char *name = request->status.name;
-
-	snprintf(loader->draining, sizeof(loader->draining), "%.31s", name);
-	loader->draining_request = request->id;
-	loader->draining_verb = request->verb;
-	(void)sonde_manager_detach(loader->manager, name);
-	snprintf(gone.status.name, sizeof(gone.status.name), "%.31s", name);
-	loader_send(loader, &gone, NULL, 0);
-}
-
-void loader_drained(struct loader *loader, const char *name)
-{
-	char draining[SONDE_PROGRAM_NAME_MAX];
-
-	if (strcmp(loader->draining, name))
-		return;
-	memcpy(draining, loader->draining, sizeof(draining));
-	loader->draining[0] = '\0';
-	(void)sonde_manager_unload(loader->manager, draining);
-	tell_status(loader, draining);
-	if (loader->draining_verb == SONDE_REQUEST_RELOAD)
-		reply_started(loader, loader->draining_request, draining);
-	else
-		reply(loader, loader->draining_request, 0, "stopped");
 }
 
 void loader_request(struct loader *loader, const struct sonde_message *request)
@@ -260,32 +255,16 @@ void loader_request(struct loader *loader, const struct sonde_message *request)
 		return;
 	}
 	runs = status->state == SONDE_PROGRAM_RUNNING || status->state == SONDE_PROGRAM_STARTING;
-	if (loader->draining[0])
-		reply(loader, request->id, -EBUSY, "another program is being stopped");
-	else if (request->verb == SONDE_REQUEST_START && runs)
+	if (request->verb == SONDE_REQUEST_START && runs)
 		reply(loader, request->id, -EALREADY, "it runs already");
 	else if (request->verb == SONDE_REQUEST_STOP && !runs)
 		reply(loader, request->id, -EALREADY, "it does not run");
-	else if (request->verb == SONDE_REQUEST_START || (request->verb == SONDE_REQUEST_RELOAD && !runs))
-		reply_started(loader, request->id, request->status.name);
-	else if (request->verb == SONDE_REQUEST_STOP || request->verb == SONDE_REQUEST_RELOAD)
-		program_stop(loader, request);
-	else
+	else if (request->verb < SONDE_REQUEST_START || request->verb > SONDE_REQUEST_RELOAD)
 		reply(loader, request->id, -EINVAL, "unknown request");
-}
-
-int loader_reload(struct loader *loader, char *ret_error, size_t error_size)
-{
-	CLEANUP_FREE struct sonde_config *fresh = calloc(1, sizeof(*fresh));
-	int r;
-
-	if (!fresh)
-		return -ENOMEM;
-	sonde_config_default(fresh);
-	r = sonde_config_read(fresh, loader->config->file, NULL, ret_error, error_size);
-	if (r < 0)
-		return r;
-	/* The file is good. What of it can be changed at run time comes with the live settings. */
-	snprintf(ret_error, error_size, "the file is valid; restart the agent to use it");
-	return 0;
+	else if (request->verb == SONDE_REQUEST_STOP || runs)
+		loader_program_stop(loader, status->name);
+	if (request->verb == SONDE_REQUEST_STOP && runs)
+		reply(loader, request->id, 0, "stopped");
+	else if (request->verb == SONDE_REQUEST_RELOAD || (request->verb == SONDE_REQUEST_START && !runs))
+		reply_started(loader, request->id, request->status.name);
 }

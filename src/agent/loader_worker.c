@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -108,13 +109,15 @@ int loader_worker_died(struct loader *loader, int status)
 	loader->worker_ready = false;
 	if (loader->stopping)
 		return 0;
+	if (!loader->ever_ready && WIFEXITED(status)) {
+		sonde_log_err(0, "the worker cannot start (code %d): its message stands above", WEXITSTATUS(status));
+		return -ECANCELED;
+	}
 	if (WIFSIGNALED(status))
 		sonde_log_warning("the worker was ended by signal %d (%s): starting a new one", WTERMSIG(status),
 				  sigabbrev_np(WTERMSIG(status)) ?: "?");
 	else
 		sonde_log_warning("the worker ended with code %d: starting a new one", WEXITSTATUS(status));
-	if (!loader->ever_ready && WIFEXITED(status))
-		return sonde_log_err(-ECANCELED, "the worker cannot start");
 	/* At once the first time; slower when it dies again and again before it is of use. */
 	loader->failures = was_ready ? 0 : loader->failures + 1;
 	loader->spawn_at_ns = sonde_clock_boot_ns();
@@ -123,43 +126,80 @@ int loader_worker_died(struct loader *loader, int status)
 
 		loader->spawn_at_ns += wait < RESPAWN_MAX_NS ? wait : RESPAWN_MAX_NS;
 	}
-	/* Whoever waited for the old one's answer gets one. */
-	if (loader->draining[0])
-		loader_drained(loader, loader->draining);
 	return 0;
 }
 
-int loader_worker_message(struct loader *loader)
+static int worker_receive(struct loader *loader, struct sonde_message *ret_message)
 {
 	int fds[SONDE_MESSAGE_FDS_MAX], r;
-	struct sonde_message message;
 	unsigned n_fds = 0;
 
-	r = sonde_message_receive(loader->socket, &message, fds, &n_fds);
+	r = sonde_message_receive(loader->socket, ret_message, fds, &n_fds);
 	/* The worker has no business sending descriptors. */
 	for (unsigned i = 0; i < n_fds; i++)
 		close(fds[i]);
-	if (r != 1)
-		return r;
-	switch (message.kind) {
+	return r;
+}
+
+static void worker_handle(struct loader *loader, const struct sonde_message *message)
+{
+	switch (message->kind) {
 	case SONDE_MESSAGE_READY:
 		loader->worker_ready = loader->ever_ready = true;
 		loader->failures = 0;
 		break;
 	case SONDE_MESSAGE_ALIVE:
-		if (!message.error)
+		if (!message->error)
 			loader->last_alive_ns = sonde_clock_boot_ns();
 		break;
-	case SONDE_MESSAGE_DRAINED:
-		loader_drained(loader, message.status.name);
+	case SONDE_MESSAGE_DRAINED: /* of a program that nobody waits for any more */
 		break;
 	case SONDE_MESSAGE_REQUEST:
-		loader_request(loader, &message);
+		loader_request(loader, message);
 		break;
 	default:
-		sonde_log_warning("the worker sent an unknown message (%u)", message.kind);
+		sonde_log_warning("the worker sent an unknown message (%u)", message->kind);
 	}
-	return 1;
+}
+
+int loader_worker_message(struct loader *loader)
+{
+	struct sonde_message message;
+	int r = worker_receive(loader, &message);
+
+	if (r == 1)
+		worker_handle(loader, &message);
+	return r;
+}
+
+int loader_worker_wait_drained(struct loader *loader, const char *name, int64_t timeout_ns)
+{
+	int64_t end = sonde_clock_boot_ns() + timeout_ns, left;
+	struct sonde_message message;
+
+	while (loader->socket >= 0 && (left = end - sonde_clock_boot_ns()) > 0) {
+		struct pollfd fd = {.fd = loader->socket, .events = POLLIN};
+		int r;
+
+		if (poll(&fd, 1, (int)(left / SONDE_NS_PER_MS) + 1) <= 0)
+			continue;
+		r = worker_receive(loader, &message);
+		if (r == 0)
+			return -EPIPE;
+		if (r != 1)
+			continue;
+		if (message.kind == SONDE_MESSAGE_DRAINED && !strcmp(message.status.name, name))
+			return 0;
+		if (message.kind == SONDE_MESSAGE_REQUEST) {
+			message.kind = SONDE_MESSAGE_REPLY;
+			message.error = -EBUSY;
+			snprintf(message.text, sizeof(message.text), "another program is being stopped");
+			loader_send(loader, &message, NULL, 0);
+		} else {
+			worker_handle(loader, &message);
+		}
+	}
+	return loader->socket < 0 ? -EPIPE : -ETIMEDOUT;
 }
 
 int64_t loader_worker_watch(struct loader *loader)

@@ -184,7 +184,7 @@ static void view_numbers(void *userdata, sonde_number_fn fn, void *to)
 
 	getrusage(RUSAGE_SELF, &usage);
 	sonde_enrich_status(worker->enrich, &enrich);
-	fn("process_cpu_seconds_total", "CPU time of the worker; compare with the budget.", true, "",
+	fn("process_cpu_seconds_total", "CPU time of the worker.", true, "",
 	   (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
 		   (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6, to);
 	fn("process_resident_memory_bytes", "Resident memory of the agent's processes.", false, "process=\"worker\"",
@@ -194,7 +194,7 @@ static void view_numbers(void *userdata, sonde_number_fn fn, void *to)
 	fn("process_start_time_seconds", "When the worker started, since 1970; it moves when the worker was restarted.", false,
 	   "", (double)worker->started_ns / 1e9, to);
 	fn("known_processes", "Processes in the process table.", false, "", (double)enrich.processes, to);
-	fn("known_processes_evicted_total", "Processes that the table had no room for any more; raise it if this grows.", true,
+	fn("known_processes_evicted_total", "Processes that left the table for want of room: later events of theirs can lack path and parent.", true,
 	   "", (double)enrich.processes_evicted, to);
 	fn("known_cgroups", "Control groups whose name is known.", false, "", (double)enrich.cgroups, to);
 }

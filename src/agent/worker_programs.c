@@ -26,6 +26,13 @@ static void worker_deliver(struct sonde_source *source, struct sonde_batch_full 
 	sonde_writer_deliver(worker->writer, source, batch);
 }
 
+static bool worker_is_watched(void *userdata)
+{
+	struct worker *worker = userdata;
+
+	return sonde_bus_has_listeners(worker->bus);
+}
+
 struct worker_program *worker_program_find(struct worker *worker, const char *name)
 {
 	for (unsigned i = 0; i < worker->n_programs; i++)
@@ -50,16 +57,14 @@ static struct worker_program *worker_program_get(struct worker *worker, const ch
 static int worker_schema(struct worker *worker, const char *name, int image_fd, struct sonde_schema **ret_schema)
 {
 	const struct sonde_names *names = sonde_enrich_names(worker->enrich);
-	const struct sonde_embedded *e = sonde_embedded;
+	const struct sonde_embedded *e = sonde_embedded_find(name);
 	const char *error = "";
 	struct stat st;
 	void *image;
 	int r;
 
 	if (image_fd < 0) {
-		while (e->name && strcmp(e->name, name))
-			e++;
-		if (!e->name)
+		if (!e)
 			return -ENOENT;
 		return sonde_schema_new(name, e->object, (size_t)(e->object_end - e->object), names, &error, ret_schema);
 	}
@@ -80,13 +85,11 @@ static int worker_source(struct worker *worker, struct worker_program *program, 
 	struct sonde_source *source;
 	int r;
 
-	for (uint32_t i = 0; i < program->schema->n_types; i++) {
-		r = sonde_store_add_type(worker->store, &program->schema->types[i]);
-		if (r < 0) {
-			sonde_attachment_close(opts);
-			return sonde_log_err(r, "program %s: the store does not take the type '%s': %s", opts->name,
-					     program->schema->types[i].name, sonde_store_error(worker->store));
-		}
+	r = sonde_store_add_schema(worker->store, program->schema);
+	if (r < 0) {
+		sonde_attachment_close(opts);
+		return sonde_log_err(r, "program %s: the store does not take its types: %s", opts->name,
+				     sonde_store_error(worker->store));
 	}
 	r = sonde_source_new(opts, &source);
 	if (r < 0)
@@ -113,7 +116,7 @@ int worker_program_add(struct worker *worker, const struct sonde_message *messag
 	struct sonde_source_opts opts = {
 		.name = message->status.name, .ring_id = message->ring_id, .enrich = worker->enrich,
 		.hooks = message->has_image ? NULL : sonde_attachment_hooks(message->status.name),
-		.deliver = worker_deliver, .userdata = worker,
+		.deliver = worker_deliver, .is_watched = worker_is_watched, .userdata = worker,
 	};
 	struct worker_program *program;
 	struct sonde_source *source = NULL;

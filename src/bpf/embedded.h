@@ -3,6 +3,7 @@
 
 /** @file embedded.h The programs that are built into the binary (generated from the folders of programs/). */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sonde/program.h>
 
@@ -10,7 +11,10 @@ struct sonde_embedded {
 	const char *name;
 	const char *object, *object_end;	  /* the ELF file */
 	const struct sonde_program_hooks *hooks; /* of its program.c, or NULL */
+	bool off_by_default;
 };
 
 /** Ends with a NULL name. */
 extern const struct sonde_embedded sonde_embedded[];
+/** NULL: there is no built-in program of this name. */
+const struct sonde_embedded *sonde_embedded_find(const char *name);

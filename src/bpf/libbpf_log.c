@@ -5,27 +5,64 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <base/cleanup.h>
 #include <base/log.h>
 
 static _Thread_local char first[512], taken[512];
 
+/* Lines that the verifier ends its log with, whatever it found. */
+static bool is_statistics(const char *line)
+{
+	return !strncmp(line, "processed ", 10) || !strncmp(line, "verification time", 17) || !strncmp(line, "stack depth", 11) ||
+	       !strncmp(line, "-- END", 6);
+}
+
+/*
+ * The verifier's log is pages of registers; its last line is the verdict, and the last line of source in front of that is
+ * where. Puts both behind the name of the function that `first` starts with, in place of "load failed: Invalid argument".
+ */
+static void log_verdict(char *log)
+{
+	const char *verdict = "", *source = "";
+	char function[64];
+
+	for (char *line = log, *next; line && *line; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = '\0';
+		sonde_log_debug("verifier: %s", line);
+		if (!strncmp(line, "; ", 2) && next && *next && !is_statistics(next))
+			source = line + 2;
+		else if (line[0] && !is_statistics(line))
+			verdict = line;
+	}
+	snprintf(function, sizeof(function), "%.*s", (int)strcspn(first, ":"), first);
+	if (verdict[0])
+		snprintf(first, sizeof(first), "%s: %s%s%s", function, verdict, source[0] ? ", at: " : "", source);
+}
+
 static int log_keep(enum libbpf_print_level level, const char *format, va_list args)
 {
-	char text[2048], *line = text;
+	CLEANUP_FREE char *text = NULL;
+	char *line, *log;
 
-	if (level == LIBBPF_DEBUG)
+	if (level == LIBBPF_DEBUG || vasprintf(&text, format, args) < 0)
 		return 0;
-	vsnprintf(text, sizeof(text), format, args);
-	text[strcspn(text, "\n")] = '\0';
-	if (!strncmp(line, "libbpf: ", 8))
-		line += 8;
+	line = strncmp(text, "libbpf: ", 8) ? text : text + 8;
+	log = strstr(line, "-- BEGIN PROG LOAD LOG --\n");
+	if (log) {
+		log_verdict(strchr(log, '\n') + 1);
+		return 0;
+	}
+	line[strcspn(line, "\n")] = '\0';
 	sonde_log_debug("libbpf: %s", line);
-	/* The verifier's log itself says nothing to a user; the line before it does. */
-	if (!first[0] && level == LIBBPF_WARN && !strstr(line, "-- BEGIN PROG LOAD LOG"))
+	if (!first[0] && level == LIBBPF_WARN)
 		snprintf(first, sizeof(first), "%s", line);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A program's BPF object. Loading is all or nothing in the kernel's eyes, so optional hooks are found by trying: first
- * with all of them, and only if that fails with each on its own. Invariant: a hook without a link is not attached.
+ * A program's BPF object. Loading is all or nothing in the kernel's eyes, so optional hooks are found by trying: all of them,
+ * then without those that it refuses. Invariant: a hook without a link is not attached.
  */
 #include <bpf/object.h>
 
@@ -23,6 +23,7 @@
 
 #define DEFAULT_RING_BYTES (4u << 20)
 #define INTERVAL_SETTING "update_interval_ns"
+#define ITERATOR_AGAIN_MAX 5000 /* times 1 ms: a user's own iterator must not hold up the agent */
 
 struct sonde_object {
 	struct bpf_object *object;
@@ -174,8 +175,9 @@ static int object_list_hooks(struct sonde_object *object, char *error, size_t er
 			snprintf(error, error_size, "more than %d hooks in one program", SONDE_OBJECT_HOOKS_MAX);
 			return -E2BIG;
 		}
-		hook->optional = section[0] == '?';
-		snprintf(hook->name, sizeof(hook->name), "%s", section + hook->optional);
+		/* libbpf takes the '?' off the name, and leaves such a program out until it is asked for. */
+		hook->optional = !bpf_program__autoload(program);
+		snprintf(hook->name, sizeof(hook->name), "%s", section);
 		hook->iterator = hook_is_iterator(hook->name);
 		hook->program_fd = -1;
 		object->programs[object->n_hooks++] = program;
@@ -250,42 +252,49 @@ static int object_try(struct sonde_object *object, const struct sonde_object_opt
 		return r;
 	r = bpf_object__load(object->object);
 	if (r < 0) {
-		snprintf(error, error_size, "the kernel refuses it: %s", sonde_libbpf_message());
+		const char *message = sonde_libbpf_message();
+
+		/* What libbpf says of its own first try speaks of memory limits and of a kernel without BPF. */
+		if (r == -EPERM && strstr(message, "bpf_object__probe_loading"))
+			message = "not permitted: needs root or CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN";
+		snprintf(error, error_size, "the kernel refuses it: %s", message);
 		return r;
 	}
 	return 0;
 }
 
+/* The optional hook that libbpf's complaint is about, or -1. */
+static int blamed_hook(const struct sonde_object *object, uint32_t allowed, const char *complaint)
+{
+	for (size_t i = 0; object->object && i < object->n_hooks; i++) {
+		char mark[80];
+
+		snprintf(mark, sizeof(mark), "prog '%s':", bpf_program__name(object->programs[i]));
+		if (object->hooks[i].optional && allowed & 1u << i && strstr(complaint, mark))
+			return (int)i;
+	}
+	return -1;
+}
+
+/* A kernel that refuses an optional hook is asked again without it, until it takes the rest. */
 static int object_load(struct sonde_object *object, const struct sonde_object_opts *opts, char *error, size_t error_size)
 {
 	char reasons[SONDE_OBJECT_HOOKS_MAX][128] = {};
-	uint32_t good = 0;
-	int r;
+	uint32_t allowed = UINT32_MAX;
+	int r, blamed;
 
-	r = object_try(object, opts, UINT32_MAX, error, error_size);
-	if (!r)
-		return 0;
-	if (!object->object || !object->n_hooks)
-		return r;
-	/* Some hook is refused. Without the optional ones it must load; then see which of them do. */
-	r = object_try(object, opts, 0, error, error_size);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < object->n_hooks; i++) {
-		char reason[512];
-
-		if (!object->hooks[i].optional)
-			continue;
-		if (!object_try(object, opts, good | 1u << i, reason, sizeof(reason)))
-			good |= 1u << i;
-		else
-			snprintf(reasons[i], sizeof(reasons[i]), "%.127s", reason);
+	while ((r = object_try(object, opts, allowed, error, error_size)) < 0) {
+		blamed = blamed_hook(object, allowed, error);
+		if (blamed < 0)
+			return r;
+		allowed &= ~(1u << blamed);
+		snprintf(reasons[blamed], sizeof(reasons[blamed]), "%s",
+			 strstr(error, "failed to find kernel BTF type") ? "this kernel does not have it" : error);
 	}
-	r = object_try(object, opts, good, error, error_size);
-	for (size_t i = 0; !r && i < object->n_hooks; i++)
+	for (size_t i = 0; i < object->n_hooks; i++)
 		if (reasons[i][0])
 			memcpy(object->hooks[i].reason, reasons[i], sizeof(reasons[i]));
-	return r;
+	return 0;
 }
 
 int sonde_object_new(const struct sonde_object_opts *opts, char *error, size_t error_size, struct sonde_object **ret_object)
@@ -355,6 +364,7 @@ static struct bpf_link *hook_attach(struct bpf_object *object, struct bpf_progra
 static int object_run_iterator(struct bpf_link *link)
 {
 	CLEANUP_CLOSE int fd = bpf_iter_create(bpf_link__fd(link));
+	unsigned again = 0;
 	char output[4096];
 	ssize_t n;
 
@@ -363,7 +373,12 @@ static int object_run_iterator(struct bpf_link *link)
 	/* The iterator runs inside read(2); what it has to say goes to the ring. */
 	do {
 		n = read(fd, output, sizeof(output));
-	} while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
+		/* EAGAIN: it returned 1, because it waits for room in the ring (sonde/flush.bpf.h). */
+		if (n < 0 && errno == EAGAIN && again++ < ITERATOR_AGAIN_MAX)
+			(void)usleep(1000);
+		else if (n < 0 && errno != EINTR)
+			break;
+	} while (n);
 	return n < 0 ? -errno : 0;
 }
 

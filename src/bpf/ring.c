@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ring buffer consumer with separate reading and freeing. Layout of the mapping (kernel/bpf/ringbuf.c): a page with the
- * consumer position (writable), a page with the producer position, then the data twice in a row, so that a record that
- * wraps is contiguous. Invariant: consumer position <= cursor <= producer position.
+ * consumer position (writable), a page with the producer position, then the data, twice in a row for those who want a
+ * record that wraps in one piece. Here it is mapped once: each mapped page counts as memory of this process, and one
+ * record in each turn of the ring is cheap to put together. Invariant: consumer position <= cursor <= producer position.
  */
 #include <bpf/ring.h>
 
@@ -11,6 +12,7 @@
 #include <linux/bpf.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -21,6 +23,7 @@ struct sonde_ring {
 	const _Atomic unsigned long *producer;
 	const char *data;
 	size_t page, size;
+	char *wrapped; /* the last record that wrapped; of `size`, but only what is used is ever touched */
 	_Atomic uint64_t cursor; /* written by the reader only */
 	struct sonde_control *control;
 };
@@ -50,11 +53,17 @@ int sonde_ring_new(int map_fd, int control_fd, struct sonde_ring **ret_ring)
 	ring->size = info.max_entries;
 	ring->consumer = ring_map(map_fd, ring->page, PROT_READ | PROT_WRITE, 0);
 	if (ring->consumer)
-		ring->producer = ring_map(map_fd, ring->page + 2 * ring->size, PROT_READ, (off_t)ring->page);
+		ring->producer = ring_map(map_fd, ring->page + ring->size, PROT_READ, (off_t)ring->page);
 	if (ring->producer && control_fd >= 0)
 		ring->control = ring_map(control_fd, ring->page, PROT_READ | PROT_WRITE, 0);
 	if (!ring->producer || (control_fd >= 0 && !ring->control))
 		r = -errno;
+	else
+		ring->wrapped = mmap(NULL, ring->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (ring->wrapped == MAP_FAILED) {
+		ring->wrapped = NULL;
+		r = -errno;
+	}
 	if (r < 0) {
 		sonde_ring_free(&ring);
 		return r;
@@ -76,9 +85,11 @@ void sonde_ring_free(struct sonde_ring **pointer)
 		munmap(ring->control, ring->page);
 	}
 	if (ring->producer)
-		munmap((void *)(uintptr_t)ring->producer, ring->page + 2 * ring->size);
+		munmap((void *)(uintptr_t)ring->producer, ring->page + ring->size);
 	if (ring->consumer)
 		munmap((void *)ring->consumer, ring->page);
+	if (ring->wrapped)
+		munmap(ring->wrapped, ring->size);
 	free(ring);
 }
 
@@ -107,6 +118,18 @@ static uint64_t ring_step(uint32_t header)
 	return (length + BPF_RINGBUF_HDR_SZ + 7) & ~7ull;
 }
 
+/* `length` bytes at `position` in one piece. */
+static const void *ring_data(struct sonde_ring *ring, uint64_t position, size_t length)
+{
+	size_t start = position & (ring->size - 1), first = ring->size - start;
+
+	if (length <= first || length > ring->size)
+		return ring->data + start;
+	memcpy(ring->wrapped, ring->data + start, first);
+	memcpy(ring->wrapped + first, ring->data, length - first);
+	return ring->wrapped;
+}
+
 int sonde_ring_next(struct sonde_ring *ring, const void **ret_record, size_t *ret_length)
 {
 	uint64_t cursor = atomic_load_explicit(&ring->cursor, memory_order_relaxed);
@@ -123,7 +146,7 @@ int sonde_ring_next(struct sonde_ring *ring, const void **ret_record, size_t *re
 		atomic_store_explicit(&ring->cursor, cursor, memory_order_release);
 		if (header & BPF_RINGBUF_DISCARD_BIT)
 			continue;
-		*ret_record = ring->data + (at & (ring->size - 1)) + BPF_RINGBUF_HDR_SZ;
+		*ret_record = ring_data(ring, at + BPF_RINGBUF_HDR_SZ, header);
 		*ret_length = header;
 		return 1;
 	}

@@ -34,7 +34,7 @@ void sonde_ring_free(struct sonde_ring **ring);
 /** Start at `position` instead of the consumer position of the kernel, if that is further on; frees what lies before. */
 void sonde_ring_start_at(struct sonde_ring *ring, uint64_t position);
 /**
- * @brief Next record. Borrowed until its position is committed.
+ * @brief Next record. Borrowed until its position is committed or the next one is taken.
  * @return 1, 0: none is complete now. Records that the kernel side discarded are passed over.
  */
 int sonde_ring_next(struct sonde_ring *ring, const void **ret_record, size_t *ret_length);

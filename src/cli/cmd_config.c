@@ -4,6 +4,7 @@
 
 #include <base/buffer.h>
 #include <base/cleanup.h>
+#include <cli/configuration.h>
 #include <cli/say.h>
 #include <config/config.h>
 
@@ -29,6 +30,8 @@ static int run(const struct sonde_options *options)
 		return sonde_say_error(SONDE_EXIT_FAILED, "no memory left");
 	if (sonde_config_load(config, options->config, error, sizeof(error)) < 0)
 		return sonde_say_error(SONDE_EXIT_USAGE, "%s", error);
+	if (sonde_configuration_check(config))
+		return SONDE_EXIT_USAGE;
 	if (config->file[0])
 		printf("%s is right\n", config->file);
 	else

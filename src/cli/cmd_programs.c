@@ -50,7 +50,7 @@ static int list(const struct sonde_options *options)
 
 static int show(const struct sonde_options *options, const char *name)
 {
-	static const char *const headings[] = {"HOOK", "ATTACHED", "RUNS", "WHY NOT", NULL};
+	static const char *const headings[] = {"HOOK", "ATTACHED", "RUNS", "NS A RUN", "WHY NOT", NULL};
 	struct sonde_buffer path CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT, text CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
 	struct sonde_grid grid CLEANUP(sonde_grid_end) = {0};
 	json_t *json CLEANUP(json_decrefp) = NULL;
@@ -69,11 +69,14 @@ static int show(const struct sonde_options *options, const char *name)
 			    sonde_json_text_of(json, "state"), json_is_true(json_object_get(json, "required")) ? ", required" : "",
 			    *sonde_json_text_of(json, "reason") ? ": " : "", sonde_json_text_of(json, "reason"));
 	puts(text.data);
-	sonde_grid_begin(&grid, headings, 1 << 2);
+	sonde_grid_begin(&grid, headings, 1 << 2 | 1 << 3);
 	json_array_foreach(json_object_get(json, "hooks"), i, hook) {
+		int64_t runs = (int64_t)sonde_json_number_of(hook, "runs");
+
 		sonde_grid_add(&grid, sonde_json_text_of(hook, "name"));
 		sonde_grid_add(&grid, json_is_true(json_object_get(hook, "attached")) ? "yes" : "no");
-		sonde_grid_addf(&grid, "%lld", (long long)sonde_json_number_of(hook, "runs"));
+		sonde_grid_addf(&grid, "%lld", (long long)runs);
+		sonde_grid_addf(&grid, "%lld", runs ? (long long)(sonde_json_number_of(hook, "run_time_ns") / runs) : 0);
 		sonde_grid_add(&grid, sonde_json_text_of(hook, "reason"));
 	}
 	return sonde_result_grid(options, &grid);
@@ -118,7 +121,8 @@ const struct sonde_command sonde_command_programs = {
 	.summary = "list the agent's programs; show, start, stop or reload one",
 	.help = "A program is one set of eBPF hooks with its events. Every program stands alone: one\n"
 		"that fails says why, and the others run on. 'stop' detaches its hooks, 'start'\n"
-		"attaches them again, 'reload' loads the program anew.",
+		"attaches them again, 'reload' loads the program anew. 'show' tells how often each hook\n"
+		"ran and what a run took while the kernel counts it: sysctl kernel.bpf_stats_enabled=1.",
 	.examples = "sonde programs\n"
 		    "sonde programs show packet_drop    # its hooks, and why some are not attached\n"
 		    "sonde programs stop connection",

@@ -8,11 +8,10 @@
 #include <agent/loader.h>
 #include <base/cleanup.h>
 #include <cli/command.h>
+#include <cli/configuration.h>
 #include <cli/say.h>
 #include <cli/user_object.h>
 #include <config/config.h>
-
-#define DEFAULT_FILE "/etc/sonde/sonde.yaml"
 
 static int add_object(struct sonde_config *config, const char *path)
 {
@@ -23,7 +22,7 @@ static int add_object(struct sonde_config *config, const char *path)
 	memset(program, 0, sizeof(*program));
 	if (snprintf(program->object, sizeof(program->object), "%s", path) >= (int)sizeof(program->object))
 		return sonde_say_error(SONDE_EXIT_USAGE, "the path '%s' is too long", path);
-	sonde_user_object_name(path, program->name, sizeof(program->name));
+	sonde_config_object_name(path, program->name, sizeof(program->name));
 	program->enabled = program->enabled_given = true;
 	config->n_programs++;
 	return SONDE_EXIT_DONE;
@@ -34,9 +33,8 @@ static int configure(const struct sonde_options *options, struct sonde_config *c
 	char error[512];
 	int r;
 
-	sonde_config_default(config);
-	r = sonde_config_read(config, options->config ?: DEFAULT_FILE, NULL, error, sizeof(error));
-	if (r < 0 && !(r == -ENOENT && !options->config))
+	r = sonde_config_load(config, options->config, error, sizeof(error));
+	if (r < 0)
 		return sonde_say_error(SONDE_EXIT_USAGE, "%s", error);
 	if (options->store && snprintf(config->store.path, sizeof(config->store.path), "%s", options->store) >=
 				      (int)sizeof(config->store.path))
@@ -47,7 +45,7 @@ static int configure(const struct sonde_options *options, struct sonde_config *c
 		return sonde_say_error(SONDE_EXIT_USAGE, "--socket: the path is too long (107 characters at most)");
 	if (options->log_level)
 		(void)sonde_log_parse_level(options->log_level, &config->log_level);
-	r = SONDE_EXIT_DONE;
+	r = sonde_configuration_check(config);
 	for (unsigned i = 0; i < options->n_objects && !r; i++)
 		r = add_object(config, options->objects[i]);
 	return r;
@@ -56,7 +54,11 @@ static int configure(const struct sonde_options *options, struct sonde_config *c
 static int run(const struct sonde_options *options)
 {
 	CLEANUP_FREE struct sonde_config *config = calloc(1, sizeof(*config));
-	struct sonde_loader_opts opts = {.config = config, .follow = options->follow};
+	struct sonde_loader_opts opts = {
+		.config = config, .follow = options->follow,
+		.given = {.store = options->store, .socket = options->given & SONDE_TAKES(SOCKET),
+			  .log_level = options->log_level, .n_programs = options->n_objects},
+	};
 	int r;
 
 	if (!config)
@@ -72,7 +74,8 @@ const struct sonde_command sonde_command_run = {
 		"the other commands. Two processes: a small loader with the rights, and a worker\n"
 		"without any, which reads, stores and serves. SIGTERM or Ctrl-C ends it in order:\n"
 		"hooks off, what is in the rings stored, exit code 0. SIGHUP or 'sonde reload'\n"
-		"checks the configuration file again.\n"
+		"reads the configuration file again and restarts the programs whose section\n"
+		"changed, all or nothing.\n"
 		"\n"
 		"Without --config, /etc/sonde/sonde.yaml is used if it is there. Needs root, or\n"
 		"CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.",

@@ -97,7 +97,8 @@ static int control(struct sonde_request *request, const char *verb, const char *
 		const char *name;
 	} errors[] = {
 		{-ENOENT, MHD_HTTP_NOT_FOUND, "not_found"}, {-EINVAL, MHD_HTTP_CONFLICT, "conflict"},
-		{-EBUSY, MHD_HTTP_CONFLICT, "conflict"},    {-ETIMEDOUT, MHD_HTTP_GATEWAY_TIMEOUT, "timeout"},
+		{-EBUSY, MHD_HTTP_CONFLICT, "conflict"},    {-EALREADY, MHD_HTTP_CONFLICT, "conflict"},
+		{-ETIMEDOUT, MHD_HTTP_GATEWAY_TIMEOUT, "timeout"},
 		{-EPERM, MHD_HTTP_FORBIDDEN, "forbidden"},
 	};
 	char error[512] = "";

@@ -61,10 +61,9 @@ void sonde_attachment_close(struct sonde_source_opts *opts)
 
 const struct sonde_program_hooks *sonde_attachment_hooks(const char *name)
 {
-	for (const struct sonde_embedded *e = sonde_embedded; e->name; e++)
-		if (!strcmp(e->name, name))
-			return e->hooks;
-	return NULL;
+	const struct sonde_embedded *e = sonde_embedded_find(name);
+
+	return e ? e->hooks : NULL;
 }
 
 int sonde_source_attach_local(const struct sonde_manager *manager, const char *name, struct sonde_enrich *enrich,

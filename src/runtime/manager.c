@@ -133,9 +133,8 @@ static int managed_fill(struct managed *p, const struct sonde_program_spec *spec
 		p->path = strdup(spec->object_path);
 		return p->path ? 0 : -ENOMEM;
 	}
-	for (e = sonde_embedded; e->name && strcmp(e->name, spec->name);)
-		e++;
-	if (!e->name)
+	e = sonde_embedded_find(spec->name);
+	if (!e)
 		return -ENOENT;
 	p->object = e->object;
 	p->object_size = (size_t)(e->object_end - e->object);

@@ -118,7 +118,8 @@ static void column_name(struct sonde_layout_column *column, const struct sonde_t
 
 	/* The unit stands in the values; but `arguments_bytes` beside `arguments` keeps its whole name. */
 	snprintf(bare, sizeof(bare), "%.*s", (int)(length - end), name);
-	if (length > end && !strcmp(name + length - end, suffix) && sonde_type_find_column(type, bare) < 0)
+	if (length > end && !strcmp(name + length - end, suffix) &&
+	    (column->port >= 0 || sonde_type_find_column(type, bare) < 0))
 		length -= end;
 	if (length >= sizeof(column->name))
 		length = sizeof(column->name) - 1;

@@ -107,7 +107,7 @@ static int unescape(struct parser *parser, struct filter_value *value)
 
 		if (*c != '\\') {
 			value->text[out++] = *c;
-		} else if (c[1] == '"' || c[1] == '\\') {
+		} else if (c[1] == '"' || c[1] == '\'' || c[1] == '\\') {
 			value->text[out++] = c[1];
 			i++;
 		} else if (c[1] == 'x' && hex_digit(c[2]) >= 0 && hex_digit(c[3]) >= 0) {
@@ -115,7 +115,7 @@ static int unescape(struct parser *parser, struct filter_value *value)
 			i += 3;
 		} else {
 			return fail(parser->text, value->at + 1 + i, -EINVAL,
-				    "a backslash in a string begins \\\", \\\\ or \\xNN");
+				    "a backslash in a string begins \\\", \\', \\\\ or \\xNN");
 		}
 	}
 	value->length = out;

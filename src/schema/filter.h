@@ -10,7 +10,7 @@
  * Conditions: COLUMN OPERATOR VALUE, COLUMN in (VALUE, ...), COLUMN not in (VALUE, ...), joined by `and`, `or`, `not` and
  * parentheses; `not` binds closest, then `and`.
  * Operators: = (or ==) != < <= > >=, ~ (contains) and !~.
- * Values: numbers with units (10ms, 1.5MiB, 2s), words, "strings" with \" \\ \xNN, addresses and networks (10.0.0.0/8,
+ * Values: numbers with units (10ms, 1.5MiB, 2s), words, "strings" or 'strings' with \" \' \\ \xNN, addresses and networks (10.0.0.0/8,
  * ::1), null, true, false, times (2026-11-20, 2026-11-20T22:52:54.5Z, also with +01:00; without a zone: UTC). Units: ns us
  * ms s m h d; B KiB MiB GiB kB MB GB. Without a unit a number counts in the column's own (ns, bytes). A word may
  * hold letters, digits, _ . : / + - @ % and bytes above 127; anything else needs quotes.

@@ -47,7 +47,7 @@ static struct filter_token lex_string(const char *text, size_t at)
 {
 	size_t end = at + 1;
 
-	for (; text[end] && text[end] != '"'; end++)
+	for (; text[end] && text[end] != text[at]; end++)
 		if (text[end] == '\\' && text[end + 1])
 			end++;
 	if (!text[end])
@@ -76,6 +76,7 @@ struct filter_token filter_lex(const char *text, size_t *at)
 		token.type = FILTER_COMMA;
 		break;
 	case '"':
+	case '\'':
 		token = lex_string(text, *at);
 		break;
 	default:

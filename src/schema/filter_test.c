@@ -62,7 +62,7 @@ static void test_numbers(void **state)
 static void test_text(void **state)
 {
 	static const struct match_case cases[] = {
-		{"command = nginx", true}, {"command = \"nginx\"", true}, {"command = Nginx", false}, {"command != x", true},
+		{"command = nginx", true}, {"command = \"nginx\"", true}, {"command = 'nginx'", true}, {"command = 'n\\'x'", false}, {"command = '\"'", false}, {"command = Nginx", false}, {"command != x", true},
 		{"command ~ gin", true}, {"command ~ GIN", true}, {"command ~ \"\"", true}, {"command ~ nginxx", false},
 		{"command !~ gin", false}, {"command !~ apache", true}, {"command < o", true}, {"command > nginw", true},
 		{"command >= nginx", true}, {"command > nginx", false}, {"command < nginxa", true},
@@ -154,8 +154,8 @@ static void test_syntax_errors(void **state)
 		{"\"pid\" = 1", "character 1: expected the name of a column, found '\"pid\"'"},
 		{"a:b = 1", "character 1: expected the name of a column, found 'a:b'"},
 		{"command = \"abc", "character 11: this string has no closing quote"},
-		{"command = \"a\\n\"", "character 13: a backslash in a string begins \\\", \\\\ or \\xNN"},
-		{"command = \"\\x4\"", "character 12: a backslash in a string begins \\\", \\\\ or \\xNN"},
+		{"command = \"a\\n\"", "character 13: a backslash in a string begins \\\", \\', \\\\ or \\xNN"},
+		{"command = \"\\x4\"", "character 12: a backslash in a string begins \\\", \\', \\\\ or \\xNN"},
 		{"command = a*", "character 12: this character needs to stand in \"quotes\""},
 		{"command = \xc3\xbc\xc3\xbc *", "character 14: this character needs to stand in \"quotes\""},
 		{"command = x\033", "character 12: this character needs to stand in \"quotes\""},

@@ -5,9 +5,12 @@
 
 #include <store/store.h>
 
+#include <pthread.h>
+
 /** The start of each back end's own struct. */
 struct sonde_store {
 	const struct sonde_store_ops *ops;
+	pthread_mutex_t writing; /* held around add_type, append, commit, gap and expire: back ends see one writer */
 };
 
 extern const struct sonde_store_ops sonde_store_memory;

@@ -215,6 +215,7 @@ static void sqlite_close(struct sonde_store *base)
 		sonde_block_index_free(&store->slots[i].index);
 	sonde_types_free(&store->types);
 	pthread_cond_destroy(&store->reader_free);
+	pthread_mutex_destroy(&store->status_lock);
 	pthread_mutex_destroy(&store->lock);
 	free(store->path);
 	free(store);
@@ -246,7 +247,9 @@ static int sqlite_open(const struct sonde_store_opts *opts, struct sonde_store *
 	store->base.ops = &sonde_store_sqlite;
 	store->read_only = opts->read_only;
 	store->room_factor = 1;
+	store->lock_fd = -1;
 	pthread_mutex_init(&store->lock, NULL);
+	pthread_mutex_init(&store->status_lock, NULL);
 	pthread_cond_init(&store->reader_free, NULL);
 	sonde_types_init(&store->types);
 	forget(store);

@@ -52,13 +52,14 @@ struct sqlite_slot {
 struct sqlite_ring {
 	struct sonde_checkpoint checkpoint;
 	int64_t base; /* sonde_checkpoint_expired() */
+	bool loaded;  /* written by an earlier process, not by this one yet */
 };
 
 /* The time this process writes. */
 struct sqlite_own_run {
 	int64_t id, started_ns, written_ns;
 	int64_t previous_id, previous_started_ns; /* id 0: there was none */
-	bool continues; /* the ring was kept in between: the two runs are one */
+	bool continues; /* a ring was kept in between: the two runs are one */
 	bool changed;
 	char boot_id[40];
 };
@@ -73,6 +74,7 @@ struct sqlite_store {
 
 	/* The writer's. */
 	sqlite3 *db;
+	int lock_fd; /* -1: not locked. Nobody else writes to the file */
 	sqlite3_stmt *insert; /* of a block */
 	struct sonde_intake intake;
 	struct sonde_checkpoints shared;
@@ -83,6 +85,10 @@ struct sqlite_store {
 	struct sqlite_own_run run;
 	bool rings_unwritten; /* the file is new: all of them are to be written, not only those of a commit */
 	struct sqlite_slot slots[SONDE_TYPES_MAX];
+
+	atomic_bool ring_kept; /* a ring of an earlier process is read on */
+	pthread_mutex_t status_lock; /* of status_reader: asking how it goes never waits for queries */
+	struct sqlite_reader status_reader;
 
 	pthread_mutex_t lock; /* of the rest, and of totals and rings where others than the writer look */
 	pthread_cond_t reader_free;
@@ -113,6 +119,8 @@ void sqlite_finalize(sqlite3_stmt **statement);
 int sqlite_file_check(const char *path);
 int sqlite_file_create(const char *path);
 int sqlite_file_set_aside(const char *path, const char *reason, char *ret_name, size_t size);
+/** Be the only one who writes to the file, until the descriptor is closed. @return it; -EBUSY after some seconds. */
+int sqlite_file_lock(const char *path);
 /** Database and log. */
 uint64_t sqlite_file_bytes(const char *path);
 
@@ -170,6 +178,9 @@ int sqlite_make_room(struct sqlite_store *store, uint64_t bytes);
 uint64_t sqlite_limit(const struct sqlite_store *store);
 
 /* sqlite_read.c, sqlite_query.c, sqlite_sql.c */
+/** Make a reader that is ours ready for one use. */
+int sqlite_reader_ready(struct sqlite_store *store, struct sqlite_reader *reader, int64_t timeout_ns);
+void sqlite_reader_done(struct sqlite_reader *reader);
 int sqlite_reader_get(struct sqlite_store *store, int64_t timeout_ns, struct sqlite_reader **ret_reader);
 void sqlite_reader_put(struct sqlite_store *store, struct sqlite_reader *reader);
 void sqlite_readers_close(struct sqlite_store *store);

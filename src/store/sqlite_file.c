@@ -2,10 +2,12 @@
 /*
  * The store's file as a whole: what may stand at its path, a new one, and a damaged one moved away. A new file appears at its
  * path only when it is complete, so that a file without our marks there is never one of ours that was just being made.
- * No descriptor of the database is opened and closed here beside SQLite's: that would drop its locks (POSIX).
+ * No descriptor of the database is opened and closed here beside SQLite's: that would drop its locks (POSIX). The one of
+ * sqlite_file_lock() is closed after SQLite's.
  */
 #include <store/sqlite.h>
 
+#include <base/cleanup.h>
 #include <base/clock.h>
 #include <base/log.h>
 
@@ -14,10 +16,14 @@
 #include <glob.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #define SET_ASIDE_MAX 5
+/* A worker whose loader was killed still saves what is in the rings: the next agent waits for it. */
+#define LOCK_WAIT_NS (5 * SONDE_NS_PER_S)
+#define LOCK_PAUSE_NS (50 * SONDE_NS_PER_MS)
 
 static const char *const companions[] = {"", "-wal", "-shm", "-journal"};
 
@@ -152,6 +158,24 @@ int sqlite_file_set_aside(const char *path, const char *reason, char *ret_name, 
 	snprintf(ret_name, size, "%s", name);
 	set_aside_limit(path);
 	return 0;
+}
+
+int sqlite_file_lock(const char *path)
+{
+	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
+	int64_t end = sonde_clock_boot_ns() + LOCK_WAIT_NS;
+
+	if (fd < 0)
+		return sonde_store_fail(-errno, "cannot open '%s': %s", path, strerror(errno));
+	while (flock(fd, LOCK_EX | LOCK_NB)) {
+		if (errno != EWOULDBLOCK)
+			return sonde_store_fail(-errno, "cannot lock '%s': %s", path, strerror(errno));
+		if (sonde_clock_boot_ns() > end)
+			return sonde_store_fail(-EBUSY, "another agent writes to it; give this one a store of its own");
+		nanosleep(&pause, NULL);
+	}
+	return TAKE_FD(fd);
 }
 
 uint64_t sqlite_file_bytes(const char *path)

@@ -117,6 +117,7 @@ static int load_rings(struct sqlite_store *store, sqlite3 *db)
 			return SQLITE_CORRUPT;
 		strcpy(checkpoint.program, program);
 		ring_keep(store, &checkpoint, sqlite3_column_int64(statement, 8));
+		ring_find(store, program, checkpoint.ring_id)->loaded = true;
 	}
 	return code == SQLITE_DONE ? SQLITE_OK : code;
 }
@@ -128,7 +129,6 @@ int sqlite_checkpoint(struct sonde_store *base, const char *program, uint64_t ri
 	struct sonde_checkpoint checkpoint = {.ring_id = ring_id};
 	const struct sqlite_ring *ring;
 	uint64_t stored, expired;
-	bool found = true;
 
 	snprintf(checkpoint.program, sizeof(checkpoint.program), "%s", program);
 	pthread_mutex_lock(&store->lock);
@@ -137,16 +137,10 @@ int sqlite_checkpoint(struct sonde_store *base, const char *program, uint64_t ri
 		checkpoint = ring->checkpoint;
 		program_totals(store, program, &stored, &expired);
 		checkpoint.expired = sonde_checkpoint_expired(checkpoint.stored, ring->base, expired);
+		if (ring->loaded) /* it is older than this process: it kept what came while nobody wrote */
+			store->ring_kept = true;
 	} else if (sonde_checkpoints_find(&store->shared, program, ring_id, &checkpoint)) {
 		checkpoint.expired = checkpoint.stored;
-	} else {
-		found = false;
-	}
-	/* The ring is older than this process: it kept what came while nobody wrote. */
-	if (found && !store->read_only && store->run.previous_id && !store->run.continues && !store->commits) {
-		store->run.continues = true;
-		store->run.started_ns = store->run.previous_started_ns;
-		store->run.changed = true;
 	}
 	pthread_mutex_unlock(&store->lock);
 	*ret_checkpoint = checkpoint;
@@ -240,19 +234,26 @@ void sqlite_meta_start_run(struct sqlite_store *store)
 	read_boot_id(store->run.boot_id, sizeof(store->run.boot_id));
 }
 
+/* This run is to be joined with the one before it. */
+static bool run_joins(const struct sqlite_store *store)
+{
+	return store->ring_kept && store->run.previous_id && !store->run.continues;
+}
+
 static int write_run(struct sqlite_store *store, bool stopped)
 {
 	struct sqlite_own_run *own = &store->run;
+	bool joins = run_joins(store);
 	int64_t now = sonde_clock_wall_ns();
 	const char *texts[] = {own->boot_id};
-	const int64_t numbers[] = {own->id, own->started_ns, now, now}, old = own->id - RUNS_MAX;
+	const int64_t numbers[] = {own->id, joins ? own->previous_started_ns : own->started_ns, now, now}, old = own->id - RUNS_MAX;
 	int code = run(store->db,
 		       stopped ? "INSERT OR REPLACE INTO sonde_runs (boot_id, id, started_ns, last_seen_ns, stopped_ns)"
 				 " VALUES (?, ?, ?, ?, ?)" :
 				 "INSERT OR REPLACE INTO sonde_runs (boot_id, id, started_ns, last_seen_ns) VALUES (?, ?, ?, ?)",
 		       texts, 1, numbers, stopped ? 4 : 3);
 
-	if (!code && own->continues)
+	if (!code && joins)
 		code = run(store->db, "DELETE FROM sonde_runs WHERE id = ?", NULL, 0, &own->previous_id, 1);
 	if (!code && own->changed)
 		code = run(store->db, "DELETE FROM sonde_runs WHERE id <= ?", NULL, 0, &old, 1);
@@ -289,7 +290,7 @@ bool sqlite_meta_due(const struct sqlite_store *store)
 	for (size_t i = 0; i < store->types.n; i++)
 		if (store->slots[i].unsynced)
 			return true;
-	return store->gaps_changed || store->run.changed || store->rings_unwritten || since >= BEAT_NS || since < 0;
+	return run_joins(store) || store->gaps_changed || store->run.changed || store->rings_unwritten || since >= BEAT_NS || since < 0;
 }
 
 int sqlite_meta_write_totals(struct sqlite_store *store)
@@ -333,6 +334,10 @@ void sqlite_meta_committed(struct sqlite_store *store, const struct sonde_checkp
 		ring_keep(store, &checkpoints[i], ring_base(store, &checkpoints[i]));
 	for (size_t i = 0; i < store->types.n; i++)
 		store->slots[i].changed = store->slots[i].unsynced = false;
+	if (run_joins(store)) {
+		store->run.continues = true;
+		store->run.started_ns = store->run.previous_started_ns;
+	}
 	store->rings_unwritten = store->gaps_changed = store->run.changed = false;
 	store->run.written_ns = sonde_clock_wall_ns();
 }
@@ -349,7 +354,7 @@ void sqlite_meta_reset(struct sqlite_store *store)
 	store->rings_unwritten = true;
 	store->gaps_changed = true;
 	store->run.started_ns = sonde_clock_wall_ns();
-	store->run.previous_id = 0;
+	store->run.previous_id = 0; /* it is in the old file */
 	store->run.continues = false;
 	store->run.changed = true;
 }

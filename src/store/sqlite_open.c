@@ -2,10 +2,12 @@
 /* Connections and their settings. A file is foreign input: nothing in it may run code, and its marks and pages are checked. */
 #include <store/sqlite.h>
 
+#include <base/cleanup.h>
 #include <base/clock.h>
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CHECK_NS (300 * SONDE_NS_PER_MS)
 #define BUSY_MS 2000
@@ -108,9 +110,13 @@ static int configure_writer(struct sqlite_store *store, sqlite3 *db)
 
 int sqlite_open_writer(struct sqlite_store *store)
 {
+	CLEANUP_CLOSE int lock_fd = sqlite_file_lock(store->path);
 	sqlite3 *db = NULL;
-	int code = sqlite3_open_v2(store->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+	int code;
 
+	if (lock_fd < 0)
+		return lock_fd == -EBUSY ? SQLITE_BUSY : SQLITE_CANTOPEN;
+	code = sqlite3_open_v2(store->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
 	sonde_store_fail(0, "%s", "");
 	if (!code)
 		code = guard(db);
@@ -124,6 +130,7 @@ int sqlite_open_writer(struct sqlite_store *store)
 		code = configure_writer(store, db);
 	if (!code) {
 		store->db = db;
+		store->lock_fd = TAKE_FD(lock_fd);
 		return SQLITE_OK;
 	}
 	if (!sonde_store_error(&store->base)[0])
@@ -159,4 +166,7 @@ void sqlite_close_writer(struct sqlite_store *store)
 	sqlite_finalize(&store->insert);
 	sqlite3_close(store->db);
 	store->db = NULL;
+	if (store->lock_fd >= 0)
+		close(store->lock_fd);
+	store->lock_fd = -1;
 }

@@ -32,50 +32,70 @@ static struct sqlite_reader *reader_free(struct sqlite_store *store)
 static struct sqlite_reader *reader_wait(struct sqlite_store *store)
 {
 	int64_t until = sonde_clock_boot_ns() + WAIT_NS;
+	struct timespec at = {.tv_sec = until / SONDE_NS_PER_S, .tv_nsec = until % SONDE_NS_PER_S};
 	struct sqlite_reader *reader;
 
 	pthread_mutex_lock(&store->lock);
 	while (!(reader = reader_free(store)))
-		if (sonde_cond_wait_for(&store->reader_free, &store->lock, until - sonde_clock_boot_ns()))
+		if (pthread_cond_clockwait(&store->reader_free, &store->lock, CLOCK_BOOTTIME, &at) == ETIMEDOUT)
 			break;
-	if (reader) {
+	if (reader)
 		reader->busy = true;
-		if (reader->db && reader->generation != store->generation) {
-			sqlite3_close(reader->db);
-			reader->db = NULL;
-		}
-		reader->generation = store->generation;
-	}
 	pthread_mutex_unlock(&store->lock);
 	return reader;
+}
+
+int sqlite_reader_ready(struct sqlite_store *store, struct sqlite_reader *reader, int64_t timeout_ns)
+{
+	unsigned generation;
+	int code;
+
+	pthread_mutex_lock(&store->lock);
+	generation = store->generation;
+	pthread_mutex_unlock(&store->lock);
+	if (reader->db && reader->generation != generation) {
+		sqlite3_close(reader->db);
+		reader->db = NULL;
+	}
+	reader->generation = generation;
+	reader->deadline_ns = sonde_clock_boot_ns() + timeout_ns;
+	code = reader->db ? SQLITE_OK : sqlite_open_reader(store->path, &reader->db);
+	if (code) {
+		sqlite_note(store, code);
+		return sqlite_errno(code);
+	}
+	sqlite3_progress_handler(reader->db, 1000, late, reader);
+	return 0;
+}
+
+void sqlite_reader_done(struct sqlite_reader *reader)
+{
+	if (!reader->db)
+		return;
+	sqlite3_progress_handler(reader->db, 0, NULL, NULL);
+	if (!sqlite3_get_autocommit(reader->db))
+		sqlite_run(reader->db, "ROLLBACK");
 }
 
 int sqlite_reader_get(struct sqlite_store *store, int64_t timeout_ns, struct sqlite_reader **ret_reader)
 {
 	struct sqlite_reader *reader = reader_wait(store);
-	int code;
+	int r;
 
 	if (!reader)
 		return sonde_store_fail(-EBUSY, "%d queries are running already; try again", SQLITE_READERS_MAX);
-	reader->deadline_ns = sonde_clock_boot_ns() + timeout_ns;
-	code = reader->db ? SQLITE_OK : sqlite_open_reader(store->path, &reader->db);
-	if (code) {
-		sqlite_note(store, code);
+	r = sqlite_reader_ready(store, reader, timeout_ns);
+	if (r) {
 		sqlite_reader_put(store, reader);
-		return sqlite_errno(code);
+		return r;
 	}
-	sqlite3_progress_handler(reader->db, 1000, late, reader);
 	*ret_reader = reader;
 	return 0;
 }
 
 void sqlite_reader_put(struct sqlite_store *store, struct sqlite_reader *reader)
 {
-	if (reader->db) {
-		sqlite3_progress_handler(reader->db, 0, NULL, NULL);
-		if (!sqlite3_get_autocommit(reader->db))
-			sqlite_run(reader->db, "ROLLBACK");
-	}
+	sqlite_reader_done(reader);
 	pthread_mutex_lock(&store->lock);
 	reader->busy = false;
 	pthread_cond_signal(&store->reader_free);
@@ -88,6 +108,8 @@ void sqlite_readers_close(struct sqlite_store *store)
 		sqlite3_close(store->readers[i].db);
 		store->readers[i].db = NULL;
 	}
+	sqlite3_close(store->status_reader.db);
+	store->status_reader.db = NULL;
 }
 
 /* ---- status ---- */
@@ -123,32 +145,42 @@ static int status_totals(sqlite3 *db, struct sonde_store_status *status)
 	return code;
 }
 
+/* What the file says, read like any other query; @return false: it cannot be read, the error is kept. */
+static bool status_read(struct sqlite_store *store, struct sonde_store_status *status)
+{
+	struct sqlite_reader *reader = &store->status_reader;
+	int code;
+
+	if (sqlite_reader_ready(store, reader, SONDE_NS_PER_S))
+		return false;
+	code = sqlite_run(reader->db, "BEGIN");
+	if (!code)
+		code = status_totals(reader->db, status);
+	if (!code)
+		code = sonde_blocks_each(reader->db, status_block, status);
+	if (code)
+		sqlite_fail(reader->db, code, "cannot read");
+	sqlite_note(store, code);
+	sqlite_reader_done(reader);
+	return !code;
+}
+
 void sqlite_status(struct sonde_store *base, struct sonde_store_status *ret_status)
 {
 	struct sqlite_store *store = (struct sqlite_store *)base;
 	struct sonde_store_status status = {.backend = "sqlite", .path = store->path};
-	struct sqlite_reader *reader;
-	int code;
+	bool readable;
 
+	pthread_mutex_lock(&store->status_lock);
 	status.bytes = sqlite_file_bytes(store->path);
-	if (!sqlite_reader_get(store, SONDE_NS_PER_S, &reader)) {
-		code = sqlite_run(reader->db, "BEGIN");
-		if (!code)
-			code = status_totals(reader->db, &status);
-		if (!code)
-			code = sonde_blocks_each(reader->db, status_block, &status);
-		if (code)
-			sqlite_fail(reader->db, code, "cannot read");
-		sqlite_note(store, code);
-		sqlite_reader_put(store, reader);
-	} else {
-		code = SQLITE_ERROR;
-	}
+	readable = status_read(store, &status);
+	pthread_mutex_unlock(&store->status_lock);
 	pthread_mutex_lock(&store->lock);
 	status.commits = store->commits;
 	status.failed_commits = store->failed_commits;
 	status.clock_jumps = store->retention.jumps;
-	snprintf(status.error, sizeof(status.error), "%s", store->error[0] || !code ? store->error : sonde_store_error(base));
+	snprintf(status.error, sizeof(status.error), "%s",
+		 store->error[0] || readable ? store->error : sonde_store_error(base));
 	snprintf(status.set_aside, sizeof(status.set_aside), "%s", store->set_aside);
 	pthread_mutex_unlock(&store->lock);
 	*ret_status = status;

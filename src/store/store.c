@@ -28,22 +28,39 @@ const char *sonde_store_error(struct sonde_store *store)
 
 int sonde_store_open(const struct sonde_store_opts *opts, struct sonde_store **ret_store)
 {
+	int r;
+
 	if (!opts->path || !*opts->path)
 		return sonde_store_fail(-EINVAL, "no path for the store");
 	error_text[0] = '\0';
-	return (strcmp(opts->path, "memory") ? &sonde_store_sqlite : &sonde_store_memory)->open(opts, ret_store);
+	r = (strcmp(opts->path, "memory") ? &sonde_store_sqlite : &sonde_store_memory)->open(opts, ret_store);
+	if (!r)
+		pthread_mutex_init(&(*ret_store)->writing, NULL);
+	return r;
 }
 
 void sonde_store_close(struct sonde_store **store)
 {
-	if (*store)
+	if (*store) {
+		pthread_mutex_destroy(&(*store)->writing);
 		(*store)->ops->close(*store);
+	}
 	*store = NULL;
+}
+
+static int add_type(struct sonde_store *store, const struct sonde_type *type, const char *program)
+{
+	int r;
+
+	pthread_mutex_lock(&store->writing);
+	r = store->ops->add_type(store, type, program);
+	pthread_mutex_unlock(&store->writing);
+	return r;
 }
 
 int sonde_store_add_type(struct sonde_store *store, const struct sonde_type *type)
 {
-	return store->ops->add_type(store, type, NULL);
+	return add_type(store, type, NULL);
 }
 
 int sonde_store_add_schema(struct sonde_store *store, const struct sonde_schema *schema)
@@ -51,7 +68,7 @@ int sonde_store_add_schema(struct sonde_store *store, const struct sonde_schema 
 	int r = 0;
 
 	for (uint32_t i = 0; !r && i < schema->n_types; i++)
-		r = store->ops->add_type(store, &schema->types[i], schema->program);
+		r = add_type(store, &schema->types[i], schema->program);
 	return r;
 }
 
@@ -62,15 +79,25 @@ size_t sonde_store_types(struct sonde_store *store, const struct sonde_type **ty
 
 int sonde_store_append(struct sonde_store *store, const struct sonde_event *events, size_t n)
 {
-	return store->ops->append(store, events, n);
+	int r;
+
+	pthread_mutex_lock(&store->writing);
+	r = store->ops->append(store, events, n);
+	pthread_mutex_unlock(&store->writing);
+	return r;
 }
 
 int sonde_store_commit(struct sonde_store *store, const struct sonde_checkpoint *checkpoints, size_t n)
 {
+	int r;
+
 	for (size_t i = 0; i < n; i++)
 		if (!memchr(checkpoints[i].program, '\0', sizeof(checkpoints[i].program)) || !checkpoints[i].program[0])
 			return sonde_store_fail(-EINVAL, "a checkpoint without a program's name");
-	return store->ops->commit(store, checkpoints, n);
+	pthread_mutex_lock(&store->writing);
+	r = store->ops->commit(store, checkpoints, n);
+	pthread_mutex_unlock(&store->writing);
+	return r;
 }
 
 int sonde_store_checkpoint(struct sonde_store *store, const char *program, uint64_t ring_id,
@@ -83,15 +110,25 @@ int sonde_store_checkpoint(struct sonde_store *store, const char *program, uint6
 
 int sonde_store_gap(struct sonde_store *store, const struct sonde_gap *gap)
 {
+	int r;
+
 	if (!memchr(gap->program, '\0', sizeof(gap->program)) || !memchr(gap->cause, '\0', sizeof(gap->cause)) ||
 	    gap->from_ns > gap->to_ns)
 		return sonde_store_fail(-EINVAL, "not a gap");
-	return store->ops->gap(store, gap);
+	pthread_mutex_lock(&store->writing);
+	r = store->ops->gap(store, gap);
+	pthread_mutex_unlock(&store->writing);
+	return r;
 }
 
 int sonde_store_expire(struct sonde_store *store, int64_t now_ns)
 {
-	return store->ops->expire(store, now_ns);
+	int r;
+
+	pthread_mutex_lock(&store->writing);
+	r = store->ops->expire(store, now_ns);
+	pthread_mutex_unlock(&store->writing);
+	return r;
 }
 
 int sonde_store_query(struct sonde_store *store, const struct sonde_query *query, sonde_row_fn fn, void *userdata,

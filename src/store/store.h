@@ -10,7 +10,7 @@
  * program: how far its ring was read, and its counters. Only after that does the reader move the ring's
  * position. Whoever opens the store again gets the checkpoints back, so an event is never lost and never there twice.
  *
- * Threads: add, append, commit, gap, expire: one writer thread. Queries, types, checkpoint, status: any thread at any time, they never stop the writer.
+ * Threads: append, commit, gap, expire: one writer thread. Everything else: any thread at any time, they never stop the writer.
  * Errors:  negative errno; an I/O error, a full or read-only disk leaves the appended events in memory (bounded):
  *          call commit again. sonde_store_error() has the text (of this thread's last error).
  */

@@ -19,6 +19,7 @@ SEED = int(os.environ.get("SEED", time.time()))
 class Kill(unittest.TestCase):
     def kills(self, agent, count, process):
         """Kills the worker `count` times at random moments; the seconds until the agent was ready again."""
+        agent.worker_may_die = True
         dice, times = random.Random(SEED), []
         for _ in range(count):
             worker = agent.worker_pid()
@@ -68,6 +69,7 @@ class Kill(unittest.TestCase):
     def test_loader(self):
         """Without its loader the worker saves what is in the rings, and ends; the kernel takes the hooks away."""
         with Agent(programs=flood(ring_bytes="16MiB")) as agent:
+            agent.worker_may_die = True
             worker = agent.worker_pid()
             process = load(50000, RATE)
             time.sleep(1)

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/*
+ * Opens, reads, writes and syncs of files, by path.
+ *
+ * One hook at the end of all system calls: the arguments are still in the registers, so there is no second hook and nothing to
+ * remember between the two. It takes the same path for counting and for single events; only the last step differs.
+ */
+#include <asm/unistd.h>
+
+#include "tally.bpf.h"
+
+SONDE_OFF_BY_DEFAULT;
+
+SONDE_SETTING(__u64, update_interval_ns, 10000000000, "time between two reports of what was counted");
+SONDE_SETTING(__u8, single, 0, "1: one event per operation, as it happens; 0: counts");
+SONDE_SETTING(__u8, read_write, 1, "1: reads, writes and syncs too; 0: opens only");
+SONDE_SETTING(__u8, latency, 0, "1: measure how long each operation takes; costs a second hook");
+SONDE_SETTING(__u64, min_latency_ns, 0, "only operations that take at least this; needs latency: 1");
+SONDE_SETTING(__u8, only_errors, 0, "1: only operations that fail");
+SONDE_SETTING(__u32, pid, 0, "only this process; 0: all");
+
+#define TS_COMPAT 0x2	   /* arch/x86/include/asm/thread_info.h */
+#define TIF_32BIT 22	   /* arch/arm64/include/asm/thread_info.h */
+#define ERESTARTSYS 512	   /* and above: never seen by the program, the call goes on */
+#define MAX_ERRNO 4095
+
+/* One call: what it does and where its arguments are. */
+struct call {
+	__u32 operation;
+	bool traced, by_path, at; /* by_path: opens by name; at: counts from a directory, its first argument */
+};
+
+static __always_inline struct call call_of(long number)
+{
+	switch (number) {
+#ifdef __NR_open
+	case __NR_open:
+	case __NR_creat:
+		return (struct call){FILE_OPERATION_OPEN, true, true, false};
+#endif
+	case __NR_openat:
+	case __NR_openat2:
+		return (struct call){FILE_OPERATION_OPEN, true, true, true};
+	case __NR_read:
+	case __NR_pread64:
+	case __NR_readv:
+	case __NR_preadv:
+	case __NR_preadv2:
+		return (struct call){FILE_OPERATION_READ, read_write, false, false};
+	case __NR_write:
+	case __NR_pwrite64:
+	case __NR_writev:
+	case __NR_pwritev:
+	case __NR_pwritev2:
+		return (struct call){FILE_OPERATION_WRITE, read_write, false, false};
+	case __NR_fsync:
+	case __NR_fdatasync:
+	case __NR_sync_file_range:
+		return (struct call){FILE_OPERATION_SYNC, read_write, false, false};
+	}
+	return (struct call){};
+}
+
+static __always_inline long number_of(const struct pt_regs *regs)
+{
+#if defined(__TARGET_ARCH_x86)
+	return regs->orig_ax;
+#else
+	return regs->syscallno;
+#endif
+}
+
+/* System calls of 32-bit programs have other numbers. */
+static __always_inline bool is_32_bit(const struct task_struct *task)
+{
+#if defined(__TARGET_ARCH_x86)
+	return task->thread_info.status & TS_COMPAT;
+#else
+	return task->thread_info.flags & 1ul << TIF_32BIT;
+#endif
+}
+
+struct begun {
+	__u64 time_ns;
+	long number;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct begun);
+} begun SEC(".maps");
+
+SEC("tp_btf/sys_enter")
+SONDE_ONLY_IF(latency)
+int BPF_PROG(on_enter, struct pt_regs *regs, long number)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct begun *begin;
+
+	if (!call_of(number).traced || is_32_bit(task) || (pid && (__u32)task->tgid != pid))
+		return 0;
+	begin = bpf_task_storage_get(&begun, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!begin)
+		return 0;
+	begin->number = number;
+	begin->time_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* 0: not known, because it began before sonde. */
+static __always_inline __u64 latency_of(struct task_struct *task, long number)
+{
+	struct begun *begin = bpf_task_storage_get(&begun, task, NULL, 0);
+	__u64 began;
+
+	if (!begin || !begin->time_ns || begin->number != number)
+		return 0;
+	began = begin->time_ns;
+	begin->time_ns = 0;
+	return bpf_ktime_get_ns() - began;
+}
+
+/* The kernel keeps preemption off in this tracepoint's programs, so a CPU needs only one. */
+struct scratch {
+	struct asked asked;
+	struct entry entry;
+	char path[SONDE_PATH_SCRATCH];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+struct operation {
+	struct call call;
+	struct file___kernel *opened; /* NULL: only asked for by name */
+	struct amount amount;
+	__s32 error, descriptor, directory;
+	__u32 flags;
+};
+
+static __always_inline void write_path(struct scratch *scratch, const struct operation *operation, char *ret_path,
+				       __u8 *ret_is_relative)
+{
+	*ret_is_relative = false;
+	if (operation->opened)
+		sonde_path_read(operation->opened, scratch->path, ret_path);
+	else
+		asked_path(&scratch->asked, scratch->path, ret_path, ret_is_relative);
+}
+
+static __always_inline void send(struct scratch *scratch, const struct operation *operation)
+{
+	struct file *e = sonde_reserve(file);
+
+	if (!e)
+		return;
+	fill(e, operation->call.operation, operation->error);
+	if (!operation->call.by_path && !operation->error && operation->call.operation != FILE_OPERATION_SYNC)
+		e->bytes = operation->amount.bytes;
+	e->latency_ns = operation->amount.latency_ns;
+	e->flags = operation->flags;
+	e->descriptor = operation->descriptor;
+	write_path(scratch, operation, scratch->entry.path, &e->path_is_relative);
+	bpf_probe_read_kernel_str(e->path, sizeof(e->path), scratch->entry.path);
+	sonde_submit(e);
+}
+
+static __always_inline void count(struct scratch *scratch, const struct operation *operation, struct task_struct *task)
+{
+	struct key key = {
+		.start_time_ns = task->group_leader->start_boottime,
+		.pid = task->tgid,
+		.error = operation->error,
+		.operation = operation->call.operation,
+	};
+	struct entry *entry;
+
+	if (operation->opened)
+		identify_file(operation->opened, &key.identity);
+	else
+		identify_asked(&scratch->asked, operation->directory, &key.identity);
+	entry = entry_of(&key);
+	if (entry) {
+		amount_add(&entry->amount, &operation->amount);
+		return;
+	}
+	scratch->entry.amount = operation->amount;
+	sonde_process_of(task, &scratch->entry.owner);
+	write_path(scratch, operation, scratch->entry.path, &scratch->entry.path_is_relative);
+	entry_add(&key, &scratch->entry);
+}
+
+static __always_inline __u32 flags_of(const struct pt_regs *regs, long number)
+{
+	__u64 flags = 0;
+
+	switch (number) {
+#ifdef __NR_open
+	case __NR_open:
+		return PT_REGS_PARM2_SYSCALL(regs);
+	case __NR_creat:
+		return 01101; /* O_CREAT | O_WRONLY | O_TRUNC */
+#endif
+	case __NR_openat2:
+		bpf_probe_read_user(&flags, sizeof(flags), (void *)PT_REGS_PARM3_SYSCALL(regs));
+		return flags;
+	}
+	return PT_REGS_PARM3_SYSCALL(regs);
+}
+
+/* False: it is about no file that has a path. */
+static __always_inline bool find(struct scratch *scratch, struct operation *operation, const struct pt_regs *regs,
+				 long number, long result)
+{
+	const char *path = NULL;
+
+	scratch->asked.length = 0;
+	scratch->asked.relative = false;
+	scratch->asked.dentry = NULL;
+	operation->descriptor = operation->call.by_path ? result : (int)PT_REGS_PARM1_SYSCALL(regs);
+	operation->opened = operation->descriptor >= 0 ? file_of(operation->descriptor) : NULL;
+	if (operation->opened && !has_path(operation->opened))
+		operation->opened = NULL;
+	if (!operation->call.by_path)
+		return operation->opened;
+	if (operation->error)
+		operation->descriptor = -1;
+	operation->flags = flags_of(regs, number);
+	if (operation->opened)
+		return true;
+	operation->directory = operation->call.at ? (int)PT_REGS_PARM1_SYSCALL(regs) : AT_FDCWD;
+	path = (const char *)(operation->call.at ? PT_REGS_PARM2_SYSCALL(regs) : PT_REGS_PARM1_SYSCALL(regs));
+	if (!asked_read(&scratch->asked, path, operation->directory))
+		scratch->asked.words[0] = 0;
+	return true;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_exit, struct pt_regs *regs, long result)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	long number = number_of(regs);
+	struct operation operation = {.call = call_of(number), .amount.count = 1, .flags = -1};
+	struct scratch *scratch;
+	__u32 zero = 0;
+
+	if (!operation.call.traced || is_32_bit(task) || (pid && (__u32)task->tgid != pid))
+		return 0;
+	if (latency)
+		operation.amount.latency_ns = latency_of(task, number);
+	if (operation.amount.latency_ns < min_latency_ns)
+		return 0;
+	if (result < 0 && result >= -MAX_ERRNO)
+		operation.error = -result;
+	if (operation.error >= ERESTARTSYS && operation.error <= ERESTARTSYS + 4)
+		return 0;
+	if (only_errors && !operation.error)
+		return 0;
+	scratch = bpf_map_lookup_elem(&scratches, &zero);
+	if (!scratch || !find(scratch, &operation, regs, number, result))
+		return 0;
+	if (!operation.call.by_path && !operation.error && operation.call.operation != FILE_OPERATION_SYNC)
+		operation.amount.bytes = result;
+	if (single)
+		send(scratch, &operation);
+	else
+		count(scratch, &operation, task);
+	return 0;
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+#pragma once
+
+/*
+ * The counts, and their way out at each interval.
+ *
+ * Invariant: the counts of all events add up to the operations. What finds no entry is counted under its operation and error
+ * alone; see flush.bpf.h for the rest.
+ */
+
+#include "asked.bpf.h"
+#include <sonde/flush.bpf.h> /* not before the above, which gives the kernel's struct file its other name */
+
+#define ENTRIES 32768
+#define OTHERS 1024
+#define ABSENT (~0ull)
+
+struct key {
+	struct identity identity;
+	__u64 start_time_ns;
+	__u32 pid;
+	__s32 error;
+	__u32 operation;
+	__u32 reserved;
+};
+
+struct amount {
+	__u64 count; /* see flush.bpf.h */
+	__u64 bytes;
+	__u64 latency_ns;
+};
+
+struct entry {
+	struct amount amount;
+	struct sonde_process owner;
+	__u8 path_is_relative;
+	__u8 reserved[7];
+	char path[FILE_PATH_SIZE];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ENTRIES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct key);
+	__type(value, struct entry);
+} entries SEC(".maps");
+
+/* What finds no room there, so that the sum stays exact: by operation and error only. */
+struct other_key {
+	__u32 operation;
+	__s32 error;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, OTHERS);
+	__type(key, struct other_key);
+	__type(value, struct amount);
+} others SEC(".maps");
+
+SONDE_EVENT(file, "Files: opens, reads, writes and syncs by path, counted in the kernel");
+
+/* Bytes first: then no flush finds bytes without their operation. */
+static __always_inline void amount_add(struct amount *to, const struct amount *amount)
+{
+	if (amount->bytes)
+		__sync_fetch_and_add(&to->bytes, amount->bytes);
+	if (amount->latency_ns)
+		__sync_fetch_and_add(&to->latency_ns, amount->latency_ns);
+	__sync_fetch_and_add(&to->count, amount->count);
+}
+
+static __always_inline void others_add(const struct key *key, const struct amount *amount)
+{
+	struct other_key other = {key->operation, key->error};
+	struct amount *found = bpf_map_lookup_elem(&others, &other);
+
+	if (!found && bpf_map_update_elem(&others, &other, amount, BPF_NOEXIST)) {
+		found = bpf_map_lookup_elem(&others, &other);
+		if (!found)
+			sonde_map_full();
+	} else if (!found) {
+		return;
+	}
+	if (found)
+		amount_add(found, amount);
+}
+
+/* The entry, to be added to now; NULL: there is none, or it is just going away. */
+static __always_inline struct entry *entry_of(const struct key *key)
+{
+	struct entry *entry;
+
+	for (int i = 0; i < 2; i++) {
+		entry = bpf_map_lookup_elem(&entries, key);
+		if (!entry || sonde_count_lives(&entry->amount.count))
+			return entry;
+	}
+	return NULL;
+}
+
+/* `fresh` is complete, its amount included. */
+static __always_inline void entry_add(const struct key *key, const struct entry *fresh)
+{
+	struct entry *entry;
+
+	if (!bpf_map_update_elem(&entries, key, fresh, BPF_NOEXIST))
+		return;
+	entry = entry_of(key); /* another CPU was first, or there is no room */
+	if (entry)
+		amount_add(&entry->amount, &fresh->amount);
+	else
+		others_add(key, &fresh->amount);
+}
+
+static __always_inline void fill(struct file *e, __u32 operation, __s32 error)
+{
+	e->operation = operation;
+	e->error = error;
+	e->count = 1;
+	e->bytes = ABSENT;
+	e->latency_ns = 0;
+	e->flags = -1;
+	e->descriptor = -1;
+	e->path_is_relative = false;
+	__builtin_memset(e->reserved, 0, sizeof(e->reserved));
+	__builtin_memset(e->path, 0, sizeof(e->path));
+}
+
+/* Takes what was counted. A reserve that fails leaves it where it is, for the next time. */
+static __always_inline struct file *take(struct amount *amount, __u32 operation, __s32 error,
+					 const struct sonde_process *owner)
+{
+	struct file *e = sonde_reserve_owner(file, owner);
+
+	if (!e)
+		return NULL;
+	fill(e, operation, error);
+	e->count = __sync_lock_test_and_set(&amount->count, 0);
+	e->bytes = __sync_lock_test_and_set(&amount->bytes, 0);
+	e->latency_ns = __sync_lock_test_and_set(&amount->latency_ns, 0);
+	if (error || (operation != FILE_OPERATION_READ && operation != FILE_OPERATION_WRITE))
+		e->bytes = ABSENT;
+	return e;
+}
+
+SEC("iter/bpf_map_elem")
+SONDE_OVER(entries)
+int at_interval_entries(struct bpf_iter__bpf_map_elem *context)
+{
+	const struct key *found = context->key;
+	struct entry *entry;
+	struct file *e;
+	struct key key;
+
+	if (!found)
+		return 0;
+	key = *found;
+	entry = bpf_map_lookup_elem(&entries, &key);
+	if (!entry)
+		return 0;
+	switch (sonde_count_state(&entry->amount.count)) {
+	case SONDE_COUNT_OVER:
+		bpf_map_delete_elem(&entries, &key);
+		return 0;
+	case SONDE_COUNT_NOTHING:
+		return 0;
+	case SONDE_COUNT_NEW:
+		break;
+	}
+	if (!sonde_flush_room(context->meta, sizeof(*e)))
+		return 1;
+	e = take(&entry->amount, key.operation, key.error, &entry->owner);
+	if (!e)
+		return 0;
+	e->path_is_relative = entry->path_is_relative;
+	__builtin_memcpy(e->path, entry->path, sizeof(e->path));
+	sonde_submit(e);
+	return 0;
+}
+
+SEC("iter/bpf_map_elem")
+SONDE_OVER(others)
+int at_interval_others(struct bpf_iter__bpf_map_elem *context)
+{
+	const struct other_key *found = context->key;
+	struct other_key key;
+	struct amount *amount;
+	struct file *e;
+
+	if (!found)
+		return 0;
+	key = *found;
+	amount = bpf_map_lookup_elem(&others, &key);
+	if (!amount || !*(volatile __u64 *)&amount->count)
+		return 0;
+	if (!sonde_flush_room(context->meta, sizeof(*e)))
+		return 1;
+	e = take(amount, key.operation, key.error, NULL);
+	if (e)
+		sonde_submit(e);
+	return 0;
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A configuration at run time: the programs' sections are taken over, all or nothing. If one of the changed programs does not
+ * start with its new section, all get their old ones back.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <agent/loader_private.h>
+#include <base/cleanup.h>
+#include <bpf/embedded.h>
+
+/* Two sections that ask for the same; where they stand in the file does not matter. */
+static bool section_equals(const struct sonde_config_program *a, const struct sonde_config_program *b)
+{
+	if (!a || !b)
+		return a == b;
+	if (a->enabled_given != b->enabled_given || a->enabled != b->enabled || a->required != b->required ||
+	    a->ring_bytes != b->ring_bytes || strcmp(a->object, b->object) || a->n_settings != b->n_settings)
+		return false;
+	for (unsigned i = 0; i < a->n_settings; i++)
+		if (strcmp(a->settings[i].name, b->settings[i].name) || a->settings[i].value != b->settings[i].value)
+			return false;
+	return true;
+}
+
+/* What only a new start can change; NULL: nothing of it did. */
+static const char *changed_for_good(const struct sonde_config *a, const struct sonde_config *b)
+{
+	if (strcmp(a->user, b->user))
+		return "user";
+	if (strcmp(a->programs_directory, b->programs_directory))
+		return "programs_directory";
+	if (a->log_level != b->log_level)
+		return "log_level";
+	if (a->shutdown_timeout_ns != b->shutdown_timeout_ns)
+		return "shutdown_timeout";
+	if (strcmp(a->store.path, b->store.path) || a->store.max_bytes != b->store.max_bytes ||
+	    a->store.max_age_ns != b->store.max_age_ns || a->store.commit_interval_ns != b->store.commit_interval_ns)
+		return "store";
+	if (strcmp(a->listen.metrics, b->listen.metrics) || strcmp(a->listen.health, b->listen.health) ||
+	    strcmp(a->listen.api, b->listen.api) || strcmp(a->listen.socket, b->listen.socket))
+		return "listen";
+	return NULL;
+}
+
+/* Command line options stand above the file, at a reload as at the start. */
+static void keep_command_line(const struct loader *loader, struct sonde_config *fresh)
+{
+	if (loader->given.store)
+		memcpy(fresh->store.path, loader->config->store.path, sizeof(fresh->store.path));
+	if (loader->given.socket)
+		memcpy(fresh->listen.socket, loader->config->listen.socket, sizeof(fresh->listen.socket));
+	if (loader->given.log_level)
+		fresh->log_level = loader->config->log_level;
+	for (unsigned i = 0; i < loader->given.n_programs; i++) {
+		const struct sonde_config_program *program =
+			&loader->config->programs[loader->config->n_programs - loader->given.n_programs + i];
+
+		if (fresh->n_programs < ARRAY_SIZE(fresh->programs) && !sonde_config_program(fresh, program->name))
+			fresh->programs[fresh->n_programs++] = *program;
+	}
+}
+
+/* Give a program another section: stopped, registered again, started if it is to run. */
+static int program_replace(struct loader *loader, const char *name, const struct sonde_config_program *section)
+{
+	int r;
+
+	loader_program_stop(loader, name);
+	(void)sonde_manager_unregister(loader->manager, name);
+	if (!section && !sonde_embedded_find(name))
+		return 0; /* a user's own program that is no longer named */
+	r = loader_program_register(loader, name, section);
+	if (r < 0)
+		return r;
+	if (sonde_manager_status(loader->manager, name)->state != SONDE_PROGRAM_DISABLED)
+		return loader_program_start(loader, name);
+	loader_tell_status(loader, name);
+	return 0;
+}
+
+struct changes {
+	unsigned n;
+	char names[SONDE_PROGRAMS_MAX][SONDE_PROGRAM_NAME_MAX];
+};
+
+static void changes_add(struct changes *changes, const struct sonde_config *from, const struct sonde_config *to,
+			const char *name)
+{
+	if (changes->n == SONDE_PROGRAMS_MAX ||
+	    section_equals(sonde_config_program(from, name), sonde_config_program(to, name)))
+		return;
+	for (unsigned i = 0; i < changes->n; i++)
+		if (!strcmp(changes->names[i], name))
+			return;
+	snprintf(changes->names[changes->n++], SONDE_PROGRAM_NAME_MAX, "%s", name);
+}
+
+static int changes_apply(struct loader *loader, const struct changes *changes, const struct sonde_config *config,
+			 char *ret_text, size_t size)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < changes->n && r >= 0; i++) {
+		const char *name = changes->names[i];
+		const struct sonde_program_status *status;
+
+		r = program_replace(loader, name, sonde_config_program(config, name));
+		status = sonde_manager_status(loader->manager, name);
+		if (r < 0)
+			snprintf(ret_text, size, "program %s: %s; the old configuration is back", name,
+				 status && status->reason[0] ? status->reason : strerror(-r));
+	}
+	return r;
+}
+
+int loader_reload(struct loader *loader, char *ret_text, size_t size)
+{
+	CLEANUP_FREE struct sonde_config *fresh = calloc(1, sizeof(*fresh));
+	CLEANUP_FREE struct changes *changes = calloc(1, sizeof(*changes));
+	const char *for_good;
+	int r;
+
+	if (!fresh || !changes)
+		return -ENOMEM;
+	r = sonde_config_load(fresh, loader->config->file[0] ? loader->config->file : NULL, ret_text, size);
+	if (r < 0)
+		return r;
+	keep_command_line(loader, fresh);
+	for_good = changed_for_good(loader->config, fresh);
+	if (for_good) {
+		snprintf(ret_text, size, "'%s' changed: that needs a restart of the agent; nothing was changed", for_good);
+		return -EINVAL;
+	}
+	for (unsigned i = 0; i < loader->config->n_programs; i++)
+		changes_add(changes, loader->config, fresh, loader->config->programs[i].name);
+	for (unsigned i = 0; i < fresh->n_programs; i++)
+		changes_add(changes, loader->config, fresh, fresh->programs[i].name);
+	r = changes_apply(loader, changes, fresh, ret_text, size);
+	if (r < 0) {
+		char ignored[256];
+
+		(void)changes_apply(loader, changes, loader->config, ignored, sizeof(ignored));
+		return r;
+	}
+	*loader->config = *fresh;
+	snprintf(ret_text, size, "%u programs changed", changes->n);
+	return 0;
+}

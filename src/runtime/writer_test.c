@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the hook to the store with real events: everything arrives, and what cannot is counted and told. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <base/clock.h>
+#include <runtime/attachment.h>
+#include <runtime/writer.h>
+
+#define RING_BYTES 65536
+#define COMMIT_NS (20 * SONDE_NS_PER_MS)
+
+struct fixture {
+	struct sonde_manager *manager;
+	struct sonde_enrich *enrich;
+	struct sonde_store *store;
+	struct sonde_writer *writer;
+	struct sonde_source *source;
+	struct sonde_noted noted[SONDE_NOTED_MAX];
+};
+
+static void deliver(struct sonde_source *source, struct sonde_batch_full *batch, void *userdata)
+{
+	sonde_writer_deliver(((struct fixture *)userdata)->writer, source, batch);
+}
+
+static void source_begin(struct fixture *f, uint64_t ring_id, const struct sonde_checkpoint *resume)
+{
+	struct sonde_source_opts opts;
+
+	assert_int_equal(sonde_attachment_fds(f->manager, "flood", &opts), 0);
+	opts.enrich = f->enrich;
+	opts.deliver = deliver;
+	opts.userdata = f;
+	opts.ring_id = ring_id;
+	assert_int_equal(sonde_source_new(&opts, &f->source), 0);
+	if (resume)
+		sonde_source_resume(f->source, resume);
+	assert_int_equal(sonde_writer_add(f->writer, f->source), 0);
+	assert_int_equal(sonde_source_start(f->source), 0);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct sonde_enrich_opts enrich = {.kallsyms_fd = -1};
+	struct sonde_store_opts store = {.path = "memory", .max_bytes = 64 << 20};
+	struct sonde_writer_opts writer = {.commit_interval_ns = COMMIT_NS};
+	struct sonde_object_setting ours = {"tag", getpid()};
+	struct sonde_program_spec spec = {
+		.name = "flood", .object_path = SONDE_BUILD_DIR "/flood.bpf.o", .enabled = true, .ring_bytes = RING_BYTES,
+		.settings = &ours, .n_settings = 1,
+	};
+
+	*state = NULL;
+	if (geteuid() != 0) {
+		free(f);
+		return 0;
+	}
+	assert_int_equal(sonde_enrich_new(&enrich, &f->enrich), 0);
+	assert_int_equal(sonde_store_open(&store, &f->store), 0);
+	writer.store = f->store;
+	writer.noted = f->noted;
+	assert_int_equal(sonde_writer_new(&writer, &f->writer), 0);
+	assert_int_equal(sonde_manager_new(&f->manager), 0);
+	assert_int_equal(sonde_manager_register(f->manager, &spec), 0);
+	assert_int_equal(sonde_manager_load(f->manager, "flood"), 0);
+	assert_int_equal(sonde_store_add_schema(f->store, sonde_manager_schema(f->manager, "flood")), 0);
+	source_begin(f, 1, NULL);
+	assert_int_equal(sonde_manager_attach(f->manager, "flood"), 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	if (!f)
+		return 0;
+	sonde_source_stop(f->source);
+	sonde_writer_free(&f->writer, sonde_clock_boot_ns() + SONDE_NS_PER_S);
+	sonde_source_free(&f->source);
+	sonde_store_close(&f->store);
+	sonde_manager_free(&f->manager);
+	sonde_enrich_free(&f->enrich);
+	free(f);
+	return 0;
+}
+
+/* Waits until nothing is on its way, for a minute at most; not a measure of time but a bound. */
+static struct sonde_ledger settle(struct fixture *f)
+{
+	struct sonde_ledger ledger = {};
+
+	for (int i = 0; i < 6000; i++) {
+		sonde_source_ledger(f->source, &ledger);
+		if (ledger.settled && !ledger.in_ring && !ledger.pending)
+			break;
+		usleep(10000);
+	}
+	return ledger;
+}
+
+static int count_row(const struct sonde_value *group, uint64_t count, void *userdata)
+{
+	*(uint64_t *)userdata = count;
+	return 0;
+}
+
+static uint64_t stored(struct fixture *f, struct sonde_answer *answer)
+{
+	struct sonde_query query = {.type = "flood", .since_ns = INT64_MIN, .until_ns = INT64_MAX, .pid = -1};
+	uint64_t n = 0;
+
+	assert_int_equal(sonde_store_count(f->store, &query, NULL, count_row, &n, answer), 0);
+	return n;
+}
+
+static void test_all_arrive(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_answer answer;
+	struct sonde_ledger ledger;
+
+	if (!f)
+		skip();
+	for (long i = 0; i < 5000; i++) {
+		syscall(1023, i, (long)getpid());
+		if (i % 100 == 0)
+			usleep(1000); /* the ring is small: let the reader keep up */
+	}
+	ledger = settle(f);
+	assert_int_equal(ledger.residual, 0);
+	assert_int_equal(ledger.entered, 5000);
+	assert_int_equal(ledger.stored + ledger.ring_full, 5000);
+	assert_int_equal(stored(f, &answer), ledger.stored);
+}
+
+/* A burst that the ring cannot hold: the sum is exact, and the store says that its answer is not complete. */
+static void test_losses_are_told(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_answer answer;
+	struct sonde_ledger ledger;
+
+	if (!f)
+		skip();
+	for (long i = 0; i < 300000; i++)
+		syscall(1023, i, (long)getpid());
+	ledger = settle(f);
+	assert_int_equal(ledger.residual, 0);
+	assert_int_equal(ledger.entered, 300000);
+	assert_int_equal(ledger.stored + ledger.ring_full, 300000);
+	if (!ledger.ring_full)
+		skip(); /* a reader that keeps up with this leaves nothing to tell */
+	for (int i = 0; i < 500 && f->noted[0].counters.ring_full != ledger.ring_full; i++)
+		usleep(10000);
+	assert_int_equal(f->noted[0].counters.ring_full, ledger.ring_full);
+	assert_int_equal(stored(f, &answer), ledger.stored);
+	assert_false(answer.complete);
+	assert_int_equal(answer.lost, ledger.ring_full);
+	assert_non_null(strstr(answer.reason, "ring_full"));
+}
+
+/* A reader that went and one that goes on where the checkpoint says: nothing is lost, nothing is there twice. */
+static void test_another_reader(void **state)
+{
+	struct sonde_checkpoint checkpoint;
+	struct fixture *f = *state;
+	struct sonde_answer answer;
+	struct sonde_ledger ledger;
+
+	if (!f)
+		skip();
+	for (long i = 0; i < 200; i++)
+		syscall(1023, i, (long)getpid());
+	sonde_source_stop(f->source);
+	sonde_writer_remove(f->writer, f->source);
+	sonde_source_free(&f->source);
+	for (long i = 200; i < 400; i++)
+		syscall(1023, i, (long)getpid());
+	assert_int_equal(sonde_store_checkpoint(f->store, "flood", 1, &checkpoint), 0);
+	source_begin(f, 1, &checkpoint);
+	ledger = settle(f);
+	assert_int_equal(ledger.residual, 0);
+	assert_int_equal(ledger.consumed, 400);
+	assert_int_equal(stored(f, &answer), 400);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_all_arrive, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_losses_are_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_another_reader, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

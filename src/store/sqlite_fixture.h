@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/** @file sqlite_fixture.h For the tests of the SQLite back end: a folder with a store, and a look at its file from outside. */
+
+#include <store/store_test.h>
+
+#include <base/log.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#define RING 5
+
+struct fixture {
+	char folder[64], path[128];
+	struct sonde_store *store;
+	struct sonde_store_opts opts;
+};
+
+static inline int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	snprintf(f->folder, sizeof(f->folder), "%s", test_folder());
+	snprintf(f->path, sizeof(f->path), "%s/events.db", f->folder);
+	f->opts.path = f->path;
+	*state = f;
+	return 0;
+}
+
+static inline int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	sonde_store_close(&f->store);
+	test_remove(f->folder);
+	free(f);
+	return 0;
+}
+
+static inline void open_store(struct fixture *f)
+{
+	assert_int_equal(sonde_store_open(&f->opts, &f->store), 0);
+	assert_int_equal(sonde_store_add_type(f->store, &test_type), 0);
+}
+
+/* Rows first to first + n - 1, with the checkpoint that says so. */
+static inline int store_rows(struct fixture *f, uint64_t first, uint64_t n)
+{
+	struct sonde_checkpoint checkpoint = {.program = TEST_PROGRAM, .ring_id = RING, .consumed = first + n,
+					      .stored = first + n, .position = first + n};
+	int r = n ? test_append(f->store, &test_type, first, n, sonde_clock_wall_ns(), 1) : 0;
+
+	return r ? r : sonde_store_commit(f->store, &checkpoint, 1);
+}
+
+static inline void make_store(struct fixture *f, uint64_t n)
+{
+	open_store(f);
+	assert_int_equal(store_rows(f, 0, n), 0);
+	sonde_store_close(&f->store);
+}
+
+static inline uint64_t rows_of(struct fixture *f)
+{
+	struct sonde_query query = test_query(NULL);
+	struct sonde_answer answer;
+	uint64_t n = 0;
+	int r = sonde_store_query(f->store, &query, test_count_rows, &n, &answer);
+
+	if (r)
+		fail_msg("%d %s", r, sonde_store_error(f->store));
+	return n;
+}
+
+static inline size_t set_aside_count(struct fixture *f)
+{
+	char pattern[160];
+	glob_t found;
+	size_t n;
+
+	snprintf(pattern, sizeof(pattern), "%s.damaged-*Z", f->path);
+	n = glob(pattern, 0, NULL, &found) ? 0 : found.gl_pathc;
+	if (n)
+		globfree(&found);
+	return n;
+}
+
+static inline int64_t number_in(const char *path, const char *sql)
+{
+	sqlite3_stmt *statement;
+	int64_t number = -1;
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
+	if (sqlite3_step(statement) == SQLITE_ROW)
+		number = sqlite3_column_int64(statement, 0);
+	sqlite3_finalize(statement);
+	sqlite3_close(db);
+	return number;
+}
+
+static inline void run_in(const char *path, const char *sql)
+{
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Objects of one's own: the guide's program works as it stands there, hooks that are optional, and what a refusal says."""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import ROOT, SONDE, Trace  # noqa: E402
+
+EVENT = """
+#include <sonde/sonde.bpf.h>
+struct mine { struct sonde_header header; __u64 number SONDE_DOC("a number"); };
+SONDE_EVENT(mine, "an event");
+"""
+GOOD = """
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(good)
+{
+	struct mine *e = sonde_reserve(mine);
+
+	if (!e)
+		return 0;
+	e->number = 1;
+	sonde_submit(e);
+	return 0;
+}
+"""
+
+
+class Objects(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def build(self, name, source):
+        path = os.path.join(self.folder, name + ".bpf.")
+        with open(path + "c", "w") as file:
+            file.write(source)
+        subprocess.run([os.path.join(ROOT, "tools/build-bpf.sh"), path + "c", path + "o"], check=True)
+        return path + "o"
+
+    def check(self, name, source):
+        return subprocess.run([SONDE, "check", self.build(name, source)], capture_output=True, text=True)
+
+    def test_program_of_the_guide(self):
+        with open(os.path.join(ROOT, "docs/write-a-program.md")) as file:
+            source = re.search(r"```c\n(.*?)```", file.read(), re.S).group(1)
+        with Trace(self.build("tcp_retransmit", source), "--set", "at_least=2") as trace:
+            pass
+        self.assertEqual(trace.ledger["residual"], 0)
+
+    def test_hyphen_in_the_name(self):
+        answer = self.check("my-own", EVENT + GOOD)
+        self.assertEqual(answer.returncode, 0, answer)
+        self.assertRegex(answer.stdout, r"my_own +yes")
+
+    def test_optional_hook_is_left_out(self):
+        answer = self.check("optional", EVENT + GOOD + 'SEC("?tp_btf/no_such_thing") int BPF_PROG(other) { return 0; }\n')
+        self.assertEqual(answer.returncode, 0, answer)
+        self.assertRegex(answer.stdout, r"- tp_btf/no_such_thing: this kernel does not have it")
+        self.assertIn("+ tp_btf/sched_process_exec", answer.stdout)
+
+    def test_hook_that_is_not_optional(self):
+        answer = self.check("needed", EVENT + GOOD + 'SEC("tp_btf/no_such_thing") int BPF_PROG(other) { return 0; }\n')
+        self.assertEqual(answer.returncode, 1, answer)
+
+    def test_verdict_of_the_verifier(self):
+        answer = self.check("unchecked", EVENT + GOOD.replace("	if (!e)\n		return 0;\n", ""))
+        self.assertEqual(answer.returncode, 1, answer)
+        self.assertRegex(answer.stdout, r"'good': R\d invalid mem access '\w+', at: e->number = 1")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,68 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Boots Debian kernels in emulation (no KVM needed) and runs the programs in them. Needs qemu-system-x86, busybox-static, cpio.
+# Usage: BUILD=build tests/vm/run.sh [6.1|6.12 ...]
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+build=$(realpath "${BUILD:-$here/../../build}")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cache=$build/vm
+mkdir -p "$cache"
+
+# fetch SERIES: the newest Debian cloud kernel of the series, unpacked, never installed. Prints its folder.
+fetch() {
+	local package
+	case "$1" in
+	6.1) package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/ *Depends: //p' | head -1) ;;
+	*) package=$(apt-cache search "^linux-image-$1[.].*-cloud-amd64-unsigned" | cut -d' ' -f1 | sort -V | tail -1) ;;
+	esac
+	[ -n "$package" ] || { echo "no kernel of series $1" >&2; return 1; }
+	if [ ! -d "$cache/$package" ]; then
+		(cd "$work" && apt-get download -q "$package" >/dev/null && dpkg -x "$package"_*.deb "$cache/$package")
+	fi
+	echo "$cache/$package"
+}
+
+# An initial file system: busybox, sonde with its libraries, the test.
+image() {
+	local root=$work/root
+	mkdir -p "$root"/{bin,lib64,etc,sys,proc,dev}
+	cp /bin/busybox "$root/bin/"
+	cp "$build/sonde" "$root/sonde"
+	ldd "$build/sonde" | grep -oE '/[^ ]+' | while read -r library; do
+		mkdir -p "$root$(dirname "$library")"
+		cp -L "$library" "$root$library"
+	done
+	cp "$here/init.sh" "$root/init"
+	cp "$here/test.sh" "$root/test.sh"
+	chmod +x "$root/init"
+	gcc -static -O2 -o "$root/vmexit" "$here/vmexit.c"
+	(cd "$root" && find . | cpio -o -H newc --quiet) >"$work/image"
+}
+
+boot() {
+	local kernel code
+	kernel=$(ls "$1"/boot/vmlinuz-* | head -1)
+	set +e
+	timeout 240 qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 1024 \
+		-display none -serial stdio -no-reboot -kernel "$kernel" -initrd "$work/image" \
+		-device isa-debug-exit,iobase=0xf4,iosize=0x04 \
+		-append "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nokaslr tsc=reliable random.trust_cpu=on"
+	code=$?
+	set -e
+	# Even: the machine ended by itself, not by the test.
+	[ $((code % 2)) = 1 ] && [ $((code / 2)) = 0 ]
+}
+
+image
+failed=0
+for series in "${@:-6.1}"; do
+	if boot "$(fetch "$series")"; then
+		echo "kernel $series: passed"
+	else
+		echo "kernel $series: FAILED"
+		failed=1
+	fi
+done
+exit $failed

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+# Inside the virtual machine: each program loads, sees what it is for, and the ledger adds up.
+fail=0
+expect() { # expect WHAT FILE PATTERN...
+	what=$1 file=$2; shift 2
+	for pattern; do
+		grep -q "$pattern" "$file" || { echo "FAIL $what: no $pattern"; fail=1; tail -5 "$file"; }
+	done
+}
+/sonde check
+/sonde check --json >/tmp/check.json || { echo "FAIL check"; fail=1; }
+/sonde trace process -o json --for 25s >/tmp/process.json 2>/tmp/process.err &
+/sonde trace connection packet_drop -o json --for 25s >/tmp/net.json 2>/tmp/net.err &
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do # emulation is slow
+	sleep 1
+	grep -q tracing /tmp/process.err && grep -q tracing /tmp/net.err && break
+done
+sh -c 'exit 3'
+nc -l -p 8080 </dev/null >/dev/null &
+sleep 1
+echo hello | nc -w 1 127.0.0.1 8080
+nc -w 1 127.0.0.1 9 </dev/null 2>/dev/null
+wait
+cat /tmp/process.err /tmp/net.err
+expect process /tmp/process.json '"kind":"exec"' '"kind":"fork"' '"exit_code":3' '"kind":"running"'
+expect connection /tmp/net.json '"kind":"connect"' '"kind":"accept"' '"kind":"close"' '"error":"ECONNREFUSED"' '"reason":"NO_SOCKET"'
+expect ledger /tmp/process.err 'residual 0'
+expect ledger /tmp/net.err 'residual 0'
+[ "$(grep -c 'residual 0' /tmp/net.err)" = 2 ] || { echo "FAIL residual"; fail=1; }
+exit $fail
