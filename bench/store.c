@@ -12,7 +12,7 @@
 #include <runtime/manager.h>
 #include <store/store.h>
 
-#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <sonde/types.h>
@@ -94,7 +94,7 @@ static int by_time(const void *a, const void *b)
 
 static void record(int seconds)
 {
-	struct sonde_enrich_opts enrich = {.kallsyms_fd = -1};
+	struct sonde_enrich_opts enrich = {.kallsyms_fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC)};
 
 	if (sonde_manager_new(&bench.manager) || sonde_enrich_new(&enrich, &bench.enrich))
 		die("no memory");
@@ -283,9 +283,9 @@ static void ask_all(struct sonde_store *store, uint64_t n)
 	ask(store, &query, "remote_address", true, "group by remote_address, connection");
 	query.type = middle.type->name;
 	query.pid = middle.record->pid;
-	query.since_ns = middle.time_ns - SONDE_NS_PER_S;
-	query.until_ns = middle.time_ns + SONDE_NS_PER_S;
-	ask(store, &query, NULL, false, "by pid, type and time (2 s in the middle)");
+	query.since_ns = middle.time_ns - 5 * SONDE_NS_PER_MS;
+	query.until_ns = middle.time_ns + 5 * SONDE_NS_PER_MS;
+	ask(store, &query, NULL, false, "by pid, type and time (10 ms in the middle)");
 	query.since_ns = INT64_MIN;
 	query.until_ns = INT64_MAX;
 	query.limit = 100;

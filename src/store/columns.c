@@ -15,6 +15,12 @@ static bool is_dictionary(enum sonde_value_type type)
 	return type == SONDE_TEXT || type == SONDE_ADDRESS;
 }
 
+static bool is_named(const struct sonde_column *column, uint32_t i)
+{
+	return i >= SONDE_COLUMN_COMMON_MAX && column->type == SONDE_TEXT && !column->is_chars &&
+	       (column->size == 1 || column->size == 2 || column->size == 4 || column->size == 8);
+}
+
 int sonde_columns_new(const struct sonde_type *type, struct sonde_columns **ret_columns)
 {
 	struct sonde_columns *columns = calloc(1, sizeof(*columns));
@@ -25,6 +31,7 @@ int sonde_columns_new(const struct sonde_type *type, struct sonde_columns **ret_
 	columns->n_columns = type->n_columns;
 	for (uint32_t i = 0; i < type->n_columns; i++) {
 		columns->columns[i].type = type->columns[i].type;
+		columns->columns[i].is_named = is_named(&type->columns[i], i);
 		if (i != SONDE_COLUMN_TYPE)
 			columns->row_bytes += is_dictionary(type->columns[i].type) ? 4 : 8;
 	}
@@ -49,7 +56,7 @@ void sonde_columns_free(struct sonde_columns **columns)
 	*columns = NULL;
 }
 
-static int column_grow(struct sonde_open_column *column, uint32_t capacity)
+static int column_grow(struct sonde_open_column *column, uint32_t before, uint32_t capacity)
 {
 	if (is_dictionary(column->type)) {
 		uint32_t *ids = reallocarray(column->ids, capacity, sizeof(*ids));
@@ -62,18 +69,20 @@ static int column_grow(struct sonde_open_column *column, uint32_t capacity)
 		column->numbers = numbers ?: column->numbers;
 		nulls = numbers ? reallocarray(column->nulls, capacity / 64, sizeof(*nulls)) : NULL;
 		column->nulls = nulls ?: column->nulls;
+		if (nulls)
+			memset(nulls + before / 64, 0, (capacity - before) / 8);
 		return nulls ? 0 : -ENOMEM;
 	}
 }
 
-static int grow(struct sonde_columns *columns)
+int sonde_columns_grow(struct sonde_columns *columns)
 {
 	uint32_t capacity = columns->capacity ? columns->capacity * 2 : CAPACITY_LEAST;
 	int r = 0;
 
 	for (uint32_t i = 0; i < columns->n_columns && !r; i++)
 		if (i != SONDE_COLUMN_TYPE)
-			r = column_grow(&columns->columns[i], capacity);
+			r = column_grow(&columns->columns[i], columns->capacity, capacity);
 	if (!r)
 		columns->capacity = capacity;
 	return r;
@@ -89,20 +98,21 @@ static bool number_of(enum sonde_value_type type, const struct sonde_value *valu
 	       value->i >= 0;
 }
 
+void sonde_column_add_null(struct sonde_open_column *column, uint32_t row)
+{
+	column->nulls[row >> 6] |= 1ull << (row & 63);
+	column->n_nulls++;
+	column->numbers[row] = row ? column->numbers[row - 1] : 0; /* what costs least */
+}
+
 static void number_add(struct sonde_open_column *column, uint32_t row, const struct sonde_value *value)
 {
-	uint64_t number, bit = 1ull << (row & 63);
+	uint64_t number;
 
-	if (!(row & 63))
-		column->nulls[row >> 6] = 0;
-	if (number_of(column->type, value, &number)) {
-		column->nulls[row >> 6] &= ~bit;
-	} else {
-		column->nulls[row >> 6] |= bit;
-		column->n_nulls++;
-		number = row ? column->numbers[row - 1] : 0; /* what costs least */
-	}
-	column->numbers[row] = number;
+	if (number_of(column->type, value, &number))
+		column->numbers[row] = number;
+	else
+		sonde_column_add_null(column, row);
 }
 
 static bool is_entry(const struct sonde_dictionary *dictionary, uint32_t i, const void *bytes, uint32_t length)
@@ -133,33 +143,33 @@ static int text_add(struct sonde_open_column *column, uint32_t row, const struct
 	return 0;
 }
 
+int sonde_column_add(struct sonde_open_column *column, uint32_t row, const struct sonde_value *value)
+{
+	if (is_dictionary(column->type))
+		return text_add(column, row, value);
+	number_add(column, row, value);
+	return 0;
+}
+
+void sonde_columns_time_seen(struct sonde_columns *columns, int64_t time_ns)
+{
+	columns->oldest_ns = time_ns < columns->oldest_ns ? time_ns : columns->oldest_ns;
+	columns->newest_ns = time_ns > columns->newest_ns ? time_ns : columns->newest_ns;
+}
+
 int sonde_columns_add(struct sonde_columns *columns, int64_t time_ns, const struct sonde_value *values)
 {
-	const struct sonde_value time = {.type = SONDE_INT, .i = time_ns};
-	uint32_t row = columns->n, n = columns->n_columns;
+	uint32_t row = columns->n;
 
-	if (row == columns->capacity && grow(columns))
+	if (row == columns->capacity && sonde_columns_grow(columns))
 		return -ENOMEM;
-	number_add(&columns->columns[SONDE_COLUMN_TIME], row, &time);
-	for (uint32_t i = SONDE_COLUMN_PID; i < n; i++) {
-		struct sonde_open_column *column = &columns->columns[i];
-
-		if (!is_dictionary(column->type)) {
-			number_add(column, row, &values[i]);
-		} else if (text_add(column, row, &values[i])) {
-			columns->n = row + 1; /* the nulls of the columns before are counted already */
-			for (uint32_t j = i; j < n; j++)
-				if (columns->columns[j].ids)
-					columns->columns[j].ids[row] = 0;
-				else
-					number_add(&columns->columns[j], row, &(struct sonde_value){.type = SONDE_NULL});
+	for (uint32_t i = SONDE_COLUMN_PID; i < columns->n_columns; i++)
+		if (sonde_column_add(&columns->columns[i], row, &values[i])) {
 			sonde_columns_cut(columns, row);
 			return -ENOMEM;
 		}
-	}
-	columns->oldest_ns = time_ns < columns->oldest_ns ? time_ns : columns->oldest_ns;
-	columns->newest_ns = time_ns > columns->newest_ns ? time_ns : columns->newest_ns;
-	columns->n = row + 1;
+	columns->columns[SONDE_COLUMN_TIME].numbers[columns->n++] = (uint64_t)time_ns;
+	sonde_columns_time_seen(columns, time_ns);
 	return 0;
 }
 
@@ -174,32 +184,40 @@ size_t sonde_columns_bytes(const struct sonde_columns *columns)
 
 void sonde_columns_cut(struct sonde_columns *columns, uint32_t n)
 {
+	/* Rows from n on may be there in some columns only. */
 	for (uint32_t i = 0; i < columns->n_columns; i++) {
 		struct sonde_open_column *column = &columns->columns[i];
 
-		if (is_dictionary(column->type) || i == SONDE_COLUMN_TYPE)
+		if (!column->nulls)
 			continue;
-		for (uint32_t row = n; row < columns->n; row++)
-			column->n_nulls -= column->nulls[row >> 6] >> (row & 63) & 1;
+		column->n_nulls = 0;
+		for (uint32_t word = 0; word < columns->capacity / 64; word++) {
+			if (word == n / 64)
+				column->nulls[word] &= (1ull << (n & 63)) - 1;
+			else if (word > n / 64)
+				column->nulls[word] = 0;
+			column->n_nulls += (uint32_t)__builtin_popcountll(column->nulls[word]);
+		}
 	}
 	columns->n = n;
 	columns->oldest_ns = INT64_MAX;
 	columns->newest_ns = INT64_MIN;
-	for (uint32_t row = 0; row < n; row++) {
-		int64_t time_ns = (int64_t)columns->columns[SONDE_COLUMN_TIME].numbers[row];
-
-		columns->oldest_ns = time_ns < columns->oldest_ns ? time_ns : columns->oldest_ns;
-		columns->newest_ns = time_ns > columns->newest_ns ? time_ns : columns->newest_ns;
-	}
+	for (uint32_t row = 0; row < n; row++)
+		sonde_columns_time_seen(columns, (int64_t)columns->columns[SONDE_COLUMN_TIME].numbers[row]);
 }
 
 void sonde_columns_clear(struct sonde_columns *columns)
 {
+	for (uint32_t i = 0; i < columns->n_columns; i++) {
+		struct sonde_open_column *column = &columns->columns[i];
+
+		if (column->n_nulls)
+			memset(column->nulls, 0, (columns->n / 64 + 1) * sizeof(*column->nulls));
+		column->n_nulls = 0;
+		sonde_dictionary_clear(&column->dictionary);
+		memset(column->recent, 0, sizeof(column->recent));
+	}
 	columns->n = 0;
 	columns->oldest_ns = INT64_MAX;
 	columns->newest_ns = INT64_MIN;
-	for (uint32_t i = 0; i < columns->n_columns; i++) {
-		columns->columns[i].n_nulls = 0;
-		sonde_dictionary_clear(&columns->columns[i].dictionary);
-	}
 }

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 
 #define SOURCES_MAX 4096
-#define CHECK_ROWS 128 /* how often the bytes are added up */
 #define KEEP_ROWS 4096u
 
 int sonde_intake_init(struct sonde_intake *intake)
@@ -120,37 +119,74 @@ static void take_back(struct sonde_intake *intake)
 			}
 			*at = NULL;
 		}
+		source->n_chunk = 0; /* borrowed from the batch */
 		if (source->open && source->open->n != source->mark_n)
 			sonde_columns_cut(source->open, source->mark_n);
 	}
 }
 
-static bool is_full(const struct sonde_intake *intake, const struct sonde_columns *open, int64_t time_ns)
+static void close_open(struct sonde_intake_source *source)
 {
-	if (open->n == SONDE_BLOCK_ROWS_MAX)
-		return true;
-	if (!(open->n % CHECK_ROWS) && sonde_columns_bytes(open) >= intake->block_bytes)
-		return true;
-	return intake->max_span_ns && open->n && (time_ns - open->oldest_ns > intake->max_span_ns ||
-						  open->newest_ns - time_ns > intake->max_span_ns);
+	struct sonde_columns **at = &source->full;
+
+	while (*at)
+		at = &(*at)->next;
+	*at = source->open;
+	source->open = NULL;
+}
+
+/* The rows that were gathered become columns. */
+static int flush(struct sonde_intake *intake, struct sonde_intake_source *source)
+{
+	int r = 0;
+
+	if (!source->n_chunk)
+		return 0;
+	if (source->open && (source->open->n + source->n_chunk > SONDE_BLOCK_ROWS_MAX ||
+			     sonde_columns_bytes(source->open) >= intake->block_bytes))
+		close_open(source);
+	if (!source->open)
+		r = sonde_columns_new(source->type, &source->open);
+	if (!r)
+		r = sonde_columns_add_events(source->open, source->chunk, source->n_chunk, intake->names);
+	source->n_chunk = 0;
+	return r;
+}
+
+/* Would the event make the block's span of time too long? */
+static bool is_too_far(const struct sonde_intake *intake, const struct sonde_intake_source *source, int64_t time_ns)
+{
+	int64_t oldest_ns = INT64_MAX, newest_ns = INT64_MIN;
+
+	if (source->n_chunk) {
+		oldest_ns = source->chunk_oldest_ns;
+		newest_ns = source->chunk_newest_ns;
+	}
+	if (source->open && source->open->n) {
+		oldest_ns = source->open->oldest_ns < oldest_ns ? source->open->oldest_ns : oldest_ns;
+		newest_ns = source->open->newest_ns > newest_ns ? source->open->newest_ns : newest_ns;
+	}
+	return oldest_ns <= newest_ns &&
+	       (time_ns - oldest_ns > intake->max_span_ns || newest_ns - time_ns > intake->max_span_ns);
 }
 
 static int event_add(struct sonde_intake *intake, struct sonde_intake_source *source, const struct sonde_event *event)
 {
-	struct sonde_value values[SONDE_COLUMNS_MAX];
+	int r = 0;
 
-	if (source->open && is_full(intake, source->open, event->time_ns)) {
-		struct sonde_columns **at = &source->full;
-
-		while (*at)
-			at = &(*at)->next;
-		*at = source->open;
-		source->open = NULL;
+	if (intake->max_span_ns && is_too_far(intake, source, event->time_ns)) {
+		r = flush(intake, source);
+		if (!r)
+			close_open(source);
+	} else if (source->n_chunk == SONDE_COLUMNS_CHUNK) {
+		r = flush(intake, source);
 	}
-	if (!source->open && sonde_columns_new(source->type, &source->open))
-		return -ENOMEM;
-	sonde_event_values(event, intake->names, values);
-	return sonde_columns_add(source->open, event->time_ns, values);
+	if (!source->n_chunk || event->time_ns < source->chunk_oldest_ns)
+		source->chunk_oldest_ns = event->time_ns;
+	if (!source->n_chunk || event->time_ns > source->chunk_newest_ns)
+		source->chunk_newest_ns = event->time_ns;
+	source->chunk[source->n_chunk++] = event;
+	return r;
 }
 
 static int seal_columns(struct sonde_intake *intake, const struct sonde_intake_source *source,
@@ -196,6 +232,8 @@ int sonde_intake_append(struct sonde_intake *intake, const struct sonde_event *e
 	mark(intake);
 	for (size_t i = 0; i < n && !r; i++)
 		r = event_add(intake, source_find(intake, events[i].type), &events[i]);
+	for (size_t i = 0; i < intake->n_sources; i++)
+		r = r ?: flush(intake, &intake->sources[i]);
 	if (r) {
 		take_back(intake);
 		return r;
