@@ -153,6 +153,27 @@ static struct sonde_event event_at(uint64_t i)
 	return event;
 }
 
+/* Events with their records beside them, as the reader of a ring makes them: fresh copies in one buffer. */
+struct batch {
+	struct sonde_event events[BATCH];
+	uint32_t n;
+	size_t used;
+	_Alignas(8) char records[1 << 20];
+};
+
+static bool batch_add(struct batch *batch, uint64_t i)
+{
+	struct sonde_event event = event_at(i);
+	char *record = batch->records + batch->used;
+
+	if (batch->n == BATCH || batch->used + event.length + 8 > sizeof(batch->records))
+		return false;
+	event.record = memcpy(record, event.record, event.length);
+	batch->used += (event.length + 7) & ~7u;
+	batch->events[batch->n++] = event;
+	return true;
+}
+
 static void add_types(struct sonde_store *store)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
@@ -162,37 +183,35 @@ static void add_types(struct sonde_store *store)
 
 /* ---- write ---- */
 
+static struct batch batch;
+
+/* @param store NULL: only make the events, to know what that costs. */
 static void fill(struct sonde_store *store, uint64_t n, uint64_t commit_events)
 {
-	struct sonde_event batch[BATCH];
-	uint64_t committed = 0, seconds = 0;
+	uint64_t committed = 0, commits = 0;
 
 	for (uint64_t at = 0; at < n;) {
-		size_t m = 0;
-
-		while (m < BATCH && at < n && at - committed < commit_events)
-			batch[m++] = event_at(at++);
-		if (sonde_store_append(store, batch, m))
+		batch.n = 0;
+		batch.used = 0;
+		while (at < n && at - committed < commit_events && batch_add(&batch, at))
+			at++;
+		if (store && sonde_store_append(store, batch.events, batch.n))
 			die("append");
 		if (at - committed < commit_events && at < n)
 			continue;
-		if (sonde_store_commit(store, NULL, 0))
+		if (store && sonde_store_commit(store, NULL, 0))
 			die("commit");
 		committed = at;
-		if (++seconds % 5 == 0 && sonde_store_expire(store, sonde_clock_wall_ns()))
+		if (++commits % 5 == 0 && store && sonde_store_expire(store, sonde_clock_wall_ns()))
 			die("expire");
 	}
 }
 
-static double generator_ns(uint64_t n)
+static double generator_ns(uint64_t n, uint64_t commit_events)
 {
-	struct sonde_event batch[BATCH];
 	int64_t start = cpu_ns();
 
-	for (uint64_t at = 0; at < n; at++) {
-		batch[at % BATCH] = event_at(at);
-		__asm__ volatile("" : : "r"(batch) : "memory");
-	}
+	fill(NULL, n, commit_events);
 	return (double)(cpu_ns() - start) / (double)n;
 }
 
@@ -202,7 +221,7 @@ static struct sonde_store *write_store(const char *name, uint64_t n, uint64_t co
 	struct sonde_store_opts opts = {.path = path, .names = sonde_enrich_names(bench.enrich)};
 	struct sonde_store *store;
 	int64_t cpu, wall;
-	double own = generator_ns(1000000);
+	double own = generator_ns(1000000, commit_events);
 	struct stat st;
 
 	snprintf(path, sizeof(path), "%s/%s", bench.folder, name);

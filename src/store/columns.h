@@ -48,6 +48,12 @@ int sonde_columns_add(struct sonde_columns *columns, int64_t time_ns, const stru
  */
 int sonde_columns_add_events(struct sonde_columns *columns, const struct sonde_event *const *events, uint32_t n,
 			     const struct sonde_names *names);
+struct sonde_block_column;
+/**
+ * @brief Add all rows of a block.
+ * @param from A decoded column for each of the columns, of the same types. @return 0, -EBADMSG they are not, -ENOMEM.
+ */
+int sonde_columns_merge(struct sonde_columns *columns, const struct sonde_block_column *from, uint32_t n);
 /** Memory that the rows take, about. */
 size_t sonde_columns_bytes(const struct sonde_columns *columns);
 /** Drop the rows from `n` on. */

@@ -57,17 +57,11 @@ static bool has_type(const struct merge *merge, const struct sonde_block_head *h
 
 static int rows_take(struct merge *merge, struct sonde_block_part *part)
 {
-	struct sonde_value values[SONDE_COLUMNS_MAX];
 	int r = 0;
 
 	for (uint32_t i = 0; i < merge->type.n_columns && !r; i++)
 		r = sonde_block_part_load(&merge->source, part, i);
-	for (uint32_t row = 0; row < part->n && !r; row++) {
-		for (uint32_t i = 0; i < merge->type.n_columns; i++)
-			sonde_block_part_value(part, row, i, &values[i]);
-		r = sonde_columns_add(merge->rows, values[SONDE_COLUMN_TIME].i, values);
-	}
-	return r;
+	return r ?: sonde_columns_merge(merge->rows, part->columns, part->n);
 }
 
 /* @return 1 taken, 0 of another version, or an error */
@@ -117,7 +111,6 @@ static int gather(struct sqlite_store *store, struct merge *merge, const struct 
 		struct sonde_indexed_block *block = &merge->index->items[merge->at + taken];
 		struct sonde_block_ref ref = {};
 		int code = sonde_block_facts_of(store->db, block->id, take_facts, &ref);
-		uint32_t before = merge->rows ? merge->rows->n : 0;
 
 		if (code) {
 			merge->source.code = code;
@@ -125,11 +118,8 @@ static int gather(struct sqlite_store *store, struct merge *merge, const struct 
 		}
 		r = ref.id == block->id && ref.first == block->first && ref.count == block->count ?
 		    block_take(merge, stored, block, &ref) : -EBADMSG;
-		if (r == -EBADMSG) {
+		if (r == -EBADMSG)
 			block->stays = true; /* what was before it may be merged */
-			if (merge->rows)
-				sonde_columns_cut(merge->rows, before);
-		}
 		if (r != 1)
 			break;
 		r = 0;
