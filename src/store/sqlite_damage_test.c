@@ -143,6 +143,157 @@ static void test_damage(void **state)
 	assert_true(set_aside_count(f) > 0 && set_aside_count(f) <= 5); /* and not hundreds */
 }
 
+/* ---- no false event ---- */
+
+struct seen {
+	int64_t start_ns;
+	uint64_t rows;
+};
+
+/* An event of store_known() follows from its number, whole. */
+static int check_known(const struct sonde_type *type, const struct sonde_value *values, void *userdata)
+{
+	struct sonde_buffer got CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT, right CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+	struct test_record record = test_record(values[SONDE_COLUMN_COMMON_MAX].u);
+	struct seen *seen = userdata;
+	struct sonde_event event = test_event(&test_type, &record, seen->start_ns + (int64_t)record.number);
+	struct sonde_value expected[SONDE_COLUMNS_MAX];
+
+	sonde_event_values(&event, NULL, expected);
+	test_row_text(&test_type, expected, &right);
+	test_row_text(type, values, &got);
+	if (strcmp(got.data, right.data))
+		return -EPROTO;
+	seen->rows++;
+	return 0;
+}
+
+/* @return events that are served; it opens for reading, or is refused with a reason */
+static int64_t served(struct fixture *f, int64_t start_ns, struct sonde_answer *ret_answer)
+{
+	struct seen seen = {.start_ns = start_ns};
+	struct sonde_query query = test_query(TEST_PROGRAM);
+	int r = sonde_store_open(&f->opts, &f->store);
+
+	if (!r)
+		r = sonde_store_query(f->store, &query, check_known, &seen, ret_answer);
+	sonde_store_close(&f->store);
+	if (r == -EPROTO)
+		fail_msg("a false event");
+	return r ? -1 : (int64_t)seen.rows;
+}
+
+/* Several blocks of known events. */
+static ssize_t make_known(struct fixture *f, int64_t start_ns, uint64_t n, int *ret_fd)
+{
+	open_store(f);
+	for (uint64_t i = 0; i < n; i += n / 5) {
+		assert_int_equal(test_append(f->store, &test_type, i, n / 5, start_ns + (int64_t)i, 1), 0);
+		assert_int_equal(sonde_store_commit(f->store, NULL, 0), 0);
+	}
+	sonde_store_close(&f->store);
+	f->opts.read_only = true;
+	*ret_fd = open(f->path, O_RDWR | O_CLOEXEC);
+	return lseek(*ret_fd, 0, SEEK_END);
+}
+
+static void flip(int fd, off_t at, uint8_t mask)
+{
+	uint8_t byte;
+
+	assert_int_equal(pread(fd, &byte, 1, at), 1);
+	byte ^= mask;
+	assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+}
+
+/* Each byte with SONDE_TEST_ALL set, else some: whatever is still served is right, and what is missing is said. */
+static void test_flips(void **state)
+{
+	struct fixture *f = *state;
+	int64_t start_ns = sonde_clock_wall_ns(), rows;
+	off_t step = getenv("SONDE_TEST_ALL") ? 1 : 41;
+	uint64_t n = 500, partly = 0, refused = 0;
+	struct sonde_answer answer;
+	ssize_t size;
+	int fd;
+
+	size = make_known(f, start_ns, n, &fd);
+	sonde_log_set_level(SONDE_LOG_ERROR - 1);
+	assert_int_equal(served(f, start_ns, &answer), n);
+	for (off_t at = 0; at < size; at += step) {
+		flip(fd, at, (uint8_t)(1u << at % 8));
+		rows = served(f, start_ns, &answer);
+		flip(fd, at, (uint8_t)(1u << at % 8));
+		refused += rows < 0;
+		partly += rows >= 0 && rows < (int64_t)n;
+		if (rows > (int64_t)n || (rows >= 0 && rows < (int64_t)n && (answer.complete || answer.lost < n - (uint64_t)rows)))
+			fail_msg("byte %ld: %ld events, %lu lost: %s", (long)at, (long)rows, (unsigned long)answer.lost, answer.reason);
+	}
+	print_message("%zd bytes, step %ld: %lu times some were lost, %lu times refused\n", size, (long)step, partly, refused);
+	assert_true(partly > 10);
+	assert_int_equal(served(f, start_ns, &answer), n);
+	close(fd);
+}
+
+static void test_flips_of_large(void **state)
+{
+	struct fixture *f = *state;
+	int64_t start_ns = sonde_clock_wall_ns(), rows;
+	uint64_t n = getenv("SONDE_TEST_ALL") ? 60000 : 10000;
+	struct sonde_answer answer;
+	unsigned seed = 3;
+	ssize_t size;
+	int fd;
+
+	size = make_known(f, start_ns, n, &fd);
+	sonde_log_set_level(SONDE_LOG_ERROR - 1);
+	for (int i = 0; i < (getenv("SONDE_TEST_ALL") ? 1000 : 8); i++) {
+		off_t at = rand_r(&seed) % size;
+
+		flip(fd, at, 0x10);
+		rows = served(f, start_ns, &answer);
+		flip(fd, at, 0x10);
+		assert_true(rows == (int64_t)n || rows < 0 || (!answer.complete && answer.lost >= n - (uint64_t)rows));
+	}
+	close(fd);
+}
+
+/* A writer that finds blocks damaged says so once, keeps the sums, and goes on. */
+static void test_lost_block(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_query query = test_query(TEST_PROGRAM);
+	struct sonde_store_status status;
+	struct sonde_answer answer;
+	uint64_t n = 0;
+	int fd;
+
+	make_known(f, sonde_clock_wall_ns() - 1000000, 500, &fd);
+	close(fd);
+	f->opts.read_only = false;
+	run_in(f->path, "UPDATE sonde_blocks SET count = 99 WHERE id = 2");
+	open_store(f);
+	assert_int_equal(sonde_store_query(f->store, &query, test_count_rows, &n, &answer), 0);
+	assert_int_equal(n, 400);
+	assert_false(answer.complete);
+	assert_int_equal(answer.lost, 100);
+	sonde_store_status(f->store, &status);
+	assert_int_equal(status.stored, 500);
+	assert_int_equal(status.readable, 400);
+	assert_int_equal(status.expired, 100);
+	assert_string_equal(status.set_aside, "");
+	sonde_store_close(&f->store);
+	assert_int_equal(number_in(f->path, "SELECT count(*) FROM sonde_blocks"), 4);
+	/* the data of one: known by its facts, found when it is read */
+	run_in(f->path, "UPDATE sonde_blocks SET data = zeroblob(length(data)) WHERE id = 3");
+	open_store(f);
+	n = 0;
+	assert_int_equal(sonde_store_query(f->store, &query, test_count_rows, &n, &answer), 0);
+	assert_int_equal(n, 300);
+	assert_int_equal(answer.lost, 200);
+	assert_non_null(strstr(answer.reason, "100 events lost in damaged blocks"));
+}
+
 /* Damage under a running store: the events that wait go into a new file, and the ledger knows of the others. */
 static void test_damage_while_open(void **state)
 {
@@ -205,6 +356,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_not_a_store, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stray_log, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_flips, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_flips_of_large, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lost_block, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damage_while_open, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_file, setup, teardown),
 	};
