@@ -14,6 +14,8 @@ extern const struct sonde_command sonde_command_programs;
 extern const struct sonde_command sonde_command_status;
 extern const struct sonde_command sonde_command_schema;
 extern const struct sonde_command sonde_command_sql;
+extern const struct sonde_command sonde_command_store;
+extern const struct sonde_command sonde_command_export;
 extern const struct sonde_command sonde_command_reload;
 extern const struct sonde_command sonde_command_new;
 extern const struct sonde_command sonde_command_config;
@@ -31,6 +33,8 @@ const struct sonde_command *const sonde_commands[] = {
 	&sonde_command_status,
 	&sonde_command_schema,
 	&sonde_command_sql,
+	&sonde_command_store,
+	&sonde_command_export,
 	&sonde_command_reload,
 	&sonde_command_new,
 	&sonde_command_config,

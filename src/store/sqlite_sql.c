@@ -136,7 +136,7 @@ static int table_add(sqlite3 *db, const struct sonde_type *type)
 {
 	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
 	char sql[96];
-	int code = sonde_vtab_add(db, type);
+	int code = sonde_vtab_add(db, db, type);
 
 	snprintf(sql, sizeof(sql), "SELECT 1 FROM \"%s\"", type->name);
 	return code ?: sqlite3_prepare_v2(db, sql, -1, &statement, NULL);

@@ -16,7 +16,7 @@
 
 /* What a connection knows of a type: a copy, freed with its module. */
 struct module {
-	sqlite3 *db;
+	sqlite3 *source;
 	struct sonde_type type;
 	struct sonde_column columns[SONDE_COLUMNS_MAX];
 	char texts[];
@@ -92,7 +92,7 @@ static int cursor_open(sqlite3_vtab *table, sqlite3_vtab_cursor **ret_cursor)
 
 	if (!cursor)
 		return SQLITE_NOMEM;
-	cursor->source.db = ((struct table *)table)->module->db;
+	cursor->source.db = ((struct table *)table)->module->source;
 	*ret_cursor = &cursor->base;
 	return SQLITE_OK;
 }
@@ -261,9 +261,9 @@ static int cursor_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *ret_rowid)
 	return SQLITE_OK;
 }
 
-/* Without xCreate the table is there under the module's name. */
+/* xCreate is xConnect: nothing is made, so the table is there under the module's name, and may be made under others. */
 static const sqlite3_module methods = {
-	.xConnect = table_connect, .xBestIndex = sonde_vtab_plan, .xDisconnect = table_disconnect, .xOpen = cursor_open,
+	.xCreate = table_connect, .xDestroy = table_disconnect, .xConnect = table_connect, .xBestIndex = sonde_vtab_plan, .xDisconnect = table_disconnect, .xOpen = cursor_open,
 	.xClose = cursor_close, .xFilter = cursor_filter, .xNext = cursor_next, .xEof = cursor_eof, .xColumn = cursor_column,
 	.xRowid = cursor_rowid,
 };
@@ -279,7 +279,7 @@ static char *text_copy(char **at, const char *text)
 	return copy;
 }
 
-int sonde_vtab_add(sqlite3 *db, const struct sonde_type *type)
+int sonde_vtab_add(sqlite3 *db, sqlite3 *source, const struct sonde_type *type)
 {
 	size_t bytes = strlen(type->name) + 1;
 	struct module *module;
@@ -291,7 +291,7 @@ int sonde_vtab_add(sqlite3 *db, const struct sonde_type *type)
 	if (!module)
 		return SQLITE_NOMEM;
 	at = module->texts;
-	module->db = db;
+	module->source = source;
 	module->type = (struct sonde_type){.name = text_copy(&at, type->name), .n_columns = type->n_columns,
 					   .columns = module->columns};
 	for (uint32_t i = 0; i < type->n_columns; i++)

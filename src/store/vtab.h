@@ -18,10 +18,11 @@
 #include <store/sqlite_api.h>
 
 /**
- * @brief Make the table of a type, under its name, on a connection whose main database is a store.
+ * @brief Make the table of a type, under its name, on a connection.
+ * @param source Another connection, or the same, whose main database is a store: the events come from there.
  * @param type Copied. @return SQLite's code.
  */
-int sonde_vtab_add(sqlite3 *db, const struct sonde_type *type);
+int sonde_vtab_add(sqlite3 *db, sqlite3 *source, const struct sonde_type *type);
 
 /* ---- for vtab*.c only ---- */
 
