@@ -268,6 +268,8 @@ int sonde_memory_read_node(struct sonde_memory_node *ret_node)
 	    !sonde_memory_parse_field(text, "MemAvailable", &node.available_bytes) ||
 	    !sonde_memory_parse_field(text, "SwapTotal", &node.swap_bytes))
 		return -EINVAL;
+	if (node.available_bytes > node.total_bytes)
+		return -EINVAL;
 	node.total_bytes *= 1024;
 	node.available_bytes *= 1024;
 	node.swap_bytes *= 1024;
