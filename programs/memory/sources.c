@@ -236,7 +236,7 @@ static void walk_below(struct walk *walk, size_t length, int depth)
 		walk->n++;
 		walk->found(walk->userdata, walk->path, status.st_ino);
 		/* 2 + subdirectories: most cgroups are leaves, and reading their 40 files costs much more than this. */
-		if (status.st_nlink > 2 && depth < DEPTH_MAX)
+		if (status.st_nlink != 2 && depth < DEPTH_MAX)
 			walk_below(walk, length + 1 + name, depth + 1);
 		walk->path[length] = '\0';
 	}
