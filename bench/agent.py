@@ -56,6 +56,18 @@ def threads_cpu_ns(pid):
     return result
 
 
+def waited_ns(pid):
+    """How long its threads were ready to run but had no CPU: the work of others."""
+    total = 0
+    for path in glob.glob("/proc/%d/task/*/schedstat" % pid):
+        try:
+            with open(path) as f:
+                total += int(f.read().split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return total
+
+
 def cpu_ns(pid):
     return sum(threads_cpu_ns(pid).values())
 
@@ -98,7 +110,7 @@ class Agent:
         lines = ["store: {path: %s}" % path,
                  "listen: {metrics: 127.0.0.1:%d, health: 127.0.0.1:%d, api: \"\", socket: %s}" %
                  (free_port(), self.health_port, self.socket), "programs:"]
-        for name in BUILT_IN:
+        for name in sorted({*BUILT_IN, *(os.path.basename(d) for d in glob.glob(os.path.join(os.path.dirname(__file__), "..", "programs", "*")))}):
             lines.append("  %s: {enabled: %s}" % (name, "true" if name in self.programs else "false"))
         for path in self.objects:
             ring = ", ring_bytes: %d" % self.ring_bytes if self.ring_bytes else ""

@@ -71,5 +71,5 @@ def load(section, count):
 def measure(section, quick):
     section.add("size of the binary", "MB", [os.path.getsize(agent.SONDE) / 1e6], aim=4)
     starts(section, 3 if quick else STARTS)
-    idle(section, 10 if quick else 30)
+    idle(section, 5 if quick else 30)
     load(section, 200000 if quick else 1000000)

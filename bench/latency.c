@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Time from a hook to a client of /api/v1/stream: compares the `time` of each event with the wall clock when its line has
- * arrived, and prints true percentiles (of all values, sorted) as one line of JSON. Usage: latency SOCKET TYPE SECONDS
+ * arrived, and prints true percentiles (of all values, sorted) as one line of JSON.
+ *
+ * Usage: latency SOCKET TYPE SECONDS     (at most; it ends when no more come)
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -13,6 +15,7 @@
 #include <unistd.h>
 
 #define VALUES_MAX (8u << 20)
+#define QUIET_ROUNDS 10 /* of 100 ms without an event, after the first: that was all */
 
 static char buffer[1 << 20];
 static int64_t *values;
@@ -96,6 +99,7 @@ static int stream_open(const char *path, const char *type)
 
 int main(int argc, char *argv[])
 {
+	unsigned quiet = 0;
 	size_t used = 0;
 	int64_t end;
 	int fd;
@@ -113,8 +117,9 @@ int main(int argc, char *argv[])
 		int64_t now = clock_ns(CLOCK_REALTIME);
 		char *line = buffer, *newline;
 
-		if (!n)
+		if (!n || (n < 0 && n_values && ++quiet == QUIET_ROUNDS))
 			break;
+		quiet = n > 0 ? 0 : quiet;
 		used += n > 0 ? (size_t)n : 0;
 		for (; (newline = memchr(line, '\n', used - (size_t)(line - buffer))); line = newline + 1)
 			take_line(line, newline, now);

@@ -7,9 +7,12 @@
  *	generate tcp ADDRESS PORT COUNT       connections, each opened and closed; a closed port is fine
  *	generate connections ADDRESS COUNT    connections to itself: opened, accepted and closed at both ends
  *	generate exec COUNT                   processes: fork, exec of /bin/true, exit
+ *	generate open PATH COUNT              the file opened and closed
+ *	generate read PATH COUNT              its first 64 bytes read
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -59,6 +62,7 @@ struct work {
 	socklen_t length;
 	uint64_t tag;
 	int fd;
+	const char *path;
 	int listeners[LISTENERS];
 };
 
@@ -120,6 +124,27 @@ static void work_exec(struct work *work, uint64_t i)
 	waitpid(pid, NULL, 0);
 }
 
+static void work_open(struct work *work, uint64_t i)
+{
+	int fd = open(work->path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0) {
+		perror(work->path);
+		exit(1);
+	}
+	close(fd);
+}
+
+static void work_read(struct work *work, uint64_t i)
+{
+	char bytes[64];
+
+	if (pread(work->fd, bytes, sizeof(bytes), 0) < 0) {
+		perror(work->path);
+		exit(1);
+	}
+}
+
 /* Bursts of 20, so that the pace does not cost more than the work. */
 static void pace(int64_t start, uint64_t done, uint64_t rate)
 {
@@ -153,11 +178,16 @@ int main(int argc, char *argv[])
 		work.to = address_of(argv[2], "0", &work.length);
 		listeners_open(&work);
 		count = strtoull(argv[3], NULL, 10);
+	} else if (argc >= 4 && (!strcmp(argv[1], "open") || !strcmp(argv[1], "read"))) {
+		function = argv[1][0] == 'o' ? work_open : work_read;
+		work.path = argv[2];
+		work.fd = function == work_read ? open(argv[2], O_RDONLY | O_CLOEXEC) : -1;
+		count = strtoull(argv[3], NULL, 10);
 	} else if (argc >= 3 && !strcmp(argv[1], "exec")) {
 		function = work_exec;
 		count = strtoull(argv[2], NULL, 10);
 	} else {
-		fprintf(stderr, "usage: generate syscalls|udp|tcp|connections|exec ... (see the source's first lines)\n");
+		fprintf(stderr, "usage: generate syscalls|udp|tcp|connections|exec|open|read ... (see the source's first lines)\n");
 		return 2;
 	}
 	wall = clock_ns(CLOCK_MONOTONIC);

@@ -4,6 +4,7 @@
 Python's standard library only. Every test starts its own sonde, talks only to this machine, and leaves nothing behind.
 """
 import http.client
+import glob
 import json
 import os
 import re
@@ -21,8 +22,10 @@ SONDE = os.environ.get("SONDE", os.path.join(ROOT, "build", "sonde"))
 BUILD = os.path.dirname(SONDE)
 GENERATE = os.path.join(BUILD, "generate")
 FLOOD = os.path.join(BUILD, "flood.bpf.o")
+# A test that is killed leaves no agent and no load behind.
+END_WITH_US = ("setpriv", "--pdeathsig", "TERM")
 TAG = int.from_bytes(os.urandom(5), "big")  # other runs on this machine flood too
-BUILT_IN = ("connection", "packet_drop", "process")
+BUILT_IN = tuple(sorted(os.path.basename(os.path.dirname(path)) for path in glob.glob(ROOT + "/programs/*/program.bpf.c")))
 
 
 class Trace:
@@ -87,7 +90,7 @@ def wait_for(condition, what, timeout=30, pause=0.02):
 def running(pid):
     """Is there such a process, and no mere zombie?"""
     try:
-        with open("/proc/%d/stat" % pid) as f:
+        with open("/proc/%d/stat" % pid, errors="replace") as f:
             return f.read().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
@@ -199,7 +202,7 @@ class Agent:
 
     def start(self):
         with open(self.log_file, "ab") as log:
-            self.loader = subprocess.Popen([SONDE, "run", "-c", self.file, *self.arguments], stdin=subprocess.DEVNULL,
+            self.loader = subprocess.Popen([*END_WITH_US, SONDE, "run", "-c", self.file, *self.arguments], stdin=subprocess.DEVNULL,
                                            stdout=log, stderr=log)
         if self.wait_ready:
             self.await_ready()
@@ -276,7 +279,7 @@ class Agent:
         found = []
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
-                with open("/proc/%s/stat" % pid) as f:
+                with open("/proc/%s/stat" % pid, errors="replace") as f:
                     if f.read().rpartition(")")[2].split()[1] == str(self.pid):
                         with open("/proc/%s/cmdline" % pid, "rb") as c:
                             if c.read().split(b"\0")[1:2] == [b"worker"]:
@@ -358,16 +361,25 @@ class Agent:
         return self.get("/api/v1/ledger")["ledger"][program]
 
     def settle(self, *programs, timeout=120):
-        """Until of these programs (all) everything that entered is in the store; the ledger. Its residual is always 0."""
+        """Until of these programs (all) everything that entered before the call is in the store or counted as lost; the
+        ledger. Its residual is always 0. Others may go on to cause events meanwhile."""
+        def ended(l):
+            return sum(l[name] for name in ("denied", "throttled", "sampled_out", "map_full", "ring_full", "stored", "invalid",
+                                            "limited", "queue_dropped"))
+
+        def ledger():
+            return self.get("/api/v1/ledger")["ledger"]
+
+        entered = {name: l["entered"] for name, l in ledger().items() if not programs or name in programs}
+
         def settled():
-            ledger = self.get("/api/v1/ledger")["ledger"]
-            open_ = [p for p in programs or ledger if ledger[p]["in_ring"] or ledger[p]["pending"]]
-            return not open_ and ledger
-        ledger = wait_for(settled, "all events are stored", timeout, 0.1)
-        wrong = {name: l for name, l in ledger.items() if l["residual"]}
+            now = ledger()
+            return all(ended(now[name]) >= count for name, count in entered.items()) and now
+        now = wait_for(settled, "all events are stored", timeout, 0.1)
+        wrong = {name: l for name, l in now.items() if l["residual"]}
         if wrong:
             raise AssertionError("the ledger does not add up: %s" % wrong)
-        return ledger
+        return now
 
     def cli(self, *arguments, check=True, **options):
         """`sonde ARGUMENTS` against this agent; (exit code, standard output, standard error) as bytes."""
@@ -380,7 +392,7 @@ class Agent:
 
 def load(count, rate=0):
     """Starts `count` calls of system call 1023, numbered from 0, in the background."""
-    return subprocess.Popen([GENERATE, "syscalls", str(count), str(rate), str(TAG)], stdout=subprocess.DEVNULL)
+    return subprocess.Popen([*END_WITH_US, GENERATE, "syscalls", str(count), str(rate), str(TAG)], stdout=subprocess.DEVNULL)
 
 
 def run(process, timeout=300):

@@ -6,6 +6,7 @@ Usage: run_file.py FILE [unittest's options and names of tests]
 import importlib.util
 import os
 import sys
+import time
 import unittest
 
 
@@ -16,9 +17,15 @@ class Result(unittest.TextTestResult):
         super().__init__(*arguments, **options)
         self.passed = 0
 
+    def startTest(self, test):
+        super().startTest(test)
+        self.began = time.monotonic()
+
     def addSuccess(self, test):
         super().addSuccess(test)
         self.passed += 1
+        if self.showAll and time.monotonic() - self.began > 10:
+            self.stream.writeln("    (%.0f s)" % (time.monotonic() - self.began))
 
     def count(self):
         bad = {getattr(test, "test_case", test).id() for test, _ in self.failures + self.errors}

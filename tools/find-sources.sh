@@ -8,7 +8,8 @@ case "$1" in
 sources) find src -name '*.c' ! -name '*_test.c' ! -name '*.bpf.c' ;;
 tests) find src programs -name '*_test.c' ;;
 programs) find programs -name program.bpf.c | xargs -r -n1 dirname | xargs -r -n1 basename ;;
-hooks) find programs -name program.c ;;
+hooks) # the user side of the programs: program.c, and what stands beside it
+	find programs -name '*.c' ! -name '*_test.c' ! -name '*.bpf.c' ;;
 testdata) # SOURCE:CASE for each case of a source that is compiled once for each, else SOURCE:
 	for source in $(find src programs -path '*/testdata/*.bpf.c'); do
 		cases=$(sed -n 's/^#.*if defined(\([a-z0-9_]*\)) .* expect: .*/\1/p' "$source")

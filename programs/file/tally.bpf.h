@@ -4,19 +4,16 @@
 /*
  * The counts, and their way out at each interval.
  *
- * Invariant: no increment is lost or told twice. The flush takes a count by exchange, so an addition lands before it or after
- * it. An idle entry is removed in two steps, an interval apart: IDLE tells everyone who finds it to take it back first,
- * and by the time it is DEAD nobody can still hold it from before. (A map may use a removed entry's memory again at once.)
+ * Invariant: the counts of all events add up to the operations. What finds no entry is counted under its operation and error
+ * alone; see flush.bpf.h for the rest.
  */
 
 #include "asked.bpf.h"
+#include <sonde/flush.bpf.h> /* not before the above, which gives the kernel's struct file its other name */
 
 #define ENTRIES 32768
 #define OTHERS 1024
 #define ABSENT (~0ull)
-
-#define IDLE (1ull << 63)
-#define DEAD (1ull << 62 | IDLE)
 
 struct key {
 	struct identity identity;
@@ -28,7 +25,7 @@ struct key {
 };
 
 struct amount {
-	__u64 count; /* or IDLE, DEAD */
+	__u64 count; /* see flush.bpf.h */
 	__u64 bytes;
 	__u64 latency_ns;
 };
@@ -97,9 +94,7 @@ static __always_inline struct entry *entry_of(const struct key *key)
 
 	for (int i = 0; i < 2; i++) {
 		entry = bpf_map_lookup_elem(&entries, key);
-		if (!entry || !(*(volatile __u64 *)&entry->amount.count & IDLE))
-			return entry;
-		if (__sync_val_compare_and_swap(&entry->amount.count, IDLE, 0) == IDLE)
+		if (!entry || sonde_count_lives(&entry->amount.count))
 			return entry;
 	}
 	return NULL;
@@ -133,7 +128,7 @@ static __always_inline void fill(struct file *e, __u32 operation, __s32 error)
 	__builtin_memset(e->path, 0, sizeof(e->path));
 }
 
-/* Takes what was counted. A full ring leaves it where it is, for the next time. */
+/* Takes what was counted. A reserve that fails leaves it where it is, for the next time. */
 static __always_inline struct file *take(struct amount *amount, __u32 operation, __s32 error,
 					 const struct sonde_process *owner)
 {
@@ -158,7 +153,6 @@ int at_interval_entries(struct bpf_iter__bpf_map_elem *context)
 	struct entry *entry;
 	struct file *e;
 	struct key key;
-	__u64 count;
 
 	if (!found)
 		return 0;
@@ -166,16 +160,17 @@ int at_interval_entries(struct bpf_iter__bpf_map_elem *context)
 	entry = bpf_map_lookup_elem(&entries, &key);
 	if (!entry)
 		return 0;
-	count = *(volatile __u64 *)&entry->amount.count;
-	if (!count) {
-		__sync_val_compare_and_swap(&entry->amount.count, 0, IDLE);
+	switch (sonde_count_state(&entry->amount.count)) {
+	case SONDE_COUNT_OVER:
+		bpf_map_delete_elem(&entries, &key);
 		return 0;
-	}
-	if (count & IDLE) {
-		if (__sync_val_compare_and_swap(&entry->amount.count, IDLE, DEAD) == IDLE)
-			bpf_map_delete_elem(&entries, &key);
+	case SONDE_COUNT_NOTHING:
 		return 0;
+	case SONDE_COUNT_NEW:
+		break;
 	}
+	if (!sonde_flush_room(context->meta, sizeof(*e)))
+		return 1;
 	e = take(&entry->amount, key.operation, key.error, &entry->owner);
 	if (!e)
 		return 0;
@@ -200,6 +195,8 @@ int at_interval_others(struct bpf_iter__bpf_map_elem *context)
 	amount = bpf_map_lookup_elem(&others, &key);
 	if (!amount || !*(volatile __u64 *)&amount->count)
 		return 0;
+	if (!sonde_flush_room(context->meta, sizeof(*e)))
+		return 1;
 	e = take(amount, key.operation, key.error, NULL);
 	if (e)
 		sonde_submit(e);

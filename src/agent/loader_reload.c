@@ -30,6 +30,8 @@ static const char *changed_for_good(const struct sonde_config *a, const struct s
 {
 	if (strcmp(a->user, b->user))
 		return "user";
+	if (strcmp(a->programs_directory, b->programs_directory))
+		return "programs_directory";
 	if (a->log_level != b->log_level)
 		return "log_level";
 	if (a->shutdown_timeout_ns != b->shutdown_timeout_ns)

@@ -109,13 +109,15 @@ int loader_worker_died(struct loader *loader, int status)
 	loader->worker_ready = false;
 	if (loader->stopping)
 		return 0;
+	if (!loader->ever_ready && WIFEXITED(status)) {
+		sonde_log_err(0, "the worker cannot start (code %d): its message stands above", WEXITSTATUS(status));
+		return -ECANCELED;
+	}
 	if (WIFSIGNALED(status))
 		sonde_log_warning("the worker was ended by signal %d (%s): starting a new one", WTERMSIG(status),
 				  sigabbrev_np(WTERMSIG(status)) ?: "?");
 	else
 		sonde_log_warning("the worker ended with code %d: starting a new one", WEXITSTATUS(status));
-	if (!loader->ever_ready && WIFEXITED(status))
-		return sonde_log_err(-ECANCELED, "the worker cannot start");
 	/* At once the first time; slower when it dies again and again before it is of use. */
 	loader->failures = was_ready ? 0 : loader->failures + 1;
 	loader->spawn_at_ns = sonde_clock_boot_ns();

@@ -6,6 +6,7 @@
 #include <agent/worker.h>
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include <security/privileges.h>
 
 #define BEAT_MS 1000
+#define LARGE_BYTES (128 * 1024) /* from here on a block is given back to the system when it is freed */
 #define EXIT_CANNOT_START 3
 
 static int worker_hello(struct worker *worker)
@@ -170,6 +172,10 @@ int sonde_worker_run(int socket)
 	int r;
 
 	sonde_log_set_name("worker");
+	(void)prctl(PR_SET_NAME, "sonde-worker"); /* else it is called as what was executed: exe */
+	/* A heap for each thread, and a threshold that grows with each batch that is freed, keep what a burst took. */
+	(void)mallopt(M_ARENA_MAX, 2);
+	(void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
 	/* The terminal's Ctrl-C reaches the loader, which ends us in order; its death is the end of the socket. */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);

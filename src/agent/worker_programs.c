@@ -26,6 +26,13 @@ static void worker_deliver(struct sonde_source *source, struct sonde_batch_full 
 	sonde_writer_deliver(worker->writer, source, batch);
 }
 
+static bool worker_is_watched(void *userdata)
+{
+	struct worker *worker = userdata;
+
+	return sonde_bus_has_listeners(worker->bus);
+}
+
 struct worker_program *worker_program_find(struct worker *worker, const char *name)
 {
 	for (unsigned i = 0; i < worker->n_programs; i++)
@@ -109,7 +116,7 @@ int worker_program_add(struct worker *worker, const struct sonde_message *messag
 	struct sonde_source_opts opts = {
 		.name = message->status.name, .ring_id = message->ring_id, .enrich = worker->enrich,
 		.hooks = message->has_image ? NULL : sonde_attachment_hooks(message->status.name),
-		.deliver = worker_deliver, .userdata = worker,
+		.deliver = worker_deliver, .is_watched = worker_is_watched, .userdata = worker,
 	};
 	struct worker_program *program;
 	struct sonde_source *source = NULL;

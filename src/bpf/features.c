@@ -52,8 +52,8 @@ static size_t features_capabilities(struct sonde_feature *features, size_t max)
 		cap_value_t capability;
 		struct need need;
 	} wanted[] = {
-		{CAP_BPF, {"CAP_BPF", true, "all programs", "run as root, or grant the capability"}},
-		{CAP_PERFMON, {"CAP_PERFMON", true, "all tracing hooks", "run as root, or grant the capability"}},
+		{CAP_BPF, {"CAP_BPF", true, "program at all", "run as root, or grant the capability"}},
+		{CAP_PERFMON, {"CAP_PERFMON", true, "tracing hooks", "run as root, or grant the capability"}},
 		{CAP_NET_ADMIN, {"CAP_NET_ADMIN", false, "cgroup hooks", "run as root, or grant the capability"}},
 		{CAP_SYSLOG, {"CAP_SYSLOG", false, "names of kernel functions", "run as root, or grant the capability"}},
 	};
@@ -73,7 +73,7 @@ static size_t features_capabilities(struct sonde_feature *features, size_t max)
 
 size_t sonde_features(struct sonde_feature *features, size_t max)
 {
-	static const struct need btf = {"BTF", true, "all programs",
+	static const struct need btf = {"BTF", true, "program at all",
 					"use a kernel built with CONFIG_DEBUG_INFO_BTF (Debian's are)"};
 	static const struct need kernel = {"kernel", true, "", ""};
 	struct utsname system;

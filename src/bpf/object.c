@@ -23,6 +23,7 @@
 
 #define DEFAULT_RING_BYTES (4u << 20)
 #define INTERVAL_SETTING "update_interval_ns"
+#define ITERATOR_AGAIN_MAX 5000 /* times 1 ms: a user's own iterator must not hold up the agent */
 
 struct sonde_object {
 	struct bpf_object *object;
@@ -251,7 +252,12 @@ static int object_try(struct sonde_object *object, const struct sonde_object_opt
 		return r;
 	r = bpf_object__load(object->object);
 	if (r < 0) {
-		snprintf(error, error_size, "the kernel refuses it: %s", sonde_libbpf_message());
+		const char *message = sonde_libbpf_message();
+
+		/* What libbpf says of its own first try speaks of memory limits and of a kernel without BPF. */
+		if (r == -EPERM && strstr(message, "bpf_object__probe_loading"))
+			message = "not permitted: needs root or CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN";
+		snprintf(error, error_size, "the kernel refuses it: %s", message);
 		return r;
 	}
 	return 0;
@@ -358,6 +364,7 @@ static struct bpf_link *hook_attach(struct bpf_object *object, struct bpf_progra
 static int object_run_iterator(struct bpf_link *link)
 {
 	CLEANUP_CLOSE int fd = bpf_iter_create(bpf_link__fd(link));
+	unsigned again = 0;
 	char output[4096];
 	ssize_t n;
 
@@ -366,7 +373,12 @@ static int object_run_iterator(struct bpf_link *link)
 	/* The iterator runs inside read(2); what it has to say goes to the ring. */
 	do {
 		n = read(fd, output, sizeof(output));
-	} while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
+		/* EAGAIN: it returned 1, because it waits for room in the ring (sonde/flush.bpf.h). */
+		if (n < 0 && errno == EAGAIN && again++ < ITERATOR_AGAIN_MAX)
+			(void)usleep(1000);
+		else if (n < 0 && errno != EINTR)
+			break;
+	} while (n);
 	return n < 0 ? -errno : 0;
 }
 

@@ -7,6 +7,7 @@
 #include <base/buffer.h>
 #include <bpf/embedded.h>
 #include <bpf/features.h>
+#include <config/config.h>
 #include <cli/command.h>
 #include <cli/say.h>
 #include <cli/user_object.h>
@@ -122,7 +123,7 @@ static int run(const struct sonde_options *options)
 		printf("Programs\n");
 	}
 	for (unsigned i = 0; i < options->n_arguments; i++) {
-		sonde_user_object_name(options->arguments[i], name, sizeof(name));
+		sonde_config_object_name(options->arguments[i], name, sizeof(name));
 		all &= program_check(manager, name, options->arguments[i], i == 0, options->json ? &json : NULL);
 	}
 	for (const struct sonde_embedded *e = sonde_embedded; !options->n_arguments && e->name; e++)

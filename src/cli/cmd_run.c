@@ -22,7 +22,7 @@ static int add_object(struct sonde_config *config, const char *path)
 	memset(program, 0, sizeof(*program));
 	if (snprintf(program->object, sizeof(program->object), "%s", path) >= (int)sizeof(program->object))
 		return sonde_say_error(SONDE_EXIT_USAGE, "the path '%s' is too long", path);
-	sonde_user_object_name(path, program->name, sizeof(program->name));
+	sonde_config_object_name(path, program->name, sizeof(program->name));
 	program->enabled = program->enabled_given = true;
 	config->n_programs++;
 	return SONDE_EXIT_DONE;

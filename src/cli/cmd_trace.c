@@ -18,6 +18,7 @@
 #include <base/clock.h>
 #include <base/log.h>
 #include <bpf/features.h>
+#include <config/config.h>
 #include <cli/command.h>
 #include <cli/output.h>
 #include <cli/say.h>
@@ -90,7 +91,7 @@ static int trace_register(struct trace *trace, const char *word)
 	struct sonde_program_spec spec = {.name = trace->names[trace->n], .enabled = true};
 	int r;
 
-	sonde_user_object_name(word, trace->names[trace->n], SONDE_PROGRAM_NAME_MAX);
+	sonde_config_object_name(word, trace->names[trace->n], SONDE_PROGRAM_NAME_MAX);
 	spec.object_path = sonde_user_object_is_path(word) ? word : NULL;
 	spec.settings = trace->settings;
 	spec.n_settings = trace->options->n_settings;

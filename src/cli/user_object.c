@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Objects of the user's own, named by their path. What is in them is checked by those who read it. */
 #include <cli/user_object.h>
+#include <config/config.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,16 +22,6 @@ bool sonde_user_object_is_path(const char *word)
 	size_t length = strlen(word);
 
 	return strchr(word, '/') || (length > 2 && !strcmp(word + length - 2, ".o"));
-}
-
-void sonde_user_object_name(const char *path, char *ret_name, size_t size)
-{
-	const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-
-	snprintf(ret_name, size, "%.*s", (int)strcspn(base, "."), base);
-	for (; *ret_name; ret_name++)
-		if (*ret_name == '-')
-			*ret_name = '_';
 }
 
 static int object_read(const char *path, void **ret_bytes, size_t *ret_size)
@@ -63,7 +54,7 @@ int sonde_user_object_schema(const char *path, struct sonde_schema **ret_schema)
 
 	if (r < 0)
 		return sonde_say_error(SONDE_EXIT_FAILED, "cannot read '%s': %s", path, strerror(-r));
-	sonde_user_object_name(path, name, sizeof(name));
+	sonde_config_object_name(path, name, sizeof(name));
 	if (sonde_schema_new(name, bytes, size, NULL, &error, ret_schema) < 0)
 		return sonde_say_error(SONDE_EXIT_FAILED, "%s: %s", path, error);
 	return SONDE_EXIT_DONE;

@@ -8,7 +8,5 @@
 
 /** Has a slash, or ends in .o: no name of a program does. */
 bool sonde_user_object_is_path(const char *word);
-/** The program is called as the file before its first dot, a hyphen as underscore. */
-void sonde_user_object_name(const char *path, char *ret_name, size_t size);
 /** @return 0, or an exit code: it has been said why. */
 int sonde_user_object_schema(const char *path, struct sonde_schema **ret_schema);

@@ -34,6 +34,7 @@ struct sonde_config {
 	char file[256]; /* "" if there is none */
 	enum sonde_log_level log_level;
 	char user[64]; /* the worker runs as */
+	char programs_directory[256]; /* "": none */
 	struct {
 		char path[256]; /* a file, or "memory" */
 		uint64_t max_bytes;
@@ -68,6 +69,13 @@ void sonde_config_program_default(struct sonde_config_program *program, const ch
  * @return As sonde_config_read().
  */
 int sonde_config_load(struct sonde_config *config, const char *path, char *ret_error, size_t error_size);
+/** A user's own program is called as its file before the first dot, a hyphen as underscore. */
+void sonde_config_object_name(const char *path, char *ret_name, size_t size);
+/**
+ * @brief Add the objects of `programs_directory` that no section names. No such directory: nothing to add.
+ * @return 0; -EPERM somebody else could change what root would load; -E2BIG; with `ret_error`.
+ */
+int sonde_config_add_objects(struct sonde_config *config, char *ret_error, size_t error_size);
 /** As sonde_config_read(), of bytes in memory: any bytes. `config` changes only on success. */
 int sonde_config_parse(struct sonde_config *config, const char *name, const char *bytes, size_t length, char *ret_error,
 		       size_t error_size);

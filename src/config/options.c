@@ -28,6 +28,11 @@ const struct sonde_config_option sonde_config_options[] = {
 		.section = "", .name = "user", .type = SONDE_CONFIG_TEXT, .default_text = "sonde", FIELD(user),
 		.help = "The user that the worker runs as. The worker reads events, stores them and serves them, without any capability.",
 	}, {
+		.section = "", .name = "programs_directory", .type = SONDE_CONFIG_PATH, .default_text = "/etc/sonde/programs.d",
+		.zero = "off", FIELD(programs_directory),
+		.help = "Every `NAME.bpf.o` in it is a program, called as the file before its first dot, unless `programs` has a section of "
+			"that name. Directory and files must be root's and writable by nobody else.",
+	}, {
 		.section = "", .name = "shutdown_timeout", .type = SONDE_CONFIG_DURATION, .default_text = "10s",
 		.min = SONDE_NS_PER_S, .max = 300 * SONDE_NS_PER_S, FIELD(shutdown_timeout_ns),
 		.help = "How long a shutdown may take: to finish answers, drain the rings and commit.",

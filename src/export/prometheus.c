@@ -181,6 +181,8 @@ static void collect_ledger(struct sonde_prometheus *p, const struct sonde_ledger
 		    program_label(p, program, "end", ends[i].name), ends[i].count);
 	own(p, "sonde_events_entered_total", "Events that a hook wanted to send.", program_label(p, program, NULL, NULL),
 	    ledger->entered);
+	own(p, "sonde_events_made_total", "Events that a program's user-space code made; they passed no ring.",
+	    program_label(p, program, NULL, NULL), ledger->made);
 	own(p, "sonde_events_in_ring", "Events in the ring, not yet read. Staying high: the reader does not keep up.",
 	    program_label(p, program, NULL, NULL), ledger->in_ring);
 	own(p, "sonde_events_pending", "Events read but not yet committed to the store.", program_label(p, program, NULL, NULL),
@@ -212,7 +214,7 @@ static void collect_program(struct sonde_prometheus *p, const struct sonde_progr
 		    (int)program->state == state);
 	own(p, "sonde_program_running", "1 if the program is attached and delivers events.",
 	    program_label(p, program->name, NULL, NULL), program->state == SONDE_PROGRAM_RUNNING);
-	own(p, "sonde_program_required", "1 if the agent is not ready without the program.",
+	own(p, "sonde_program_required", "1 if the agent does not run without the program: it ends when the program cannot start.",
 	    program_label(p, program->name, NULL, NULL), program->required);
 	for (uint32_t i = 0; i < program->n_hooks && i < SONDE_HOOKS_MAX; i++) {
 		runs += program->hooks[i].runs;

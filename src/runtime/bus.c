@@ -33,6 +33,7 @@ struct sonde_subscription {
 struct sonde_bus {
 	pthread_mutex_t lock;
 	struct sonde_subscription *subscriptions;
+	_Atomic unsigned n_subscriptions;
 };
 
 /* Batches are large (over malloc's mmap threshold): a few are kept for reuse, so that load does not mean page faults. */
@@ -128,6 +129,7 @@ int sonde_bus_subscribe(struct sonde_bus *bus, size_t max_bytes, struct sonde_su
 	pthread_mutex_lock(&bus->lock);
 	subscription->next = bus->subscriptions;
 	bus->subscriptions = subscription;
+	bus->n_subscriptions++;
 	pthread_mutex_unlock(&bus->lock);
 	*ret_subscription = subscription;
 	return 0;
@@ -143,6 +145,7 @@ void sonde_bus_unsubscribe(struct sonde_subscription **pointer)
 	for (at = &subscription->bus->subscriptions; *at != subscription;)
 		at = &(*at)->next;
 	*at = subscription->next;
+	subscription->bus->n_subscriptions--;
 	pthread_mutex_unlock(&subscription->bus->lock);
 	for (; subscription->n; subscription->n--, subscription->head++)
 		sonde_batch_unref(subscription->queue[subscription->head % QUEUE_BATCHES]);
@@ -166,6 +169,11 @@ void sonde_bus_publish(struct sonde_bus *bus, const struct sonde_batch *batch)
 			eventfd_write(s->fd, 1);
 	}
 	pthread_mutex_unlock(&bus->lock);
+}
+
+bool sonde_bus_has_listeners(struct sonde_bus *bus)
+{
+	return bus->n_subscriptions;
 }
 
 int sonde_subscription_fd(const struct sonde_subscription *subscription)

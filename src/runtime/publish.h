@@ -7,3 +7,4 @@
 
 /** Hand a batch to all listeners. Never waits. The caller keeps its reference. */
 void sonde_bus_publish(struct sonde_bus *bus, const struct sonde_batch *batch);
+bool sonde_bus_has_listeners(struct sonde_bus *bus);

@@ -18,8 +18,10 @@
 #include <runtime/source_private.h>
 
 #define POLL_NS 400000		/* p99 from hook to stream stays below 1 ms */
+#define POLL_SLOW_NS 2000000	/* while nobody watches and the ring fills slowly: each look costs the same */
+#define POLL_SLOW_PART 32	/* slowly: less than this part of the ring in one look */
 #define POLL_ROUNDS 5		/* that find nothing, then sleep */
-#define BUSY_NS (POLL_ROUNDS * POLL_NS) /* woken again within this: stay awake */
+#define BUSY_NS 2000000		/* woken again within this: stay awake */
 #define SLEEP_MS 1000		/* then show a sign of life */
 #define TICK_MIN_NS 10000000
 #define TICK_EVENTS 1000
@@ -169,9 +171,11 @@ static uint64_t reader_drain(struct sonde_source *source)
 	return n;
 }
 
-static void reader_nap(void)
+static void reader_nap(const struct sonde_source *source, uint64_t bytes)
 {
-	struct timespec nap = {.tv_nsec = POLL_NS};
+	bool slow = bytes < sonde_ring_size(source->ring) / POLL_SLOW_PART &&
+		    !(source->is_watched && source->is_watched(source->userdata));
+	struct timespec nap = {.tv_nsec = slow ? POLL_SLOW_NS : POLL_NS};
 
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
 }
@@ -187,7 +191,8 @@ static void *reader_main(void *userdata)
 	/* The default slack of 50 us on top of each nap is a tenth of the nap. */
 	prctl(PR_SET_TIMERSLACK, 1000);
 	while (!source->stopping) {
-		uint64_t n = reader_drain(source);
+		uint64_t start = sonde_ring_position(source->ring), n = reader_drain(source);
+		uint64_t bytes = sonde_ring_position(source->ring) - start;
 
 		sleep_ms = reader_tick(source);
 		if (n) {
@@ -198,12 +203,12 @@ static void *reader_main(void *userdata)
 			rounds--;
 		}
 		if (rounds) {
-			reader_nap();
+			reader_nap(source, bytes);
 			continue;
 		}
 		if (!sonde_ring_sleep(source->ring)) {
 			if (!n) /* something is reserved but not complete: that takes nanoseconds */
-				reader_nap();
+				reader_nap(source, bytes);
 			continue;
 		}
 		(void)epoll_wait(source->epoll_fd, events, 2, sleep_ms);

@@ -47,6 +47,7 @@ int sonde_source_new(const struct sonde_source_opts *opts, struct sonde_source *
 	if (opts->enrich)
 		source->context = *sonde_enrich_hook_context(opts->enrich);
 	source->deliver = opts->deliver;
+	source->is_watched = opts->is_watched;
 	source->userdata = opts->userdata;
 	source->n_cpus = libbpf_num_possible_cpus();
 	pthread_mutex_init(&source->lock, NULL);

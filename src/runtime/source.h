@@ -40,7 +40,9 @@ struct sonde_source_opts {
 	int program_fds[SONDE_SOURCE_PROGRAMS_MAX];
 	int metric_fds[SONDE_SOURCE_METRICS_MAX];
 	sonde_deliver_fn deliver;
-	void *userdata;
+	/* Does somebody wait for the events within a millisecond? NULL: nobody, a few will do. Runs in the reader's thread. */
+	bool (*is_watched)(void *userdata);
+	void *userdata; /* of both */
 };
 
 int sonde_source_new(const struct sonde_source_opts *opts, struct sonde_source **ret_source);

@@ -16,6 +16,7 @@ struct sonde_source {
 	const struct sonde_program_hooks *hooks;
 	struct sonde_enrich *enrich;
 	sonde_deliver_fn deliver;
+	bool (*is_watched)(void *userdata);
 	void *userdata;
 
 	int ring_fd, counters_fd, control_fd, n_cpus;

@@ -18,7 +18,7 @@
 #include <base/log.h>
 #include <base/wait.h>
 
-#define QUEUE_BATCHES 32
+#define QUEUE_BATCHES 16 /* of up to 384 KB; what is in them is still in a ring, so more would save nothing */
 #define SOURCES_MAX 64
 #define COMMIT_FILL_PCT 40   /* a ring this full is not kept waiting for the interval */
 #define LOOK_NS SONDE_NS_PER_S /* at losses and limits */

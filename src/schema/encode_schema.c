@@ -118,8 +118,9 @@ int sonde_encode_schema_markdown(const struct sonde_type *type, struct sonde_buf
 
 static void add_markdown_settings(struct sonde_buffer *out, const struct sonde_schema *schema)
 {
-	sonde_buffer_printf(out, "\n## Settings\n\nUnder `programs.%s.settings` in the configuration.\n\n"
-				 "| Setting | Default | Meaning |\n|---|---|---|\n", schema->program);
+	sonde_buffer_printf(out, "\n## Settings of %s\n\nUnder `programs.%s.settings` in the configuration.\n\n"
+				 "| Setting | Default | Meaning |\n|---|---|---|\n",
+			    schema->program, schema->program);
 	for (uint32_t i = 0; i < schema->n_settings; i++) {
 		const struct sonde_setting *setting = &schema->settings[i];
 
@@ -140,7 +141,7 @@ static void add_markdown_settings(struct sonde_buffer *out, const struct sonde_s
 
 static void add_markdown_metrics(struct sonde_buffer *out, const struct sonde_schema *schema)
 {
-	sonde_buffer_add_text(out, "\n## Metrics\n\n| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n");
+	sonde_buffer_add_text(out, "\n## Metrics of the program\n\n| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n");
 	for (uint32_t i = 0; i < schema->n_metrics; i++) {
 		const struct sonde_metric *metric = &schema->metrics[i];
 

@@ -163,6 +163,21 @@ static void test_hostile_names(void **state)
 	assert_int_equal(n, 2 + 8); /* not one line more than there must be */
 }
 
+static void test_program_markdown(void **state)
+{
+	struct sonde_buffer out CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+
+	assert_int_equal(sonde_encode_program_markdown(schema, &out), 0);
+	assert_non_null(strstr(out.data, "## everything\n"));
+	assert_non_null(strstr(out.data, "\n## small\n"));
+	assert_non_null(strstr(out.data, "Under `programs.test.settings` in"));
+	assert_non_null(strstr(out.data, "| update\\_interval\\_ns | 10 | time between two updates |\n"));
+	assert_non_null(strstr(out.data, "| show\\_all | false | show everything |\n"));
+	assert_non_null(strstr(out.data, "| level | -3 | a signed number |\n"));
+	assert_non_null(strstr(out.data, "| sonde\\_everything\\_total | counter | "));
+	assert_non_null(strstr(out.data, "| sonde\\_everything\\_current | gauge | "));
+}
+
 static void test_no_room(void **state)
 {
 	CLEANUP(sonde_buffer_free) struct sonde_buffer out = {.limit = 50};
@@ -179,6 +194,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_json), cmocka_unit_test(test_markdown),	   cmocka_unit_test(test_sql),
 		cmocka_unit_test(test_no_room), cmocka_unit_test(test_hostile_names),
+		cmocka_unit_test(test_program_markdown),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

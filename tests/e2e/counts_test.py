@@ -96,16 +96,19 @@ class Drops(Case):
 
     def test_firewall(self):
         """In a network namespace that ends with its process."""
+        port = closed_port(kind=socket.SOCK_DGRAM)
         script = """
 ip link set lo up
-nft 'table inet t { chain c { type filter hook input priority 0; udp dport 7777 drop; }; }'
+nft 'table inet t { chain c { type filter hook input priority 0; udp dport %d drop; }; }'
 stat -Lc %%i /proc/self/ns/net
-%s udp 127.0.0.1 7777 10 >/dev/null
-""" % GENERATE
+%s udp 127.0.0.1 %d 10 >/dev/null
+""" % (port, GENERATE, port)
         done = subprocess.run(["unshare", "-n", "sh", "-ec", script], capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stderr)
-        where = "network_namespace = %d" % int(done.stdout)
-        self.each(self.settled("packet_drop", where, 10), reason="NETFILTER_DROP", destination_port=7777, **{"class": "policy"})
+        # Numbers of namespaces are used again.
+        where = "network_namespace = %d and destination_port = %d" % (int(done.stdout), port)
+        self.each(self.settled("packet_drop", where, 10), reason="NETFILTER_DROP", source_address="127.0.0.1",
+                  destination_address="127.0.0.1", interface="lo", **{"class": "policy"})
 
 
 class Http(Case):

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/*
+ * DNS: the hooks. Every packet of a socket passes here in the context of its socket: a question as it leaves, its answer
+ * as it arrives. What is between the two waits in a map; a sweep finds what waits too long.
+ *
+ * Invariant: a packet is never changed and never stopped (both hooks return 1).
+ */
+
+#include "event.h"
+#include "questions.bpf.h"
+#include "streams.bpf.h"
+
+SONDE_EVENT(dns, "DNS questions, each with its answer or the lack of one");
+SONDE_SETTING(__u64, update_interval_ns, 1000000000, "time between the looks for questions that timed out");
+
+struct sock___locked {
+	struct {
+		int owned;
+	} sk_lock;
+} __attribute__((preserve_access_index));
+
+/*
+ * A datagram is sent by who asks. A segment may as well be sent by an acknowledgement that makes room for it, while anything
+ * runs on this CPU: then the socket is not locked by a process, and its owner is known from elsewhere or not at all.
+ */
+static __always_inline void asker(struct __sk_buff *skb, __u8 protocol, struct question *question)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct sonde_process *owner;
+	struct bpf_sock *sk = skb->sk;
+	struct tcp_sock *tcp;
+
+	question->role = DNS_ROLE_CLIENT;
+	if (protocol == IPPROTO_TCP) {
+		tcp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+		if (!tcp || !BPF_CORE_READ((struct sock___locked *)tcp, sk_lock.owned)) {
+			owner = sonde_socket_owner(bpf_get_socket_cookie(skb));
+			if (owner)
+				question->owner = *owner;
+			else
+				__builtin_memset(&question->owner, 0, sizeof(question->owner));
+			return;
+		}
+	}
+	sonde_process_of(task, &question->owner);
+	/* Resolver libraries ask from threads with names of their own: isc-net-0000 says less than dig. */
+	__builtin_memcpy(question->owner.command, task->group_leader->comm, SONDE_COMMAND_LENGTH);
+	if (server_is(task))
+		question->role = DNS_ROLE_RESOLVER;
+}
+
+static __always_inline bool is_question(const __u8 *message)
+{
+	/* a query (QR 0, opcode 0) of one question and no answers */
+	return !(message[2] & 0xf8) && !message[4] && message[5] == 1 && !message[6] && !message[7];
+}
+
+static __always_inline void ask(struct __sk_buff *skb, const struct packet *packet, struct question *question, __u32 loaded)
+{
+	struct question_key key = {.cookie = bpf_get_socket_cookie(skb)};
+	struct question *old;
+
+	if (!is_question(question->message) || !question_read(question, loaded))
+		return;
+	question->hash = question_hash(question);
+	key.id = question->message[0] << 8 | question->message[1];
+	old = bpf_map_lookup_elem(&questions, &key);
+	if (old) {
+		if (old->hash == question->hash) {
+			if (packet->protocol == IPPROTO_UDP) /* TCP sends again by itself */
+				__sync_fetch_and_add(&old->tries, 1);
+			return;
+		}
+		/* The asker has given up the other question: its id is in use for this one. */
+		if (question_claim(old))
+			send_timeout(old, key.cookie);
+		bpf_map_delete_elem(&questions, &key);
+	}
+	asker(skb, packet->protocol, question);
+	question->server_address = packet->destination;
+	question->server_port = packet->destination_port;
+	question->transport = packet->protocol;
+	question->tries = 1;
+	question->claimed = 0;
+	question->asked_ns = bpf_ktime_get_boot_ns();
+	if (bpf_map_update_elem(&questions, &key, question, BPF_NOEXIST))
+		sonde_map_full();
+}
+
+/* A segment may end before the question does. Within a connection the id is enough. */
+static __always_inline bool question_is_cut(const struct question *question, const struct message *message)
+{
+	return message->available < message->length && message->available < question->length;
+}
+
+static __always_inline void answer(struct __sk_buff *skb, const struct packet *packet, const struct message *message,
+				   struct question *repeated, __u32 loaded)
+{
+	struct answer answer = {.server_address = packet->source, .server_port = packet->source_port, .offset = message->offset,
+				.available = message->available, .length = message->length, .header = repeated->message};
+	struct question_key key = {};
+	struct question *question;
+
+	if (!(answer.header[2] & 0x80))
+		return;
+	key.cookie = answer.cookie = bpf_get_socket_cookie(skb);
+	key.id = answer.header[0] << 8 | answer.header[1];
+	question = bpf_map_lookup_elem(&questions, &key);
+	if (!question)
+		return;
+	answer.repeats_question = (answer.header[4] || answer.header[5]) && !question_is_cut(question, message);
+	if (answer.repeats_question && (!question_read(repeated, loaded) || question_hash(repeated) != question->hash))
+		return; /* the answer to something else: a late one, or a forged one */
+	if (!question_claim(question))
+		return;
+	count_answer(question, answer.header[3]);
+	send_answer(skb, question, &answer);
+	bpf_map_delete_elem(&questions, &key);
+}
+
+/* Not static, as question_read(). */
+__noinline int message_seen(struct __sk_buff *skb, const struct packet *packet, const struct message *message, bool leaves)
+{
+	struct desk *desk;
+	__u32 loaded;
+
+	if (!packet || !message)
+		return 0;
+	desk = desk_take();
+	if (!desk)
+		return 0;
+	loaded = message_load(skb, message->offset, message->available, &desk->question);
+	if (loaded && leaves)
+		ask(skb, packet, &desk->question, loaded);
+	else if (loaded)
+		answer(skb, packet, message, &desk->question, loaded);
+	desk_give(desk);
+	return 0;
+}
+
+static __always_inline void stream_seen(struct __sk_buff *skb, const struct packet *packet, bool leaves)
+{
+	struct message message;
+	struct stream stream;
+
+	stream_begin(&stream, bpf_get_socket_cookie(skb), leaves, packet);
+	for (int i = 0; i < MESSAGES_PER_SEGMENT_MAX; i++) {
+		if (!stream_next(skb, packet, &stream, &message))
+			break;
+		message_seen(skb, packet, &message, leaves);
+	}
+	stream_end(&stream, packet);
+}
+
+static __always_inline void packet_seen(struct __sk_buff *skb, bool leaves)
+{
+	struct message message;
+	struct packet packet;
+	__u32 offset;
+
+	if (!ports_of(skb, &packet, &offset))
+		return;
+	if (!is_dns_port(leaves ? packet.destination_port : packet.source_port)) {
+		/* A datagram from the port of a server is its answer, sent by who serves. */
+		if (leaves && packet.protocol == IPPROTO_UDP && is_dns_port(packet.source_port))
+			server_add(bpf_get_current_task_btf());
+		return;
+	}
+	if (!payload_of(skb, &packet, offset))
+		return;
+	if (packet.protocol == IPPROTO_TCP) {
+		stream_seen(skb, &packet, leaves);
+		return;
+	}
+	message.offset = packet.payload;
+	message.available = message.length = packet.length;
+	message_seen(skb, &packet, &message, leaves);
+}
+
+SEC("cgroup_skb/egress")
+int on_egress(struct __sk_buff *skb)
+{
+	packet_seen(skb, true);
+	return 1;
+}
+
+SEC("cgroup_skb/ingress")
+int on_ingress(struct __sk_buff *skb)
+{
+	packet_seen(skb, false);
+	return 1;
+}
+
+SONDE_OVER(questions) SEC("iter/bpf_map_elem")
+int at_interval_timeouts(struct bpf_iter__bpf_map_elem *context)
+{
+	struct question_key *found = context->key, key;
+	struct question *question;
+
+	if (!found)
+		return 0;
+	key = *found;
+	question = bpf_map_lookup_elem(&questions, &key);
+	if (!question || bpf_ktime_get_boot_ns() - question->asked_ns < timeout_ns || !question_claim(question))
+		return 0;
+	send_timeout(question, key.cookie);
+	bpf_map_delete_elem(&questions, &key);
+	return 0;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The user side of `dns`: turns what the kernel tells of a question, and the bytes of a message, into an event.
+ * Invariant: a record of the wrong size or without a question is invalid, never an event.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <sonde/program.h>
+
+#include "event.h"
+#include "parse.h"
+
+#define DNS_TYPE 0 /* sonde_header.type of the only event */
+
+static int record(struct sonde_hook_context *context, struct sonde_header *header, size_t *length)
+{
+	const struct dns_message *inner = (const struct dns_message *)header;
+	const struct dns_bytes bytes = {(const __u8 *)(inner + 1), inner->captured, inner->length};
+	struct dns e;
+	int r;
+
+	if (header->type < SONDE_INNER_TYPE || *length < sizeof(*inner) || inner->captured > *length - sizeof(*inner))
+		return -EINVAL;
+	r = dns_parse(&bytes, !inner->timed_out, &e);
+	if (r < 0)
+		return r;
+	e.header = inner->header;
+	e.header.type = DNS_TYPE;
+	e.latency_ns = inner->latency_ns;
+	e.cookie = inner->cookie;
+	e.server_address = inner->server_address;
+	e.server_port = inner->server_port;
+	e.transport = inner->transport;
+	e.timed_out = inner->timed_out;
+	e.role = inner->role;
+	e.tries = inner->tries;
+	e.padding = 0;
+	memset(e.end_padding, 0, sizeof(e.end_padding));
+	*length = sizeof(e);
+	memcpy(header, &e, sizeof(e));
+	return 1;
+}
+
+const struct sonde_program_hooks sonde_program_dns_hooks = {.record = record};

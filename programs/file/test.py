@@ -1,0 +1,360 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""file against the real kernel: every field of each operation, held against what the caller did; exact counts under load."""
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests"))
+from harness import GENERATE, Agent, Trace, only, wait_for  # noqa: E402
+
+PYTHON = os.path.realpath(sys.executable)
+HOUR = ("--set", "update_interval_ns=1h")  # all is told at the end, so each sum is one event
+OPENS = 1000000
+ENTRIES = 32768  # tally.bpf.h
+
+# What the child does. It prints its figures as one line of JSON.
+CHILD = r"""
+import ctypes, errno, json, os, socket, sys
+folder, out = sys.argv[1].encode(), {}
+libc = ctypes.CDLL(None, use_errno=True)
+def call(number, *arguments):
+    result = libc.syscall(number, *arguments)
+    return result if result >= 0 else -ctypes.get_errno()
+def opened(path, flags=os.O_RDONLY, **options):
+    fd = os.open(path, flags, **options)
+    os.close(fd)
+    return fd
+def fails(path, flags=os.O_RDONLY, **options):
+    try:
+        os.open(path, flags, **options)
+    except OSError as e:
+        return e.errno
+os.chdir(folder)
+"""
+
+
+def child(code, *arguments, **options):
+    """Runs it to its end; (pid, what it reported)."""
+    process = subprocess.Popen([PYTHON, "-S", "-E", "-c", CHILD + code + "\nprint(json.dumps(out))", *arguments],
+                               stdout=subprocess.PIPE, **options)
+    output, _ = process.communicate(timeout=120)
+    if process.returncode:
+        raise AssertionError("the child failed")
+    return process.pid, json.loads(output)
+
+
+class Counted(unittest.TestCase):
+    """One child, one report at the end."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = os.path.realpath(tempfile.mkdtemp(prefix="sonde-file-"))
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        for name in ("plain", "target", "gone", "moved", "again", "rw"):
+            with open(os.path.join(cls.folder, name), "wb") as f:
+                f.write(b"x" * 10000)
+        os.symlink("target", os.path.join(cls.folder, "link"))
+        os.makedirs(os.path.join(cls.folder, "before", "deep"))
+        with open(os.path.join(cls.folder, "before", "deep", "leaf"), "w"):
+            pass
+        cls.deep = cls.folder
+        while len(cls.deep) < 300:
+            cls.deep += "/component"
+        os.makedirs(cls.deep)
+        with Trace("file", *HOUR) as cls.trace:
+            cls.pid, cls.out = child(cls.CODE, cls.folder, cls.deep)
+
+    CODE = r"""
+for _ in range(5): opened(folder + b"/plain")
+for _ in range(3): opened("plain")
+opened("link")
+for _ in range(2): out["missing"] = fails(folder + b"/missing")
+fails("missing-here"); fails("../" + os.path.basename(folder.decode()) + "/missing-up")
+fails("plain/below"); fails("no-right", os.O_RDONLY | os.O_DIRECTORY); fails("plain", os.O_DIRECTORY)
+directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+opened("plain", dir_fd=directory)
+fails("missing-at", dir_fd=directory)
+out["bad"] = fails("missing-bad", dir_fd=999)
+out["fault"] = call(257, -100, 0, 0)
+out["empty"] = fails("")
+opened("made", os.O_CREAT | os.O_WRONLY | os.O_EXCL)
+out["exists"] = fails("made", os.O_CREAT | os.O_WRONLY | os.O_EXCL)
+how = (ctypes.c_uint64 * 3)(0, 0, 0)
+os.close(call(437, -100, folder + b"/plain", how, 24))
+os.close(call(85, folder + b"/created", 0o600))
+os.close(call(2, folder + b"/plain", 0, 0))
+opened("before/deep/leaf"); opened("before/deep/leaf")
+os.rename("before", "after")
+opened("after/deep/leaf")
+fd = os.open("gone", os.O_RDWR)
+os.unlink("gone")
+os.read(fd, 1000)
+for name in (b"new\nline", b"\x1b[31mred", b"\xff\xfe(", b'quo"te\\'):
+    opened(name, os.O_CREAT | os.O_WRONLY)
+    fails(b"no-" + name)
+opened(sys.argv[2] + "/leaf", os.O_CREAT | os.O_WRONLY)
+fails(sys.argv[2] + "/missing"); os.chdir(sys.argv[2]); fails("relative-missing"); os.chdir(folder)
+fails("n" * 250 + "/" + "m" * 250)
+opened("/"); opened("/dev/null"); opened("/proc/self/stat")
+fd = os.open("again", os.O_CREAT | os.O_WRONLY); os.close(fd)
+for _ in range(200):
+    os.unlink("again"); fd = os.open("again", os.O_CREAT | os.O_WRONLY); os.close(fd)
+
+fd = os.open("rw", os.O_RDWR)
+got = 0
+for _ in range(100): got += len(os.read(fd, 77))
+got += len(os.pread(fd, 33, 5)) + os.readv(fd, [bytearray(10), bytearray(11)]) + os.preadv(fd, [bytearray(7)], 0)
+out["read"], out["reads"] = got, 103
+os.lseek(fd, 0, os.SEEK_END); os.read(fd, 10)
+put = 0
+for _ in range(50): put += os.write(fd, b"y" * 19)
+put += os.pwrite(fd, b"z" * 5, 0) + os.writev(fd, [b"a" * 3, b"b" * 4]) + os.pwritev(fd, [b"c" * 8], 3)
+out["wrote"], out["writes"] = put, 53
+os.fsync(fd); os.fdatasync(fd); os.fsync(fd)
+for _ in range(4):
+    try: os.read(directory, 10)
+    except OSError: pass
+read_only = os.open("target", os.O_RDONLY)
+try: os.write(read_only, b"x")
+except OSError as e: out["not_writable"] = e.errno
+
+a, b = os.pipe(); os.write(b, b"quiet" * 10); os.read(a, 50)
+c, d = socket.socketpair(); os.write(c.fileno(), b"quiet"); os.read(d.fileno(), 5)
+e = os.memfd_create("quiet"); os.write(e, b"quiet"); os.pread(e, 5, 0)
+call(0, 998, 0, 0)
+"""
+
+    def sums(self, name, operation="open", error=None, **fields):
+        path = name if name is None or name.startswith(("/", "...")) else os.path.join(self.folder, name)
+        return self.trace.of(pid=self.pid, operation=operation, error=error, path=path, **fields)
+
+    def count(self, *arguments, **fields):
+        events = self.sums(*arguments, **fields)
+        self.assertLessEqual(len(events), 1, events)
+        return events[0]["count"] if events else 0
+
+    def test_all_fields(self):
+        [e] = self.sums("plain")
+        self.assertEqual((e["type"], e["uid"], e["tid"], e["weight"], e["source"]), ("file", 0, self.pid, 1, "ebpf"))
+        self.assertEqual((e["bytes"], e["latency_ns"], e["flags"], e["descriptor"], e["path_is_relative"], e["errno"]),
+                         (None,) * 6)
+        self.assertTrue(e["command"].startswith("python"))
+
+    def test_opens(self):
+        # 5 absolute, 3 relative, 1 by directory, openat2, open
+        self.assertEqual(self.count("plain"), 11)
+        self.assertEqual(self.count("made"), 1)
+        self.assertEqual(self.count("created"), 1)
+        for path in ("/", "/dev/null"):
+            self.assertGreaterEqual(self.count(path), 1, path)
+        self.assertEqual(self.count("/proc/%d/stat" % self.pid), 1)
+
+    def test_symbolic_link_gives_its_target(self):
+        self.assertEqual((self.count("target"), self.count("link")), (2, 0))
+
+    def test_failures(self):
+        self.assertEqual(self.out, {**self.out, "missing": 2, "bad": 9, "fault": -14, "empty": 2, "exists": 17,
+                                    "not_writable": 9})
+        self.assertEqual(self.count("missing", error="ENOENT"), 2)
+        self.assertEqual(self.sums("missing", error="ENOENT")[0]["errno"], 2)
+        self.assertEqual(self.count("missing-here", error="ENOENT"), 1)
+        self.assertEqual(self.count("../%s/missing-up" % os.path.basename(self.folder), error="ENOENT"), 1)
+        self.assertEqual(self.count("plain/below", error="ENOTDIR"), 1)
+        self.assertEqual(self.count("plain", error="ENOTDIR"), 1)
+        self.assertEqual(self.count("missing-at", error="ENOENT"), 1)
+        self.assertEqual(self.count("made", error="EEXIST"), 1)
+
+    def test_what_cannot_be_resolved_says_so(self):
+        [e] = self.trace.of(pid=self.pid, path="missing-bad")
+        self.assertEqual((e["error"], e["path_is_relative"], e["count"]), ("EBADF", True, 1))
+        [e] = self.trace.of(pid=self.pid, error="EFAULT")
+        self.assertEqual((e["path"], e["operation"]), (None, "open"))
+
+    def test_renamed_directory(self):
+        self.assertEqual((self.count("before/deep/leaf"), self.count("after/deep/leaf")), (2, 1))
+
+    def test_deleted(self):
+        self.assertEqual(self.count("gone"), 1)
+        [e] = self.sums("gone (deleted)", "read")
+        self.assertEqual((e["count"], e["bytes"]), (1, 1000))
+
+    def test_made_anew_is_the_same_path(self):
+        self.assertEqual(self.count("again"), 201)
+
+    def test_hostile_names(self):
+        for name in ("new\nline", "\x1b[31mred", '\\xff\\xfe(', 'quo"te\\'):
+            self.assertEqual(self.count(name), 1, name)
+            self.assertEqual(self.count("no-" + name, error="ENOENT"), 1, name)
+
+    def test_long_paths_keep_their_end(self):
+        for name, error in (("leaf", None), ("relative-missing", "ENOENT")):
+            whole = os.path.join(self.deep, name)
+            [e] = [e for e in self.trace.of(pid=self.pid, error=error) if (e["path"] or "").endswith("/component/" + name)]
+            self.assertTrue(e["path"].startswith("..."), e["path"])
+            self.assertTrue(whole.endswith(e["path"][3:]))
+            self.assertGreater(len(e["path"]), 230)
+
+    def test_long_words_of_the_caller_are_cut(self):
+        asked = self.deep + "/missing"
+        [e] = [e for e in self.trace.of(pid=self.pid, error="ENOENT") if e["path"] == asked[:252] + "..."]
+        self.assertEqual(e["count"], 1)
+
+    def test_bytes(self):
+        reads, writes = self.sums("rw", "read"), self.sums("rw", "write")
+        self.assertEqual([(e["count"], e["bytes"]) for e in reads], [(self.out["reads"] + 1, self.out["read"])])
+        self.assertEqual([(e["count"], e["bytes"]) for e in writes], [(self.out["writes"], self.out["wrote"])])
+        self.assertEqual([(e["count"], e["bytes"]) for e in self.sums("rw", "sync")], [(3, None)])
+
+    def test_failed_reads_and_writes(self):
+        [e] = self.sums(self.folder, "read", "EISDIR")
+        self.assertEqual((e["count"], e["bytes"]), (4, None))
+        self.assertEqual(self.count("target", "write", "EBADF"), 1)
+
+    def test_what_has_no_path_is_quiet(self):
+        for e in self.trace.of(pid=self.pid):
+            if e["operation"] != "open":
+                self.assertRegex(e["path"], "^/(?!memfd)", e)
+
+    def test_ledger(self):
+        self.assertEqual((self.trace.ledger["residual"], self.trace.ledger["map_full"], self.trace.ledger["ring_full"]), (0, 0, 0))
+
+
+class Single(unittest.TestCase):
+    def setUp(self):
+        self.folder = os.path.realpath(tempfile.mkdtemp(prefix="sonde-file-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    CODE = r"""
+fd = os.open("one", os.O_CREAT | os.O_RDWR | os.O_EXCL, 0o600)
+os.write(fd, b"x" * 100); os.pread(fd, 1000, 0); os.fsync(fd)
+fails("none")
+out["fd"] = fd
+"""
+
+    def test_each_operation(self):
+        with Trace("file", "--set", "single=1") as trace:
+            pid, out = child(self.CODE, self.folder)
+        path, fd = os.path.join(self.folder, "one"), out["fd"]
+        events = [e for e in trace.of(pid=pid) if (e["path"] or "").startswith(self.folder)]
+        self.assertEqual([(e["operation"], e["error"], e["bytes"], e["descriptor"], e["path"], e["count"]) for e in events],
+                         [("open", None, None, fd, path, 1), ("write", None, 100, fd, path, 1),
+                          ("read", None, 100, fd, path, 1), ("sync", None, None, fd, path, 1),
+                          ("open", "ENOENT", None, None, os.path.join(self.folder, "none"), 1)])
+        flags = os.O_CREAT | os.O_RDWR | os.O_EXCL | os.O_CLOEXEC
+        self.assertEqual([e["flags"] for e in events], [flags, None, None, None, os.O_CLOEXEC])
+        self.assertEqual([e["latency_ns"] for e in events], [None] * 5)
+        times = [e["time"] for e in events]
+        self.assertEqual(times, sorted(times))
+
+    def test_latency(self):
+        code = "r = os.open('fifo', os.O_RDWR)\nos.read(r, 0)\n" \
+               "import threading, time; threading.Timer(0.2, lambda: os.write(r, b'late')).start(); os.read(r, 10)"
+        os.mkfifo(os.path.join(self.folder, "fifo"))
+        with Trace("file", "--set", "single=1", "--set", "latency=1", "--set", "min_latency_ns=100ms") as trace:
+            pid, _ = child(code, self.folder)
+        events = trace.of(pid=pid, operation="read", path=os.path.join(self.folder, "fifo"))
+        self.assertEqual([e["bytes"] for e in events], [4])
+        self.assertGreater(events[0]["latency_ns"], 100e6)
+        self.assertTrue(all(e["latency_ns"] >= 100e6 for e in trace.events))
+
+    def test_latency_of_counts(self):
+        with Trace("file", "--set", "latency=1", *HOUR) as trace:
+            pid, _ = child(self.CODE, self.folder)
+        for e in trace.of(pid=pid, path=os.path.join(self.folder, "one")):
+            self.assertGreater(e["latency_ns"], 0, e)
+
+    def test_only_one_process(self):
+        code = "sys.stdin.read(1)\n" + self.CODE
+        chosen, other = (subprocess.Popen([PYTHON, "-S", "-E", "-c", CHILD + code, self.folder], stdin=subprocess.PIPE)
+                         for _ in range(2))
+        with Trace("file", "--set", "single=1", "--set", "pid=%d" % chosen.pid) as trace:
+            chosen.communicate(b"x", 60)
+            os.unlink(os.path.join(self.folder, "one"))
+            other.communicate(b"x", 60)
+        self.assertEqual({e["pid"] for e in trace.events}, {chosen.pid})
+        self.assertEqual(len(trace.of(path=os.path.join(self.folder, "one"))), 4)
+
+    def test_only_errors_and_opens(self):
+        with Trace("file", "--set", "only_errors=1", *HOUR) as errors, Trace("file", "--set", "read_write=0", *HOUR) as opens:
+            pid, _ = child(self.CODE, self.folder)
+        self.assertTrue(all(e["error"] for e in errors.events))
+        self.assertEqual(len(errors.of(pid=pid, path=os.path.join(self.folder, "none"))), 1)
+        self.assertEqual({e["operation"] for e in opens.events}, {"open"})
+        self.assertEqual(len(opens.of(pid=pid, path=os.path.join(self.folder, "one"))), 1)
+
+
+class Load(unittest.TestCase):
+    def test_a_million_opens_while_flushing(self):
+        """On all CPUs, by several threads of one process too; the sum is exact, with a thousand times fewer events."""
+        path = os.path.realpath(__file__)
+        cpus = os.cpu_count()
+        each = OPENS // cpus
+        with Trace("file", "--set", "update_interval_ns=1s", "--set", "read_write=0") as trace:
+            began = time.monotonic()
+            loops = [subprocess.Popen(["taskset", "-c", str(i), GENERATE, "open", path, str(each)],
+                                      stdout=subprocess.DEVNULL) for i in range(cpus)]
+            for loop in loops:
+                self.assertEqual(loop.wait(300), 0)
+            took = time.monotonic() - began
+        mine = [e for e in trace.of(operation="open", path=path, error=None) if e["pid"] in {x.pid for x in loops}]
+        self.assertEqual(sum(e["count"] for e in mine), each * cpus)
+        self.assertGreater(len(mine), cpus, "it was not flushed while they ran (%.1f s)" % took)
+        self.assertLessEqual(len(mine), OPENS // 1000)
+        self.assertEqual((trace.ledger["residual"], trace.ledger["ring_full"]), (0, 0))
+
+    def test_idle_entries_come_back(self):
+        """Counts go on while entries are put to rest and removed: pauses of zero to four intervals."""
+        code = "import time\nfor i in range(120):\n" \
+               "    for _ in range(50): opened(%r)\n    time.sleep((i %% 5) * 0.011)"
+        path = os.path.realpath(__file__)
+        with Trace("file", "--set", "update_interval_ns=10ms", "--set", "read_write=0") as trace:
+            pid, _ = child(code % path, "/")
+        self.assertEqual(sum(e["count"] for e in trace.of(pid=pid, path=path, error=None)), 120 * 50)
+
+    def test_more_paths_than_room(self):
+        """What finds no entry is told without path and process; nothing is missing."""
+        code = "out['n'] = %d\nfor i in range(%d): fails('/nowhere/%%d' %% i)" % (ENTRIES + 5000, ENTRIES + 5000)
+        with Trace("file", "--set", "read_write=0", "--set", "only_errors=1", *HOUR, timeout=60) as trace:
+            pid, out = child(code, "/")
+        named = trace.of(pid=pid, error="ENOENT")
+        rest = trace.of(pid=None, error="ENOENT", operation="open")
+        self.assertEqual([e["path"] for e in rest], [None])
+        named = [e for e in named if e["path"].startswith("/nowhere/")]
+        self.assertGreaterEqual(rest[0]["count"] + len(named), out["n"])
+        self.assertLessEqual(len(named), ENTRIES)
+        self.assertEqual({e["count"] for e in named}, {1})
+        self.assertEqual(trace.ledger["map_full"], 0)
+
+
+class Running(unittest.TestCase):
+    def test_off_until_asked_for(self):
+        with Agent(programs=only()) as agent:
+            pass
+        with Agent(programs={"connection": {"enabled": False}, "packet_drop": {"enabled": False},
+                             "process": {"enabled": False}}) as agent:
+            def state():
+                return [p["state"] for p in agent.get("/api/v1/programs")["programs"] if p["name"] == "file"]
+            self.assertEqual(state(), ["disabled"])
+            agent.cli("programs", "start", "file")
+            self.assertEqual(state(), ["running"])
+            pid, _ = child("for _ in range(7): opened('/etc/hostname')", "/")
+            agent.cli("programs", "stop", "file")
+            found = wait_for(lambda: agent.events("file", pid=pid, where="path = '/etc/hostname'"), "the last counts")
+            self.assertEqual([e["count"] for e in found], [7])
+
+    def test_by_configuration(self):
+        with Agent(programs=only(file={"enabled": True, "settings": {"update_interval_ns": "100ms"}})) as agent:
+            pid, _ = child("for _ in range(7): opened('/etc/hostname')", "/")
+            found = wait_for(lambda: agent.events("file", pid=pid, where="path = '/etc/hostname'"), "an interval")
+            self.assertEqual(sum(e["count"] for e in found), 7)
+
+
+if __name__ == "__main__":
+    unittest.main()

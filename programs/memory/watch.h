@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/**
+ * @file watch.h
+ * The limits that are watched: of cgroups, and of the node; each with its samples and what was said of it.
+ *
+ * Bounded: SONDE_MEMORY_WATCHED_MAX cgroups; those beyond are counted. Takes at most one percent of a CPU: looks
+ * less often when looking takes long.
+ */
+
+#include "forecast.h"
+#include "sources.h"
+#include "suspects.h"
+
+#define SONDE_MEMORY_WATCHED_MAX 1024
+#define SONDE_MEMORY_HORIZON_NS 600000000000ull /* ten minutes: for what comes later there is time */
+
+struct sonde_memory_watched {
+	uint64_t id; /* as sonde_header.cgroup_id; 0: the node */
+	char path[SONDE_MEMORY_PATH_SIZE];
+	uint64_t limit_bytes, used_bytes;
+	struct sonde_memory_series series;
+	uint64_t next_ns, interval_ns; /* of its samples: what hardly moves is looked at every 4 s */
+	uint64_t seen_ns;	 /* the last time it was there */
+	uint64_t first_said_ns;	 /* first forecast of this growth; 0: none */
+	uint64_t said_ns;	 /* latest one */
+	uint64_t said_ahead_ns;	 /* what it said */
+	struct sonde_memory_forecast forecast;
+	bool due;		 /* `forecast` is to be said */
+	struct sonde_memory_suspects *suspects; /* its processes as they were a look ago, while there is something to say */
+};
+
+struct sonde_memory_watch;
+
+/** @param mountinfo "/proc/self/mountinfo". Without a hierarchy only the node is watched. */
+int sonde_memory_watch_new(const char *mountinfo, struct sonde_memory_watch **ret_watch);
+void sonde_memory_watch_free(struct sonde_memory_watch **watch);
+
+/** Look at everything that is due; sets `due` of those that there is something to say of. */
+void sonde_memory_watch_look(struct sonde_memory_watch *watch, uint64_t now_ns);
+
+/** The node first, then the cgroups. */
+size_t sonde_memory_watch_count(const struct sonde_memory_watch *watch);
+struct sonde_memory_watched *sonde_memory_watch_get(struct sonde_memory_watch *watch, size_t i);
+/** NULL: not watched. */
+struct sonde_memory_watched *sonde_memory_watch_find(struct sonde_memory_watch *watch, uint64_t id);
+const struct sonde_memory_hierarchy *sonde_memory_watch_hierarchy(const struct sonde_memory_watch *watch);
+const struct sonde_memory_node *sonde_memory_watch_node(const struct sonde_memory_watch *watch);
+const struct sonde_memory_pressure *sonde_memory_watch_pressure(const struct sonde_memory_watch *watch);
+/** Cgroups with a limit that found no room, at the last look. */
+size_t sonde_memory_watch_untracked(const struct sonde_memory_watch *watch);
+
+/** One sample; sets `due`, and when the next one is to come. */
+void sonde_memory_watched_sample(struct sonde_memory_watched *watched, uint64_t now_ns, uint64_t used_bytes);
+/** What comes next has nothing to do with what was (a kill): forget the samples. */
+void sonde_memory_watched_restart(struct sonde_memory_watched *watched);
+/** Whether a forecast is worth an event: the first one, and when the time left is half of what was said. */
+bool sonde_memory_watched_should_say(const struct sonde_memory_watched *watched, uint64_t now_ns);
+void sonde_memory_watched_said(struct sonde_memory_watched *watched, uint64_t now_ns);
