@@ -18,6 +18,7 @@
 #define VLAN_TAGS_MAX 2
 
 #define TCP_HEADER_MIN 20
+#define JUMBO_OPTION 0xc204 /* RFC 2675: type and length */
 
 struct packet {
 	struct flow_key key;
@@ -25,6 +26,7 @@ struct packet {
 	__u32 length; /* from there on */
 	__u32 headers; /* bytes of IP and transport header, as far as they are known */
 	__u32 segments;
+	__u32 inner; /* bytes of the headers that never leave the node */
 	__u8 tcp_flags;
 };
 
@@ -112,6 +114,17 @@ static __always_inline bool parse_extensions(struct __sk_buff *skb, struct packe
 	return true;
 }
 
+/* More than 64 KiB to be segmented ("BIG TCP"): the kernel notes the length in an option and takes it out with the segmentation. */
+static __always_inline void parse_jumbo(struct __sk_buff *skb, struct packet *packet)
+{
+	struct sonde_ipv6_extension extension;
+
+	if (bpf_skb_load_bytes(skb, packet->begin + packet->headers, &extension, sizeof(extension)))
+		return;
+	if (extension.next_header == IPPROTO_TCP && !extension.length && extension.fragment == bpf_htons(JUMBO_OPTION))
+		packet->inner = 8;
+}
+
 static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct packet *packet)
 {
 	struct sonde_ipv6 ip;
@@ -122,6 +135,8 @@ static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct packet *pac
 	__builtin_memcpy(&packet->key.destination_address, ip.destination, sizeof(ip.destination));
 	packet->key.protocol = ip.next_header;
 	packet->headers = sizeof(ip);
+	if (!ip.payload_length && ip.next_header == IPPROTO_HOPOPTS && skb->gso_size)
+		parse_jumbo(skb, packet);
 	if (parse_extensions(skb, packet))
 		parse_transport(skb, packet);
 	return true;
@@ -190,5 +205,5 @@ static __always_inline int parse(struct __sk_buff *skb, enum flow_direction dire
 /* On the wire each segment has headers of its own. */
 static __always_inline __u64 bytes_of(const struct packet *packet)
 {
-	return packet->length + (__u64)(packet->segments - 1) * packet->headers;
+	return packet->length - packet->inner + (__u64)(packet->segments - 1) * (packet->headers - packet->inner);
 }

@@ -421,6 +421,27 @@ static void test_segments(void **state)
 	assert_int_equal(bytes, 1999 + 10 * (20 + 32));
 }
 
+/* Linux notes the length of more than 64 KiB in an option, which is gone when it leaves. */
+static void test_big_segments(void **state)
+{
+	struct __sk_buff context = {.gso_segs = 10, .gso_size = 200};
+	uint64_t packets, bytes;
+	struct flow_key key;
+	struct frame frame;
+
+	load();
+	put_ethernet(&frame, 0x86dd);
+	put_ipv6(&frame, IPPROTO_HOPOPTS);
+	put(&frame, (uint8_t[]){IPPROTO_TCP, 0, 0xc2, 4, 0, 1, 0, 0}, 8);
+	put_tcp(&frame, 1111, 2222);
+	put_payload(&frame, 1999);
+	run_hook("on_egress", &frame, &context);
+	take(FLOW_DIRECTION_EGRESS, &key, &packets, &bytes);
+	assert_int_equal(key.destination_port, 2222);
+	assert_int_equal(packets, 10);
+	assert_int_equal(bytes, 1999 + 10 * (40 + 32));
+}
+
 static bool is_captured(uint16_t source, uint16_t destination)
 {
 	uint64_t before = counter("packets_total", FLOW_DIRECTION_INGRESS), skipped = counter("skipped_total", FLOW_SKIP_RULE);
@@ -480,7 +501,7 @@ static void test_not_ip(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_shapes), TEST(test_cut), TEST(test_mutations), TEST(test_segments),
+		TEST(test_shapes), TEST(test_cut), TEST(test_mutations), TEST(test_segments), TEST(test_big_segments),
 		TEST(test_only_ports), TEST(test_skip_ports), TEST(test_not_ip),
 	};
 
