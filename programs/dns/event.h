@@ -12,29 +12,30 @@ enum dns_role {
 	DNS_ROLE_RESOLVER, /* the asker serves names itself */
 };
 
-/* One question and what became of it. The large fields stay last: a question without answers ends before them. */
+/* One question and what became of it. What a reader looks for first comes first: a terminal shows it in this order. */
 struct dns {
 	struct sonde_header header;
+	char name[DNS_NAME_SIZE] SONDE_DOC("name asked for, odd bytes as \\DDD; \"...\" ends one that is cut");
+	char qtype[DNS_WORD_SIZE] SONDE_DOC("type asked for: A, AAAA, HTTPS; TYPE123 without a name");
+	char rcode[DNS_WORD_SIZE] SONDE_DOC("result: NOERROR, NXDOMAIN, SERVFAIL; none when timed out") SONDE_ABSENT(0);
 	sonde_duration_ns latency_ns SONDE_DOC("time from the question to its answer") SONDE_ABSENT(0);
-	sonde_cookie cookie SONDE_DOC("the socket that asked") SONDE_ABSENT(0);
+	char answers[DNS_ANSWERS_SIZE] SONDE_DOC("addresses, and other answers with their type") SONDE_ABSENT(0);
 	sonde_address server_address SONDE_DOC("server that answered, or that was asked first if none did");
 	sonde_port server_port SONDE_DOC("its port") SONDE_ABSENT(0);
 	sonde_protocol transport SONDE_DOC("UDP or TCP");
 	sonde_bool timed_out SONDE_DOC("whether no answer came");
-	sonde_bool truncated SONDE_DOC("whether the server cut its answer short (TC)") SONDE_ABSENT(2);
-	sonde_bool malformed SONDE_DOC("whether the answer breaks the rules of DNS somewhere") SONDE_ABSENT(2);
-	__u16 id SONDE_DOC("number of the question in its messages");
 	enum dns_role role SONDE_DOC("client, or resolver: the asker serves names itself, so this may be another's question passed on");
 	__u32 tries SONDE_DOC("times the question was sent");
 	__u32 answer_count SONDE_DOC("records in the answer section, as its header says") SONDE_ABSENT(4294967295);
 	__u32 ttl_seconds SONDE_DOC("shortest time that one of the answers may be kept") SONDE_ABSENT(4294967295);
+	sonde_bool truncated SONDE_DOC("whether the server cut its answer short (TC)") SONDE_ABSENT(2);
+	sonde_bool malformed SONDE_DOC("whether the answer breaks the rules of DNS somewhere") SONDE_ABSENT(2);
 	sonde_bool incomplete SONDE_DOC("whether a name or the list of answers is not all here");
-	__u8 padding[7] SONDE_HIDDEN;
-	char qtype[DNS_WORD_SIZE] SONDE_DOC("type asked for: A, AAAA, HTTPS; TYPE123 without a name");
+	__u8 padding SONDE_HIDDEN;
 	char qclass[DNS_WORD_SIZE] SONDE_DOC("class asked for: IN");
-	char rcode[DNS_WORD_SIZE] SONDE_DOC("result: NOERROR, NXDOMAIN, SERVFAIL; none when timed out") SONDE_ABSENT(0);
-	char name[DNS_NAME_SIZE] SONDE_DOC("name asked for, odd bytes as \\DDD; \"...\" ends one that is cut");
-	char answers[DNS_ANSWERS_SIZE] SONDE_DOC("addresses, and other answers with their type") SONDE_ABSENT(0);
+	sonde_cookie cookie SONDE_DOC("the socket that asked") SONDE_ABSENT(0);
+	__u16 id SONDE_DOC("number of the question in its messages");
+	__u8 end_padding[6] SONDE_HIDDEN;
 };
 
 /*

@@ -55,13 +55,12 @@ static __always_inline bool is_question(const __u8 *message)
 	return !(message[2] & 0xf8) && !message[4] && message[5] == 1 && !message[6] && !message[7];
 }
 
-static __always_inline void ask(struct __sk_buff *skb, const struct packet *packet, __u32 offset, __u32 available,
-				struct question *question)
+static __always_inline void ask(struct __sk_buff *skb, const struct packet *packet, struct question *question, __u32 loaded)
 {
 	struct question_key key = {.cookie = bpf_get_socket_cookie(skb)};
 	struct question *old;
 
-	if (!question_read(skb, offset, available, question) || !is_question(question->message))
+	if (!is_question(question->message) || !question_read(question, loaded))
 		return;
 	question->hash = question_hash(question);
 	key.id = question->message[0] << 8 | question->message[1];
@@ -89,33 +88,31 @@ static __always_inline void ask(struct __sk_buff *skb, const struct packet *pack
 }
 
 /* A segment may end before the question does. Within a connection the id is enough. */
-static __always_inline bool question_is_cut(const struct question *question, __u32 available, __u32 length)
+static __always_inline bool question_is_cut(const struct question *question, const struct message *message)
 {
-	return available < length && available < question->length;
+	return message->available < message->length && message->available < question->length;
 }
 
-static __always_inline void answer(struct __sk_buff *skb, const struct packet *packet, __u32 offset, __u32 available,
-				   __u32 length, struct question *repeated)
+static __always_inline void answer(struct __sk_buff *skb, const struct packet *packet, const struct message *message,
+				   struct question *repeated, __u32 loaded)
 {
-	struct answer answer = {.server_address = packet->source, .server_port = packet->source_port, .offset = offset};
+	struct answer answer = {.server_address = packet->source, .server_port = packet->source_port, .offset = message->offset,
+				.available = message->available, .length = message->length, .header = repeated->message};
 	struct question_key key = {};
 	struct question *question;
 
-	if (bpf_skb_load_bytes(skb, offset, answer.header, sizeof(answer.header)) || !(answer.header[2] & 0x80))
+	if (!(answer.header[2] & 0x80))
 		return;
 	key.cookie = answer.cookie = bpf_get_socket_cookie(skb);
 	key.id = answer.header[0] << 8 | answer.header[1];
 	question = bpf_map_lookup_elem(&questions, &key);
 	if (!question)
 		return;
-	answer.repeats_question = (answer.header[4] || answer.header[5]) && !question_is_cut(question, available, length);
-	if (answer.repeats_question &&
-	    (!question_read(skb, offset, available, repeated) || question_hash(repeated) != question->hash))
+	answer.repeats_question = (answer.header[4] || answer.header[5]) && !question_is_cut(question, message);
+	if (answer.repeats_question && (!question_read(repeated, loaded) || question_hash(repeated) != question->hash))
 		return; /* the answer to something else: a late one, or a forged one */
 	if (!question_claim(question))
 		return;
-	answer.available = available;
-	answer.length = length;
 	count_answer(question, answer.header[3]);
 	send_answer(skb, question, &answer);
 	bpf_map_delete_elem(&questions, &key);
@@ -125,16 +122,18 @@ static __always_inline void answer(struct __sk_buff *skb, const struct packet *p
 __noinline int message_seen(struct __sk_buff *skb, const struct packet *packet, const struct message *message, bool leaves)
 {
 	struct desk *desk;
+	__u32 loaded;
 
-	if (!packet || !message || message->available < MESSAGE_HEADER)
+	if (!packet || !message)
 		return 0;
 	desk = desk_take();
 	if (!desk)
 		return 0;
-	if (leaves)
-		ask(skb, packet, message->offset, message->available, &desk->question);
-	else
-		answer(skb, packet, message->offset, message->available, message->length, &desk->question);
+	loaded = message_load(skb, message->offset, message->available, &desk->question);
+	if (loaded && leaves)
+		ask(skb, packet, &desk->question, loaded);
+	else if (loaded)
+		answer(skb, packet, message, &desk->question, loaded);
 	desk_give(desk);
 	return 0;
 }

@@ -35,10 +35,10 @@ static int record(struct sonde_hook_context *context, struct sonde_header *heade
 	e.timed_out = inner->timed_out;
 	e.role = inner->role;
 	e.tries = inner->tries;
-	memset(e.padding, 0, sizeof(e.padding));
-	/* What is not known is null: the record ends before it. */
-	*length = e.answers[0] ? sizeof(e) : offsetof(struct dns, answers);
-	memcpy(header, &e, *length);
+	e.padding = 0;
+	memset(e.end_padding, 0, sizeof(e.end_padding));
+	*length = sizeof(e);
+	memcpy(header, &e, sizeof(e));
 	return 1;
 }
 

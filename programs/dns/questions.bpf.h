@@ -174,20 +174,28 @@ static __always_inline void count_timeout(const struct question *question)
 
 /* ---- the message ---- */
 
+/* The first bytes of a message, as many as a question may have; returns how many. */
+static __always_inline __u32 message_load(struct __sk_buff *skb, __u32 offset, __u32 available, struct question *question)
+{
+	__u32 length = available < DNS_SHORT_SIZE ? available : DNS_SHORT_SIZE;
+
+	if (length < MESSAGE_HEADER || bpf_skb_load_bytes(skb, offset, question->message, length))
+		return 0;
+	return length;
+}
+
 /*
- * The first bytes of a message as a question: its length, type and hash; false: not one well-formed question that is all here.
+ * Length, type and hash of the question among the bytes that were loaded; false: it is not well-formed or not all there.
  * Not static: the verifier then looks at it once, not once for each place and state that it is called in.
  */
-__noinline int question_read(struct __sk_buff *skb, __u32 offset, __u32 available, struct question *question)
+__noinline int question_read(struct question *question, __u32 loaded)
 {
-	__u32 length = available < DNS_SHORT_SIZE ? available : DNS_SHORT_SIZE, end = MESSAGE_HEADER;
+	__u32 end = MESSAGE_HEADER;
 	__u8 *message;
 
-	if (!question || length < MESSAGE_HEADER + 5)
+	if (!question)
 		return false;
 	message = question->message;
-	if (bpf_skb_load_bytes(skb, offset, message, length))
-		return false;
 	for (int i = 0; i < LABELS_MAX; i++) {
 		__u8 label;
 
@@ -201,7 +209,7 @@ __noinline int question_read(struct __sk_buff *skb, __u32 offset, __u32 availabl
 		end += label + 1;
 	}
 	end += 5;
-	if (end > length || end > DNS_SHORT_SIZE - 1 || end < MESSAGE_HEADER + 5)
+	if (end > loaded || end > DNS_SHORT_SIZE - 1)
 		return false;
 	question->length = end;
 	question->qtype = message[end - 4] << 8 | message[end - 3];
@@ -274,7 +282,7 @@ struct answer {
 	__u32 offset, available, length; /* of the message; what of it is in this packet; what its sender says */
 	__u16 server_port;
 	bool repeats_question;
-	__u8 header[MESSAGE_HEADER];
+	const __u8 *header;
 };
 
 static __always_inline void fill_answer(struct dns_message *head, const struct question *question, const struct answer *answer)

@@ -8,10 +8,11 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "..", "tests")]
-from harness import Trace, wait_for  # noqa: E402
+from harness import Agent, Trace, only, wait_for  # noqa: E402
 import stub  # noqa: E402
 
-V4, V6, SILENT = "127.0.0.1", "::1", "127.0.0.9"
+V4, V6, OLDER, NEWER = "127.0.0.1", "::1", "127.0.0.53", "127.0.0.54"
+DNSMASQ = "/usr/sbin/dnsmasq"
 NAMESPACE = "sonde-dns-%d" % os.getpid()
 MANY = 1000
 MS = 1000000
@@ -285,6 +286,79 @@ class Dns(unittest.TestCase):
 
     def test_ledger(self):
         self.assertEqual((self.trace.ledger.get("residual"), self.trace.ledger.get("invalid")), (0, 0), self.trace.stderr)
+
+
+class Forwarder:
+    """dnsmasq at this address, which passes all questions on to the server."""
+
+    def __init__(self, address):
+        self.process = subprocess.Popen(inside(
+            DNSMASQ, "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--pid-file=", "--user=root",
+            "--cache-size=0", "--bind-interfaces", "--listen-address=" + address, "--server=" + V4), stderr=subprocess.DEVNULL)
+        self.pid = self.process.pid
+        wait_for(lambda: b"\n" in subprocess.run(inside("ss", "-lnutH", "src", address, "sport", "=", "53"),
+                                                 capture_output=True).stdout, "dnsmasq to listen")
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+@unittest.skipUnless(os.path.exists(DNSMASQ), "needs dnsmasq-base")
+class Resolvers(unittest.TestCase):
+    """A local resolver asks again what it is asked: that is marked, and not counted as a question of the node."""
+
+    def setUp(self):
+        server = Server()
+        server.__enter__()
+        self.addCleanup(server.__exit__)
+
+    def ask(self, address, stream=False):
+        asking = "s = tcp(%r); s.sendall(framed(question('a.hop.example.org'))); reply(s)" if stream else \
+            "ask(udp(%r), 'a.hop.example.org')"
+        return Client(asking % address)
+
+    def check(self, trace, client, forwarder, address, transport="UDP"):
+        hops = [(e["pid"], e["role"], e["server_address"], e["rcode"], e["transport"]) for e in trace.of(type="dns")
+                if e["name"] == "a.hop.example.org" and (e["pid"] == client.pid or e["role"] == "resolver")]
+        self.assertIn((client.pid, "client", address, "NOERROR", transport), hops)
+        if transport == "UDP":
+            self.assertIn((forwarder.pid, "resolver", V4, "NOERROR", transport), hops)
+        else:  # dnsmasq forks for a connection
+            self.assertEqual([hop[1:] for hop in hops if hop[4] == "TCP" and hop[0] != client.pid],
+                             [("resolver", V4, "NOERROR", "TCP")])
+
+    def test_second_hop(self):
+        older = Forwarder(OLDER)
+        self.addCleanup(older.end)
+        with Trace("dns") as trace:
+            newer = Forwarder(NEWER)
+            self.addCleanup(newer.end)
+            asked_older, asked_newer, asked_tcp = self.ask(OLDER), self.ask(NEWER), self.ask(NEWER, stream=True)
+        self.check(trace, asked_older, older, OLDER)
+        self.check(trace, asked_newer, newer, NEWER)
+        self.check(trace, asked_tcp, newer, NEWER, "TCP")
+
+    def number(self, agent, name):
+        lines = [line for line in agent.metrics().text.splitlines() if line.startswith(name + " ")]
+        return int(lines[0].split()[-1]) if lines else 0
+
+    def test_metrics(self):
+        """Rare types, so that others who ask on this machine do not disturb."""
+        with Agent(programs=only("dns", dns={"settings": {"timeout_ns": 200000000, "update_interval_ns": 100000000}})) as agent:
+            forwarder = Forwarder(NEWER)
+            self.addCleanup(forwarder.end)
+            Client("for i in range(7): ask(udp('127.0.0.1'), 'refused.example.org', 48)\n"
+                   "for i in range(3): ask(udp('127.0.0.54'), 'nx.example.org', 43)\n"
+                   "for i in range(2): udp('::1').send(question('silent.example.org', 48))\n"
+                   "for i in range(5): ask(udp('127.0.0.1'), 'refused.n%d.example.org' % i, 1000 + i)")
+            wait_for(lambda: self.number(agent, 'sonde_dns_timeouts_total{qtype="DNSKEY",transport="UDP"}') == 2, "two timeouts")
+            for name, value in (('sonde_dns_answers_total{qtype="DNSKEY",rcode="REFUSED",transport="UDP"}', 7),
+                                ('sonde_dns_answers_total{qtype="DS",rcode="NXDOMAIN",transport="UDP"}', 3),
+                                ('sonde_dns_resolver_answers_total{qtype="DS",rcode="NXDOMAIN",transport="UDP"}', 3),
+                                ('sonde_dns_answers_total{qtype="other",rcode="REFUSED",transport="UDP"}', 5)):
+                self.assertEqual(self.number(agent, name), value, name)
+            self.assertNotIn("example", agent.metrics().text)
 
 
 if __name__ == "__main__":

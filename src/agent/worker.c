@@ -172,6 +172,7 @@ int sonde_worker_run(int socket)
 	int r;
 
 	sonde_log_set_name("worker");
+	(void)prctl(PR_SET_NAME, "sonde-worker"); /* else it is called as what was executed: exe */
 	/* A heap for each thread, and a threshold that grows with each batch that is freed, keep what a burst took. */
 	(void)mallopt(M_ARENA_MAX, 2);
 	(void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);

@@ -15,6 +15,7 @@ extern const struct sonde_command sonde_command_status;
 extern const struct sonde_command sonde_command_schema;
 extern const struct sonde_command sonde_command_sql;
 extern const struct sonde_command sonde_command_reload;
+extern const struct sonde_command sonde_command_new;
 extern const struct sonde_command sonde_command_config;
 extern const struct sonde_command sonde_command_help;
 extern const struct sonde_command sonde_command_worker;
@@ -31,6 +32,7 @@ const struct sonde_command *const sonde_commands[] = {
 	&sonde_command_schema,
 	&sonde_command_sql,
 	&sonde_command_reload,
+	&sonde_command_new,
 	&sonde_command_config,
 	&sonde_command_help,
 	&sonde_command_worker,
