@@ -11,8 +11,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness import ROOT, SONDE, Agent  # noqa: E402
 
 # What only asks, ends by itself, and needs nothing but an agent.
-QUESTION = re.compile(r"^\s*(?:[$#] )?(sonde (?:events|count|summary|programs|programs show|schema|status|sql|check)\b.*)$", re.M)
-NOT_HERE = re.compile(r"--store|--socket| -f\b|--follow|programs (?:stop|start|reload)| > |\bmine\b|tcp_retransmit|\.bpf\.o|\[")
+QUESTION = re.compile(r"^\s*(?:[$#] )?"
+                      r"(sonde (?:events|count|summary|programs|schema|status|sql|check)\b(?:[^\n\"']|\"[^\"]*\"|'[^']*')*)$", re.M)
+NOT_HERE = re.compile(r"--store|--socket| -f\b|--follow|programs (?:stop|start|reload)| > \w*[./]|\bmine\b|tcp_retransmit|\.bpf\.o|\[")
 
 
 class Docs(unittest.TestCase):
