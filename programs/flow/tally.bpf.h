@@ -250,6 +250,8 @@ int at_interval_flows(struct bpf_iter__bpf_map_elem *context)
 			bpf_map_delete_elem(&flows, &key);
 		return 0;
 	}
+	if (!sonde_ring_has_room(sizeof(*e)))
+		return 1; /* later */
 	if (!entry->owner.pid)
 		entry_own(entry, entry->cookie, entry->last_ns);
 	e = take(&entry->amount, key.direction, &entry->owner);
@@ -283,6 +285,8 @@ int at_interval_others(struct bpf_iter__bpf_map_elem *context)
 	amount = bpf_map_lookup_elem(&others, &direction);
 	if (!amount || !*(volatile __u64 *)&amount->packets)
 		return 0;
+	if (!sonde_ring_has_room(sizeof(*e)))
+		return 1; /* later */
 	e = take(amount, direction, NULL);
 	if (!e)
 		return 0;

@@ -351,6 +351,18 @@ class Table(Case):
             s.close()
         self.expect_ledger(trace)
 
+    def test_report_larger_than_the_ring(self):
+        """Its room is for some 17,000: the report waits for the reader, and no flow has to wait for the next one."""
+        count = 40000
+        with Trace("flow", "--set", "only_port_1=9", timeout=60) as trace, \
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            for i in range(count):
+                s.sendto(b"x", ("127.77.%d.%d" % (i >> 8, i & 0xff), 9))
+        events = [e for e in trace.of(destination_port=9, direction="egress") if e["destination_address"].startswith("127.77.")]
+        self.assertEqual((len(events), total(events)), (count, (count, count * 29)))
+        self.assertEqual(trace.ledger["ring_full"], 0, trace.stderr)
+        self.expect_ledger(trace)
+
     def test_more_flows_than_the_table_holds(self):
         receiver, port = udp_receiver(V4)
         with tempfile.TemporaryDirectory() as directory:

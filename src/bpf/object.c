@@ -23,6 +23,8 @@
 
 #define DEFAULT_RING_BYTES (4u << 20)
 #define INTERVAL_SETTING "update_interval_ns"
+#define ITERATOR_WAIT_US 1000
+#define ITERATOR_WAITS_MAX 2000
 #define ITERATOR_AGAIN_MAX 5000 /* times 1 ms: a user's own iterator must not hold up the agent */
 
 struct sonde_object {
