@@ -304,6 +304,24 @@ class Forwarder:
         self.process.wait()
 
 
+class Limit(unittest.TestCase):
+    """As many questions wait as the map has room for; the others are counted."""
+
+    WAITING, ASKED = 32768, 40000
+
+    def test_unanswered(self):
+        server = Server()
+        server.__enter__()
+        self.addCleanup(server.__exit__)
+        with Trace("dns", "--set", "timeout_ns=600000000000") as trace:
+            client = Client("s = udp('127.0.0.9', connected=False)\n"
+                            "for i in range(%d): s.sendto(question('a.b', number=i), ('127.0.0.9', 53))" % self.ASKED)
+        self.assertEqual(trace.of(pid=client.pid), [])
+        # The kernel counts the elements of a map by CPU and allows for a little more.
+        self.assertAlmostEqual(trace.ledger["map_full"], self.ASKED - self.WAITING, delta=1000)
+        self.assertEqual(trace.ledger["residual"], 0)
+
+
 @unittest.skipUnless(os.path.exists(DNSMASQ), "needs dnsmasq-base")
 class Resolvers(unittest.TestCase):
     """A local resolver asks again what it is asked: that is marked, and not counted as a question of the node."""
