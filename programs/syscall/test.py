@@ -25,7 +25,10 @@ libc, out = ctypes.CDLL(None, use_errno=True), {}
 def call(number, *arguments):
     result = libc.syscall(ctypes.c_long(number), *[ctypes.c_long(a) for a in arguments])
     return result if result != -1 else -ctypes.get_errno()
-"""
+def nap(seconds, ns):
+    time = (ctypes.c_long * 2)(seconds, ns)
+    return call(%d, ctypes.addressof(time), 0)
+""" % NANOSLEEP
 
 
 class Child:
@@ -146,7 +149,7 @@ class Single(unittest.TestCase):
         self.assertEqual([(e["name"], e["pid"], e["result"]) for e in trace.events], [("getppid", child.pid, os.getpid())] * 2)
 
     def test_latency(self):
-        child = Child("time.sleep(0); call(%d, ctypes.addressof((ctypes.c_long * 2)(0, 150000000)), 0)" % NANOSLEEP)
+        child = Child("nap(0, 150000000)")
         with Trace("syscall", "--set", "single=1", "--set", "latency=1", "--set", "pid=%d" % child.pid) as trace:
             child.run()
         [e] = trace.of(name="nanosleep")
@@ -161,8 +164,7 @@ class Single(unittest.TestCase):
 
 class Latency(unittest.TestCase):
     def test_quantiles(self):
-        code = "def nap(ns): call(%d, ctypes.addressof((ctypes.c_long * 2)(0, ns)), 0)\n" \
-               "for _ in range(60): nap(1000000)\nfor _ in range(5): nap(40000000)" % NANOSLEEP
+        code = "for _ in range(60): nap(0, 1000000)\nfor _ in range(5): nap(0, 40000000)"
         with Trace("syscall", "--set", "latency=1", "--set", "number=%d" % NANOSLEEP, *HOUR) as trace:
             child = Child(code).run()
         [e] = trace.of(pid=child.pid)
@@ -176,7 +178,7 @@ class Latency(unittest.TestCase):
 class Interrupted(unittest.TestCase):
     def test_signal_gives_eintr(self):
         child = Child("signal.signal(signal.SIGALRM, lambda *_: None)\nsignal.setitimer(signal.ITIMER_REAL, 0.1)\n"
-                      "out['result'] = call(%d, ctypes.addressof((ctypes.c_long * 2)(5, 0)), 0)" % NANOSLEEP)
+                      "out['result'] = nap(5, 0)")
         with Trace("syscall", "--set", "single=1", "--set", "pid=%d" % child.pid, "--set", "number=%d" % NANOSLEEP) as trace:
             child.run()
         self.assertEqual(child.out["result"], -4)
