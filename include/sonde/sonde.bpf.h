@@ -124,9 +124,16 @@ static __always_inline void sonde_process_of(struct task_struct *task, struct so
 	__builtin_memcpy(process->command, task->comm, SONDE_COMMAND_LENGTH);
 }
 
-static __always_inline void sonde_process_current(struct sonde_process *process)
+/*
+ * Global, so that the verifier looks at it once and not in each of its callers: it searches the kernel's whole BTF for every
+ * pointer that is followed (btf_nested_type_is_trusted()), some 10 ms each.
+ */
+__noinline int sonde_process_current(struct sonde_process *process)
 {
+	if (!process)
+		return 0;
 	sonde_process_of(bpf_get_current_task_btf(), process);
+	return 1;
 }
 
 /* Filter, quota and sampling decide here (see the order above); `weight` is what the event then stands for. */
@@ -189,8 +196,12 @@ static __always_inline void *sonde_reserve_bytes(__u64 size, __u16 type, struct 
 }
 
 /** Room for one event of the current process. NULL: refused and counted. */
-#define sonde_reserve(name) \
-	((struct name *)sonde_reserve_bytes(sizeof(struct name), sonde_event_##name, bpf_get_current_task_btf(), NULL))
+#define sonde_reserve(name)                                                                                  \
+	({                                                                                                   \
+		struct sonde_process current_;                                                               \
+		sonde_process_current(&current_);                                                            \
+		(struct name *)sonde_reserve_bytes(sizeof(struct name), sonde_event_##name, NULL, &current_); \
+	})
 /** The same, of another task (a BTF pointer). */
 #define sonde_reserve_task(name, task) \
 	((struct name *)sonde_reserve_bytes(sizeof(struct name), sonde_event_##name, task, NULL))
