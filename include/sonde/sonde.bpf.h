@@ -59,6 +59,9 @@
  */
 #define SONDE_COUNTER(name, doc) SONDE_TAG("sonde:counter=" name "|" doc)
 #define SONDE_GAUGE(name, doc) SONDE_TAG("sonde:gauge=" name "|" doc)
+/** A histogram of durations: as a counter, but the last field of the key is `__u8 le`, which sonde_metric_observe() sets. `name` ends
+ * in _seconds. A map needs 27 entries for each set of labels. */
+#define SONDE_HISTOGRAM(name, doc) SONDE_TAG("sonde:histogram=" name "|" doc)
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -247,4 +250,31 @@ static __always_inline void sonde_metric_add(void *map, const void *key, __u64 a
 	counters = sonde_counters_here();
 	if (counters)
 		__sync_fetch_and_add(&counters->overflowed, amount);
+}
+
+/* The least power of 2 that is not below the value, as its exponent, within those that have a bucket. */
+static __always_inline __u8 sonde_bucket_of(__u64 value_ns)
+{
+	__u64 rest = value_ns ? value_ns - 1 : 0;
+	__u8 exponent = 0;
+
+	for (__u8 step = 32; step; step /= 2) {
+		if (!(rest >> step))
+			continue;
+		rest >>= step;
+		exponent += step;
+	}
+	exponent += rest != 0;
+	if (exponent < SONDE_BUCKET_FIRST)
+		return SONDE_BUCKET_FIRST;
+	return exponent <= SONDE_BUCKET_LAST ? exponent : SONDE_BUCKET_LAST + 1;
+}
+
+/** Adds a duration to a histogram (SONDE_HISTOGRAM). @param le Points to the last field of `key`; it is changed. */
+static __always_inline void sonde_metric_observe(void *map, const void *key, __u8 *le, __u64 value_ns)
+{
+	*le = sonde_bucket_of(value_ns);
+	sonde_metric_add(map, key, 1);
+	*le = SONDE_BUCKET_SUM;
+	sonde_metric_add(map, key, value_ns);
 }
