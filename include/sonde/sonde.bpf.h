@@ -19,7 +19,8 @@
  *   SEC("iter/task_file") int at_interval_NAME(...)   every `update_interval_ns` (a setting), and once before the program ends
  *   SEC("iter/task_file") int at_start_and_interval_NAME(...)   both
  *   SEC("?...")          is optional: tried, and left out with its reason when the kernel refuses it
- * SEC("cgroup/...") hooks are attached to the root of the cgroup v2 hierarchy.
+ * SEC("cgroup/...") hooks are attached to the root of the cgroup v2 hierarchy, SEC("tcx/ingress") and SEC("tcx/egress") to the
+ * network interfaces of the settings interface_1 to interface_4.
  */
 
 #include <sonde/types.h>
@@ -43,6 +44,8 @@
 #define SONDE_OVER(map) SONDE_TAG("sonde:over=" #map)
 /** Stands on a hook that costs something wherever it is attached: only with this setting not 0. */
 #define SONDE_ONLY_IF(setting) SONDE_TAG("sonde:only_if=" #setting)
+/** The opposite: not with this setting. */
+#define SONDE_UNLESS(setting) SONDE_TAG("sonde:unless=" #setting)
 
 /** A built-in program that costs something on every node runs only where the configuration or `sonde programs start` says so. */
 #define SONDE_OFF_BY_DEFAULT const volatile __u8 sonde_off_by_default = 1
