@@ -16,6 +16,7 @@
 #define ETH_P_8021Q 0x8100
 #define ETH_P_8021AD 0x88A8
 #define VLAN_TAGS_MAX 2
+#define ETHERNET_HEADER 14
 
 #define TCP_HEADER_MIN 20
 #define JUMBO_OPTION 0xc204 /* RFC 2675: type and length */
@@ -142,13 +143,18 @@ static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct packet *pac
 	return true;
 }
 
+static __always_inline bool is_vlan(__be16 protocol)
+{
+	return protocol == bpf_htons(ETH_P_8021Q) || protocol == bpf_htons(ETH_P_8021AD);
+}
+
 /* Passes over VLAN tags that are still in the packet; the protocol behind them. */
 static __always_inline __be16 parse_vlan(struct __sk_buff *skb, struct packet *packet)
 {
 	__be16 protocol = skb->protocol, tag[2];
 
 	for (int i = 0; i < VLAN_TAGS_MAX; i++) {
-		if (protocol != bpf_htons(ETH_P_8021Q) && protocol != bpf_htons(ETH_P_8021AD))
+		if (!is_vlan(protocol))
 			break;
 		if (bpf_skb_load_bytes(skb, packet->begin, tag, sizeof(tag)))
 			break;

@@ -4,6 +4,7 @@
 import json
 import os
 import random
+import signal
 import socket
 import struct
 import subprocess
@@ -14,7 +15,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests"))
-from harness import ROOT, Agent, Trace, wait_for  # noqa: E402
+from harness import ROOT, SONDE, Agent, Trace, wait_for  # noqa: E402
 
 V4, V6 = "127.0.0.1", "::1"
 IP = {socket.AF_INET: 20, socket.AF_INET6: 40}
@@ -403,6 +404,72 @@ class Table(Case):
 
 def last_port(events):
     return max((e for e in events if not e["is_other"]), key=lambda e: e["last_time"])["source_port"]
+
+
+class Interfaces(Case):
+    """On chosen interfaces, in a namespace of their own: `sonde trace` runs there too."""
+
+    def trace(self, inside, *arguments):
+        process = subprocess.Popen(["ip", "netns", "exec", inside.name, SONDE, "trace", "flow", "-o", "json", *arguments],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for close in (process.stdout.close, process.stderr.close, process.wait, process.kill):
+            self.addCleanup(close)
+        for line in process.stderr:
+            if b"tracing" in line:
+                return process
+        raise AssertionError("trace did not start")
+
+    def end(self, process):
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        self.assertRegex(err, rb"residual 0")
+        return [json.loads(line) for line in out.splitlines()]
+
+    def test_fragments(self):
+        near, far = pair(self)
+        far.run("nft", "table inet t { chain c { type filter hook input priority 0; udp dport 9 drop; }; }")
+        trace = self.trace(near, "--set", "interface_1=near")
+        near.run(sys.executable, "-c", "import socket\ns = socket.socket(2, 2)\n"
+                 "for _ in range(100): s.sendto(bytes(100), ('10.9.9.2', 9))\n"
+                 "for _ in range(10): s.sendto(bytes(3000), ('10.9.9.2', 10009))\n"
+                 "s.sendto(bytes(50), ('127.0.0.1', 9))\n")
+        events = [e for e in self.end(trace) if e["direction"] == "egress" and e["protocol"] == "UDP"]
+        self.assertEqual({e["interface"] for e in events}, {"near"})
+        self.assertEqual({(e["destination_port"], e["packets"], e["bytes"]) for e in events},
+                         {(9, 100, 12800), (10009, 10, 15000), (None, 20, 10 * (1500 + 20 + 3008 - 2 * 1480))})
+
+    def test_vlan(self):
+        """Tags in the packet, and one that the kernel took out as it came."""
+        near, far = pair(self)
+        datagram = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 128, 1, 0, 64, 17, 0, bytes([10, 9, 9, 1]), bytes([10, 9, 9, 2]))
+        datagram += struct.pack(">HHHH", 1111, 2222, 108, 0) + bytes(100)
+        one, two = bytes.fromhex("8100000508 00"), bytes.fromhex("88a80007 81000005 0800")
+        frames = [bytes(b"\xff" * 6 + b"\2\0\0\0\0\1" + tags + datagram) for tags in (one, two)]
+        traces = self.trace(near, "--set", "interface_1=near"), self.trace(far, "--set", "interface_1=far")
+        near.run(sys.executable, "-c", "import socket\ns = socket.socket(17, 3)\ns.bind(('near', 3))\n"
+                 "for f in %r:\n for _ in range(5): s.send(f)\n" % frames)
+        for trace, direction in zip(traces, ("egress", "ingress")):
+            self.assertEqual([(e["direction"], e["source_port"], e["packets"], e["bytes"]) for e in self.end(trace)
+                              if e["destination_port"] == 2222], [(direction, 1111, 10, 1280)])
+
+    def test_received(self):
+        """What the firewall drops on its way to a socket has passed the interface."""
+        near, far = pair(self)
+        far.run("nft", "table inet t { chain c { type filter hook input priority 0; udp dport 9 drop; }; }")
+        trace = self.trace(far, "--set", "interface_1=far")
+        near.run(sys.executable, "-c", "import socket\ns = socket.socket(10, 2)\n"
+                 "for _ in range(1000): s.sendto(bytes(100), ('fd09::2', 9))\n")
+        events = [e for e in self.end(trace) if e["destination_port"] == 9]
+        self.assertEqual([(e["direction"], e["interface"], e["packets"], e["bytes"], e["pid"]) for e in events],
+                         [("ingress", "far", 1000, 148000, None)])
+
+    def test_unknown(self):
+        done = subprocess.run([SONDE, "trace", "flow", "--set", "interface_1=nosuch0"], capture_output=True, timeout=30)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(b"network interface", done.stderr)
+        done = subprocess.run([SONDE, "trace", "flow", "--set", "interface_1=2000000000"], capture_output=True, timeout=30)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"cannot attach tcx/ingress: there is no such network interface", done.stderr)
 
 
 class Rules(Case):

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <base/cleanup.h>
+#include <bpf/interface.h>
 #include <bpf/libbpf_log.h>
 #include <bpf/mounts.h>
 #include <bpf/shared.h>
@@ -35,6 +36,7 @@ struct sonde_object {
 	struct sonde_object_hook hooks[SONDE_OBJECT_HOOKS_MAX];
 	struct bpf_program *programs[SONDE_OBJECT_HOOKS_MAX];
 	struct bpf_link *links[SONDE_OBJECT_HOOKS_MAX];
+	int interface_links[SONDE_OBJECT_HOOKS_MAX][SONDE_INTERFACES_MAX]; /* of hooks on interfaces, instead; 0: none */
 };
 
 /* ---- settings: variables of .rodata, set before load ---- */
@@ -181,6 +183,8 @@ static int object_list_hooks(struct sonde_object *object, char *error, size_t er
 		hook->optional = !bpf_program__autoload(program);
 		snprintf(hook->name, sizeof(hook->name), "%s", section);
 		hook->iterator = hook_is_iterator(hook->name);
+		if (sonde_interface_is_hook(hook->name))
+			bpf_program__set_type(program, BPF_PROG_TYPE_SCHED_CLS);
 		hook->program_fd = -1;
 		object->programs[object->n_hooks++] = program;
 	}
@@ -218,18 +222,22 @@ static int object_open(struct sonde_object *object, const struct sonde_object_op
 	return object_list_hooks(object, error, error_size);
 }
 
-/* A hook may hang on a setting (SONDE_ONLY_IF): then it is not even loaded. */
+/* A hook may hang on a setting (SONDE_ONLY_IF, SONDE_UNLESS): then it is not even loaded. */
 static bool hook_is_wanted(struct sonde_object *object, size_t i)
 {
-	const char *setting = sonde_btf_tag(bpf_object__btf(object->object), bpf_program__name(object->programs[i]),
-					    "sonde:only_if=");
-	int64_t value = 1;
+	const struct btf *btf = bpf_object__btf(object->object);
+	const char *name = bpf_program__name(object->programs[i]), *setting = sonde_btf_tag(btf, name, "sonde:only_if="),
+		   *against = sonde_btf_tag(btf, name, "sonde:unless=");
+	int64_t value = 1, other = 0;
 
 	if (setting)
 		(void)object_value(object->object, setting, NULL, &value);
-	if (!value)
-		snprintf(object->hooks[i].reason, sizeof(object->hooks[i].reason), "switched off by the setting %s", setting);
-	return value;
+	if (against)
+		(void)object_value(object->object, against, NULL, &other);
+	if (!value || other)
+		snprintf(object->hooks[i].reason, sizeof(object->hooks[i].reason), "switched off by the setting %s",
+			 value ? against : setting);
+	return value && !other;
 }
 
 /* One attempt; `allowed` has a bit for each optional hook that takes part. */
@@ -363,6 +371,42 @@ static struct bpf_link *hook_attach(struct bpf_object *object, struct bpf_progra
 	return bpf_program__attach_cgroup(program, cgroup);
 }
 
+/* On each interface that the settings name. All or nothing: detaching takes care of the rest. */
+static int hook_attach_interfaces(struct sonde_object *object, size_t i)
+{
+	int r = -ENODEV;
+
+	for (unsigned n = 0; n < SONDE_INTERFACES_MAX; n++) {
+		char setting[] = SONDE_INTERFACE_SETTING "0";
+		int64_t interface = 0;
+
+		setting[sizeof(setting) - 2] = (char)('1' + n);
+		(void)object_value(object->object, setting, NULL, &interface);
+		if (!interface)
+			continue;
+		r = sonde_interface_attach(object->hooks[i].program_fd, object->hooks[i].name, (uint32_t)interface,
+					   &object->interface_links[i][n]);
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
+static int hook_put_on(struct sonde_object *object, size_t i)
+{
+	struct sonde_object_hook *hook = &object->hooks[i];
+	int r;
+
+	if (sonde_interface_is_hook(hook->name)) {
+		r = hook_attach_interfaces(object, i);
+		hook->attached = !r;
+		return r;
+	}
+	object->links[i] = hook_attach(object->object, object->programs[i], hook->name);
+	hook->attached = object->links[i];
+	return hook->attached ? 0 : -errno;
+}
+
 static int object_run_iterator(struct bpf_link *link)
 {
 	CLEANUP_CLOSE int fd = bpf_iter_create(bpf_link__fd(link));
@@ -404,11 +448,9 @@ int sonde_object_attach(struct sonde_object *object, char *error, size_t error_s
 
 		if (hook->program_fd < 0)
 			continue;
-		object->links[i] = hook_attach(object->object, object->programs[i], hook->name);
-		hook->attached = object->links[i];
-		if (hook->attached)
+		r = hook_put_on(object, i);
+		if (!r)
 			continue;
-		r = -errno;
 		snprintf(hook->reason, sizeof(hook->reason), "%s", sonde_attach_reason(hook->name, r));
 		if (hook->optional)
 			continue;
@@ -442,6 +484,9 @@ void sonde_object_detach(struct sonde_object *object)
 			continue;
 		bpf_link__destroy(object->links[i]);
 		object->links[i] = NULL;
+		for (unsigned n = 0; n < SONDE_INTERFACES_MAX; n++)
+			if (object->interface_links[i][n] > 0)
+				close(TAKE_FD(object->interface_links[i][n]));
 	}
 	for (size_t i = 0; i < object->n_hooks; i++) {
 		if (object->links[i] && hook_is_last_word(object->programs[i]))
