@@ -18,6 +18,7 @@
  *   SEC("iter/task_file") int at_start_NAME(...)      is run once, after all hooks are attached
  *   SEC("iter/task_file") int at_interval_NAME(...)   every `update_interval_ns` (a setting), and once before the program ends
  *   SEC("iter/task_file") int at_start_and_interval_NAME(...)   both
+ *   An iterator over a map of counts (SONDE_OVER) tells them without losing any with <sonde/flush.bpf.h>.
  *   SEC("?...")          is optional: tried, and left out with its reason when the kernel refuses it
  * SEC("cgroup/...") hooks are attached to the root of the cgroup v2 hierarchy, SEC("tcx/ingress") and SEC("tcx/egress") to the
  * network interfaces of the settings interface_1 to interface_4.
