@@ -51,3 +51,5 @@ void sonde_filter_free(struct sonde_filter **filter);
 int sonde_filter_check(const struct sonde_filter *filter, const struct sonde_type *type, const char **ret_error);
 /** Does the row match? `values` has type->n_columns values. */
 bool sonde_filter_match(const struct sonde_filter *filter, const struct sonde_type *type, const struct sonde_value *values);
+/** The type's columns that the filter looks at, as bits: the values of the others do not matter to sonde_filter_match(). */
+uint64_t sonde_filter_columns(const struct sonde_filter *filter, const struct sonde_type *type);

@@ -196,3 +196,16 @@ bool sonde_filter_match(const struct sonde_filter *filter, const struct sonde_ty
 {
 	return match_node(filter, filter->root, type, values);
 }
+
+uint64_t sonde_filter_columns(const struct sonde_filter *filter, const struct sonde_type *type)
+{
+	uint64_t columns = 0;
+
+	for (uint16_t i = 0; i < filter->n_nodes; i++) {
+		int index = filter->nodes[i].type == FILTER_COMPARE ? filter_find_column(type, &filter->nodes[i]) : -1;
+
+		if (index >= 0)
+			columns |= 1ull << index;
+	}
+	return columns;
+}

@@ -161,7 +161,8 @@ int sonde_groups_each(struct sonde_groups *groups,
 {
 	int r = 0;
 
-	qsort(groups->items, groups->n, sizeof(*groups->items), group_order);
+	if (groups->n)
+		qsort(groups->items, groups->n, sizeof(*groups->items), group_order);
 	memset(groups->buckets, 0, sizeof(groups->buckets)); /* the places are no longer right */
 	for (size_t i = 0; i < groups->n && !r; i++)
 		r = fn(&groups->items[i].value, groups->items[i].count, userdata);

@@ -78,17 +78,6 @@ void sonde_query_span(const struct sonde_query *query, const struct sonde_cursor
 	*ret_span = span;
 }
 
-bool sonde_span_holds(const struct sonde_span *span, bool oldest_first, int64_t time_ns, int64_t sequence)
-{
-	if (time_ns < span->since_ns || time_ns >= span->until_ns)
-		return false;
-	if (!span->has_edge || time_ns != span->edge_ns)
-		return true;
-	if (sequence == span->edge_sequence)
-		return span->edge_included;
-	return oldest_first ? sequence > span->edge_sequence : sequence < span->edge_sequence;
-}
-
 bool sonde_query_container_prefix(const struct sonde_query *query)
 {
 	return query->container && strlen(query->container) >= CONTAINER_PREFIX_MIN;
@@ -112,17 +101,6 @@ bool sonde_query_match(const struct sonde_query *query, const struct sonde_value
 		return false;
 	return !query->container || text_matches(&values[SONDE_COLUMN_CONTAINER], query->container,
 						 sonde_query_container_prefix(query));
-}
-
-uint64_t sonde_query_columns(const struct sonde_query *query, const struct sonde_type *type, bool count,
-			     const char *group_by)
-{
-	uint64_t columns = 1ull << SONDE_COLUMN_WEIGHT;
-	int group = group_by ? sonde_type_find_column(type, group_by) : -ENOENT;
-
-	if (!count || query->where)
-		return UINT64_MAX;
-	return group >= 0 ? columns | 1ull << group : columns;
 }
 
 static int key_order(const struct sonde_key *a, const struct sonde_key *b)

@@ -49,14 +49,19 @@ struct sonde_span {
 };
 void sonde_query_span(const struct sonde_query *query, const struct sonde_cursor *cursor, const char *type,
 		      struct sonde_span *ret_span);
-bool sonde_span_holds(const struct sonde_span *span, bool oldest_first, int64_t time_ns, int64_t sequence);
+static inline bool sonde_span_holds(const struct sonde_span *span, bool oldest_first, int64_t time_ns, int64_t sequence)
+{
+	if (time_ns < span->since_ns || time_ns >= span->until_ns)
+		return false;
+	if (!span->has_edge || time_ns != span->edge_ns)
+		return true;
+	if (sequence == span->edge_sequence)
+		return span->edge_included;
+	return oldest_first ? sequence > span->edge_sequence : sequence < span->edge_sequence;
+}
 
 /** Is a container asked for by a prefix of its id? */
 bool sonde_query_container_prefix(const struct sonde_query *query);
-
-/** The type's columns that a count needs, as bits; all of them for a query. */
-uint64_t sonde_query_columns(const struct sonde_query *query, const struct sonde_type *type, bool count,
-			     const char *group_by);
 
 /** Both fill rows, more and cursor of the answer. */
 int sonde_rows_query(struct sonde_rows **sources, size_t n, const struct sonde_query *query, sonde_row_fn fn,

@@ -11,6 +11,9 @@
 
 #define LEAST_BYTES (8ull << 20)
 #define PENDING_MAX (64u << 20)
+#define BLOCK_BYTES (4u << 20) /* of open columns: some 30,000 rows, some 300 KB in the file */
+/* Blocks of one max_age: what is dropped by age is dropped at most this part of it late. */
+#define BLOCKS_OF_AGE 8
 
 int sqlite_errno(int code)
 {
@@ -131,6 +134,11 @@ static int try_writer(struct sqlite_store *store)
 
 	if (!code)
 		code = load(store, store->db);
+	if (!code) {
+		code = sqlite_blocks_load(store);
+		if (code)
+			sqlite_fail(store->db, code, "cannot read the blocks");
+	}
 	if (code)
 		sqlite_close_writer(store);
 	return code;
@@ -142,8 +150,10 @@ static void forget(struct sqlite_store *store)
 	sonde_types_init(&store->types);
 	store->n_rings = 0;
 	store->gaps.n = 0;
-	for (size_t i = 0; i < SONDE_TYPES_MAX; i++)
+	for (size_t i = 0; i < SONDE_TYPES_MAX; i++) {
+		sonde_block_index_free(&store->slots[i].index);
 		store->slots[i] = (struct sqlite_slot){.dropped_until_ns = INT64_MIN};
+	}
 }
 
 static int open_for_writing(struct sqlite_store *store)
@@ -200,7 +210,9 @@ static void sqlite_close(struct sonde_store *base)
 		sqlite_meta_stop_run(store);
 		sqlite_close_writer(store);
 	}
-	sonde_pending_free(&store->pending);
+	sonde_intake_free(&store->intake);
+	for (size_t i = 0; i < SONDE_TYPES_MAX; i++)
+		sonde_block_index_free(&store->slots[i].index);
 	sonde_types_free(&store->types);
 	pthread_cond_destroy(&store->reader_free);
 	pthread_mutex_destroy(&store->status_lock);
@@ -213,10 +225,14 @@ static void limits_set(struct sqlite_store *store, const struct sonde_store_opts
 {
 	store->max_bytes = opts->max_bytes && opts->max_bytes < LEAST_BYTES ? LEAST_BYTES : opts->max_bytes;
 	store->max_age_ns = opts->max_age_ns;
-	store->pending.names = opts->names;
-	store->pending.max_bytes = PENDING_MAX;
+	store->intake.names = opts->names;
+	store->intake.max_bytes = PENDING_MAX;
+	store->intake.block_bytes = BLOCK_BYTES;
+	store->intake.max_span_ns = opts->max_age_ns / BLOCKS_OF_AGE;
 	if (store->max_bytes && store->max_bytes / 32 < PENDING_MAX)
-		store->pending.max_bytes = (size_t)(store->max_bytes / 32);
+		store->intake.max_bytes = (size_t)(store->max_bytes / 32);
+	if (store->intake.block_bytes > store->intake.max_bytes)
+		store->intake.block_bytes = store->intake.max_bytes;
 }
 
 static int sqlite_open(const struct sonde_store_opts *opts, struct sonde_store **ret_store)
@@ -239,7 +255,9 @@ static int sqlite_open(const struct sonde_store_opts *opts, struct sonde_store *
 	forget(store);
 	limits_set(store, opts);
 	sonde_checkpoints_attach(&store->shared, opts->checkpoints, opts->checkpoints_size);
-	r = resolve(opts->path, &store->path);
+	r = sonde_intake_init(&store->intake);
+	if (!r)
+		r = resolve(opts->path, &store->path);
 	if (!r)
 		r = store->read_only ? open_for_reading(store) : open_for_writing(store);
 	if (r) {
@@ -262,13 +280,12 @@ static int sqlite_add_type(struct sonde_store *base, const struct sonde_type *ty
 	if (r < 0 || store->read_only)
 		return r < 0 ? r : 0;
 	if (r) {
-		sqlite_finalize(&store->slots[slot].insert);
 		store->slots[slot].unsynced = true;
 		/* Now, so that it can be asked for; if that fails, with the next commit. */
-		if (!store->pending.n)
+		if (!store->intake.n)
 			(void)sqlite_commit(base, NULL, 0);
 	}
-	return sonde_pending_add_source(&store->pending, type, slot);
+	return sonde_intake_add_source(&store->intake, type, slot);
 }
 
 static size_t sqlite_types(struct sonde_store *base, const struct sonde_type **types, size_t max)
@@ -282,7 +299,7 @@ static int sqlite_append(struct sonde_store *base, const struct sonde_event *eve
 
 	if (store->read_only)
 		return sonde_store_fail(-EROFS, "the store was opened for reading");
-	return sonde_pending_append(&store->pending, events, n);
+	return sonde_intake_append(&store->intake, events, n);
 }
 
 const struct sonde_store_ops sonde_store_sqlite = {

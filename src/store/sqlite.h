@@ -6,19 +6,21 @@
  * Inside of the SQLite back end: one connection that writes, owned by the writer's thread, and a few that read, each used by one
  * query at a time. Write-ahead logging lets them not wait for each other.
  *
- * The file: a table for each type (its columns, then sonde_sequence; key: time, sonde_sequence) and, about it,
+ * The file:
+ *	sonde_blocks		the events: a row is a block of one type (block.h)
  *	sonde_types		types, their programs and how many events were stored, expired, are readable
  *	sonde_columns		their columns
  *	sonde_checkpoints, sonde_gaps, sonde_runs
- * Values stand there as what they mean: times and durations in ns, booleans as 0 and 1, addresses as text, arguments as one
- * shell-quoted line, text as TEXT, or as BLOB where it is not UTF-8 or holds a NUL. A number above 2^63 - 1 is a BLOB of 8 bytes,
- * highest first: nothing is lost, and it sorts behind all other numbers.
+ * In SQL each type is a virtual table (vtab.h). The sequence of an event is the number of events of its type that were stored
+ * before it: a block has those from `first` on, so no event needs to carry it.
  */
 
 #include <store/backend.h>
 #include <store/checkpoints.h>
 #include <store/gaps.h>
-#include <store/pending.h>
+#include <store/block_index.h>
+#include <store/block_scan.h>
+#include <store/intake.h>
 #include <store/query.h>
 #include <store/retention.h>
 #include <store/types.h>
@@ -28,7 +30,7 @@
 #include <sqlite3.h>
 
 #define SQLITE_APPLICATION_ID 0x736f6e64 /* "sond" */
-#define SQLITE_USER_VERSION 1
+#define SQLITE_USER_VERSION 2 /* 1 had a table for each type */
 #define SQLITE_READERS_MAX 4
 #define SQLITE_RINGS_MAX 256
 
@@ -40,8 +42,8 @@ struct sqlite_reader {
 };
 
 struct sqlite_slot {
-	sqlite3_stmt *insert;
-	bool unsynced; /* its table is not as the type says yet */
+	struct sonde_block_index index; /* the writer's */
+	bool unsynced; /* the file does not describe the type as it is yet */
 	bool changed;  /* totals since the last commit */
 	uint64_t stored, expired, readable;
 	int64_t dropped_until_ns;
@@ -73,7 +75,8 @@ struct sqlite_store {
 	/* The writer's. */
 	sqlite3 *db;
 	int lock_fd; /* -1: not locked. Nobody else writes to the file */
-	struct sonde_pending pending;
+	sqlite3_stmt *insert; /* of a block */
+	struct sonde_intake intake;
 	struct sonde_checkpoints shared;
 	struct sonde_retention retention;
 	struct sonde_gaps gaps;
@@ -124,25 +127,13 @@ uint64_t sqlite_file_bytes(const char *path);
 /* sqlite_schema.c. SQLite's codes, SQLITE_CORRUPT for contents that cannot be. */
 int sqlite_schema_create(sqlite3 *db);
 int sqlite_schema_load(struct sqlite_store *store, sqlite3 *db);
-/** Make the tables of all unsynced types; inside a transaction. */
+/** Describe all unsynced types; inside a transaction. */
 int sqlite_schema_sync(struct sqlite_store *store);
 
 /* sqlite_open.c: SQLite's codes, the text kept; SQLITE_NOTADB also for a file that is not one of ours. */
 int sqlite_open_writer(struct sqlite_store *store);
 int sqlite_open_reader(const char *path, sqlite3 **ret_db);
 void sqlite_close_writer(struct sqlite_store *store);
-
-/* sqlite_value.c */
-/** Both borrow until the statement is reset. `scratch` has room for an address. */
-int sqlite_value_bind(sqlite3_stmt *statement, int i, const struct sonde_column *column, const struct sonde_value *value,
-		      char *scratch, size_t scratch_size);
-struct sqlite_scratch {
-	uint8_t addresses[SONDE_COLUMNS_MAX][16];
-	struct sonde_buffer arguments[2]; /* a row has few */
-	unsigned n_arguments;
-};
-void sqlite_value_read(sqlite3_stmt *statement, int i, uint32_t place, const struct sonde_column *column,
-		       struct sqlite_scratch *scratch, struct sonde_value *ret_value);
 
 /* sqlite_write.c */
 int sqlite_commit(struct sonde_store *base, const struct sonde_checkpoint *checkpoints, size_t n);
@@ -167,6 +158,17 @@ void sqlite_meta_stop_run(struct sqlite_store *store);
 int sqlite_checkpoint(struct sonde_store *base, const char *program, uint64_t ring_id,
 		      struct sonde_checkpoint *ret_checkpoint);
 int sqlite_gap(struct sonde_store *base, const struct sonde_gap *gap);
+
+/** Put a block into the file; inside a transaction. SQLite's code. */
+int sqlite_block_insert(struct sqlite_store *store, struct sonde_block *block, struct sonde_indexed_block *ret_indexed);
+int sqlite_block_delete(struct sqlite_store *store, int64_t id);
+
+/* sqlite_blocks.c: what the file has, when it is opened for writing. SQLite's code. */
+int sqlite_blocks_load(struct sqlite_store *store);
+
+/* compact.c */
+/** Merge small blocks, for at most `budget_ns`. SQLite's code. */
+int sqlite_compact(struct sqlite_store *store, int64_t budget_ns);
 
 /* sqlite_expire.c */
 int sqlite_expire(struct sonde_store *base, int64_t now_ns);

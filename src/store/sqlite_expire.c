@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Limits of age and size. The oldest events go, over all types alike, in short transactions, so that no reader and no commit
- * waits long. The pages that become free are used again; the file only shrinks when it is above its limit.
+ * Limits of age and size. The oldest blocks go, over all types alike, whole, in short transactions, so that no reader and no
+ * commit waits long. The pages that become free are used again; the file only shrinks when it is above its limit.
  */
 #include <store/sqlite.h>
 
 #include <base/clock.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define SLICE_ROWS 2048
-#define SLICES_AT_ONCE 256 /* of one call; the rest has time */
+#define SLICE_BLOCKS 64
+#define SLICES_AT_ONCE 64 /* of one call; the rest has time */
+#define COMPACT_NS (40 * SONDE_NS_PER_MS)
 
 /* An eighth of the limit is for the write-ahead log. */
 uint64_t sqlite_limit(const struct sqlite_store *store)
@@ -19,59 +21,51 @@ uint64_t sqlite_limit(const struct sqlite_store *store)
 	return store->max_bytes - store->max_bytes / 8;
 }
 
-/* Time of the row number `rows` of the table, from its oldest on. SQLITE_DONE: it has fewer. */
-static int table_boundary(sqlite3 *db, const char *table, int rows, int64_t *ret_time_ns)
-{
-	char sql[160];
-
-	snprintf(sql, sizeof(sql), "SELECT time FROM \"%s\" ORDER BY time, sonde_sequence LIMIT 1 OFFSET %d", table, rows - 1);
-	return sqlite_number(db, sql, ret_time_ns);
-}
-
-/* The time up to which events may go so that no table loses more than about `rows`. */
-static int slice_boundary(struct sqlite_store *store, int rows, int64_t *ret_time_ns)
-{
-	int64_t boundary = INT64_MAX, time_ns;
-
-	for (size_t i = 0; i < store->types.n; i++) {
-		int code = store->slots[i].unsynced ? SQLITE_DONE :
-			   table_boundary(store->db, store->types.items[i]->type.name, rows, &time_ns);
-
-		if (code && code != SQLITE_DONE)
-			return code;
-		if (!code && time_ns < boundary)
-			boundary = time_ns;
-	}
-	*ret_time_ns = boundary;
-	return SQLITE_OK;
-}
-
-struct slice {
-	int64_t until_ns; /* inclusive */
-	uint32_t deleted[SONDE_TYPES_MAX];
-	uint64_t sum;
+struct victim {
+	size_t slot;
+	struct sonde_indexed_block block;
 };
 
-static int delete_from(struct sqlite_store *store, size_t slot, int64_t until_ns)
-{
-	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
-	char sql[160];
-	int code;
+struct slice {
+	struct victim victims[SLICE_BLOCKS];
+	size_t n;
+	uint64_t deleted[SONDE_TYPES_MAX];
+	int64_t newest_ns[SONDE_TYPES_MAX];
+};
 
-	snprintf(sql, sizeof(sql), "DELETE FROM \"%s\" WHERE time <= ?", store->types.items[slot]->type.name);
-	code = sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL);
-	if (!code)
-		code = sqlite3_bind_int64(statement, 1, until_ns);
-	if (!code)
-		code = sqlite3_step(statement);
-	return code == SQLITE_DONE ? SQLITE_OK : code;
+static bool is_chosen(const struct slice *slice, int64_t id)
+{
+	for (size_t i = 0; i < slice->n; i++)
+		if (slice->victims[i].block.id == id)
+			return true;
+	return false;
+}
+
+/* The block whose newest event is the oldest of all. @return false: there is none. */
+static bool choose_oldest(struct sqlite_store *store, struct slice *slice, int64_t cutoff_ns)
+{
+	struct victim *victim = &slice->victims[slice->n];
+	bool found = false;
+
+	for (size_t i = 0; i < store->types.n; i++)
+		for (size_t j = 0; j < store->slots[i].index.n; j++) {
+			const struct sonde_indexed_block *block = &store->slots[i].index.items[j];
+
+			if (block->newest_ns >= cutoff_ns || (found && block->newest_ns >= victim->block.newest_ns) ||
+			    is_chosen(slice, block->id))
+				continue;
+			*victim = (struct victim){.slot = i, .block = *block};
+			found = true;
+		}
+	slice->n += found;
+	return found;
 }
 
 static void totals_move(struct sqlite_store *store, const struct slice *slice, bool back)
 {
 	pthread_mutex_lock(&store->lock);
 	for (size_t i = 0; i < store->types.n; i++) {
-		uint64_t n = back ? -(uint64_t)slice->deleted[i] : slice->deleted[i];
+		uint64_t n = back ? -slice->deleted[i] : slice->deleted[i];
 
 		if (!n)
 			continue;
@@ -87,48 +81,58 @@ static int delete_slice(struct sqlite_store *store, void *userdata)
 	struct slice *slice = userdata;
 	int code = SQLITE_OK;
 
-	for (size_t i = 0; !code && i < store->types.n; i++) {
-		if (store->slots[i].unsynced)
-			continue;
-		code = delete_from(store, i, slice->until_ns);
-		if (code)
-			break;
-		slice->deleted[i] = (uint32_t)sqlite3_changes(store->db);
-		slice->sum += slice->deleted[i];
-		if (slice->deleted[i] && slice->until_ns > store->slots[i].dropped_until_ns)
-			store->slots[i].dropped_until_ns = slice->until_ns;
+	memset(slice->deleted, 0, sizeof(slice->deleted));
+	for (size_t i = 0; !code && i < slice->n; i++) {
+		const struct victim *victim = &slice->victims[i];
+
+		code = sqlite_block_delete(store, victim->block.id);
+		slice->deleted[victim->slot] += victim->block.count;
+		if (!code && victim->block.newest_ns > store->slots[victim->slot].dropped_until_ns)
+			store->slots[victim->slot].dropped_until_ns = victim->block.newest_ns;
 	}
 	totals_move(store, slice, false);
 	return code ? code : sqlite_meta_write_totals(store);
 }
 
-static int delete_until(struct sqlite_store *store, int64_t until_ns, uint64_t *ret_deleted)
+static void index_forget(struct sqlite_store *store, const struct victim *victim)
 {
-	struct slice slice = {.until_ns = until_ns};
-	int code = sqlite_transaction(store, delete_slice, &slice);
+	struct sonde_block_index *index = &store->slots[victim->slot].index;
 
+	for (size_t i = 0; i < index->n; i++)
+		if (index->items[i].id == victim->block.id) {
+			sonde_block_index_remove(index, i, 1);
+			return;
+		}
+}
+
+/* Oldest blocks until there are `bytes` of them. */
+static int delete_oldest(struct sqlite_store *store, int64_t cutoff_ns, uint64_t bytes, size_t *ret_deleted)
+{
+	struct slice *slice CLEANUP_FREE = calloc(1, sizeof(*slice));
+	uint64_t sum = 0;
+	int code = SQLITE_OK;
+
+	if (!slice)
+		return SQLITE_NOMEM;
+	while (slice->n < SLICE_BLOCKS && sum < bytes && choose_oldest(store, slice, cutoff_ns))
+		sum += slice->victims[slice->n - 1].block.bytes;
+	if (slice->n)
+		code = sqlite_transaction(store, delete_slice, slice);
 	if (code)
-		totals_move(store, &slice, true);
-	*ret_deleted = code ? 0 : slice.sum;
+		totals_move(store, slice, true);
+	for (size_t i = 0; !code && i < slice->n; i++)
+		index_forget(store, &slice->victims[i]);
+	*ret_deleted = code ? 0 : slice->n;
 	return code;
 }
 
 static int expire_age(struct sqlite_store *store, int64_t cutoff_ns)
 {
-	uint64_t deleted = 1;
-	int64_t boundary;
+	size_t deleted = 1;
 	int code = SQLITE_OK;
 
-	for (int i = 0; !code && deleted && i < SLICES_AT_ONCE; i++) {
-		int64_t oldest;
-
-		code = slice_boundary(store, 1, &oldest);
-		if (code || oldest >= cutoff_ns)
-			break;
-		code = slice_boundary(store, SLICE_ROWS, &boundary);
-		if (!code)
-			code = delete_until(store, boundary < cutoff_ns ? boundary : cutoff_ns - 1, &deleted);
-	}
+	for (int i = 0; !code && deleted && i < SLICES_AT_ONCE; i++)
+		code = delete_oldest(store, cutoff_ns, UINT64_MAX, &deleted);
 	return code;
 }
 
@@ -146,23 +150,10 @@ static int used_bytes(struct sqlite_store *store, uint64_t *ret_used, uint64_t *
 	return SQLITE_OK;
 }
 
-/* Few rows are left where even a small slice is found in no table. */
-static int delete_oldest(struct sqlite_store *store, uint64_t *ret_deleted)
-{
-	int64_t boundary = INT64_MAX;
-	int code = SQLITE_OK;
-
-	for (int rows = SLICE_ROWS; !code && boundary == INT64_MAX && rows; rows /= 16)
-		code = slice_boundary(store, rows, &boundary);
-	*ret_deleted = 0;
-	if (code || boundary == INT64_MAX)
-		return code;
-	return delete_until(store, boundary, ret_deleted);
-}
-
 int sqlite_make_room(struct sqlite_store *store, uint64_t bytes)
 {
-	uint64_t limit = sqlite_limit(store), used, size, deleted = 1;
+	uint64_t limit = sqlite_limit(store), used, size;
+	size_t deleted = 1;
 	int code;
 
 	if (!limit)
@@ -170,7 +161,7 @@ int sqlite_make_room(struct sqlite_store *store, uint64_t bytes)
 	if (bytes > limit / 2)
 		bytes = limit / 2;
 	while (!(code = used_bytes(store, &used, &size)) && deleted && used + bytes > limit) {
-		code = delete_oldest(store, &deleted);
+		code = delete_oldest(store, INT64_MAX, used + bytes - limit, &deleted);
 		if (code)
 			return code;
 	}
@@ -196,7 +187,9 @@ int sqlite_expire(struct sonde_store *base, int64_t now_ns)
 	}
 	if (!code && store->db)
 		code = sqlite_make_room(store, 0);
+	if (!code && store->db)
+		code = sqlite_compact(store, COMPACT_NS);
 	if (code)
-		return sqlite_failed(store, code, "cannot drop old events");
-	return sqlite_meta_due(store) && !store->pending.n ? sqlite_commit(base, NULL, 0) : 0;
+		return sqlite_failed(store, code, "cannot drop or merge old events");
+	return sqlite_meta_due(store) && !store->intake.n ? sqlite_commit(base, NULL, 0) : 0;
 }

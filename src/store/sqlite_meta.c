@@ -344,8 +344,10 @@ void sqlite_meta_committed(struct sqlite_store *store, const struct sonde_checkp
 
 void sqlite_meta_reset(struct sqlite_store *store)
 {
-	for (size_t i = 0; i < store->types.n; i++)
+	for (size_t i = 0; i < store->types.n; i++) {
+		sonde_block_index_free(&store->slots[i].index);
 		store->slots[i] = (struct sqlite_slot){.unsynced = true, .dropped_until_ns = INT64_MIN};
+	}
 	/* What the rings call stored went with the old file. */
 	for (size_t i = 0; i < store->n_rings; i++)
 		store->rings[i].base = -(int64_t)store->rings[i].checkpoint.stored;

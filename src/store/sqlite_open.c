@@ -163,8 +163,7 @@ int sqlite_open_reader(const char *path, sqlite3 **ret_db)
 
 void sqlite_close_writer(struct sqlite_store *store)
 {
-	for (size_t i = 0; i < store->types.n; i++)
-		sqlite_finalize(&store->slots[i].insert);
+	sqlite_finalize(&store->insert);
 	sqlite3_close(store->db);
 	store->db = NULL;
 	if (store->lock_fd >= 0)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Queries: a statement for each type, walked in the order of its key, under one snapshot with what judges the answer. Span,
- * pid, command and container go down to SQLite; the condition is evaluated on the values, like everywhere else.
+ * Queries: a scan over the blocks of each type, under one snapshot with what judges the answer.
  */
+#include <store/groups.h>
 #include <store/sqlite.h>
 
 #include <base/clock.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,167 +18,143 @@
 
 struct type_rows {
 	struct sonde_rows rows;
-	struct sqlite_store *store;
-	struct sqlite_reader *reader;
-	sqlite3_stmt *statement;
-	uint64_t columns; /* that are read; the others are null */
-	struct sqlite_scratch scratch;
+	struct view *view;
+	struct sonde_block_scan scan;
+	uint64_t readable, found; /* events that the totals say are there, and those of the good blocks */
+	struct sonde_value values[SONDE_COLUMNS_MAX];
 };
 
 struct view {
 	struct sqlite_store *store;
 	struct sqlite_reader *reader;
+	struct sonde_block_source source;
 	struct sonde_rows *rows[SONDE_TYPES_MAX];
 	size_t n;
 };
 
-static int rows_failed(struct type_rows *rows, int code)
+static int failed(struct view *view, int r)
 {
-	sqlite_note(rows->store, code);
-	if (code == SQLITE_INTERRUPT)
-		return sonde_store_fail(-ETIMEDOUT, "the query took longer than %d s; narrow it",
-					(int)(QUERY_NS / SONDE_NS_PER_S));
-	return sqlite_fail(rows->reader->db, code, "cannot read");
+	if (r == -ETIMEDOUT)
+		return sonde_store_fail(r, "the query took longer than %d s; narrow it", (int)(QUERY_NS / SONDE_NS_PER_S));
+	if (r != -EIO)
+		return r;
+	sqlite_note(view->store, view->source.code);
+	return sqlite_fail(view->reader->db, view->source.code, "cannot read");
+}
+
+/* A row of which a column turns out damaged is not there. @return 1 the row is whole, 0 it is lost, or an error */
+static int row_read(struct type_rows *rows)
+{
+	for (uint32_t i = 0; i < rows->rows.type->n_columns; i++) {
+		int r = sonde_block_scan_value(&rows->scan, i, &rows->values[i]);
+
+		if (r)
+			return r < 0 ? r : 0;
+	}
+	return 1;
 }
 
 static int rows_next(struct sonde_rows *base)
 {
 	struct type_rows *rows = (struct type_rows *)base;
-	int code;
+	int r, whole = 0;
 
-	if (!rows->statement)
-		return 0;
-	/* The caller's time counts too: an open snapshot keeps the log from being emptied. */
-	code = sonde_clock_boot_ns() > rows->reader->deadline_ns ? SQLITE_INTERRUPT : sqlite3_step(rows->statement);
-	if (code == SQLITE_DONE)
-		return 0;
-	if (code != SQLITE_ROW)
-		return rows_failed(rows, code);
-	rows->rows.key.time_ns = sqlite3_column_int64(rows->statement, 0);
-	rows->rows.key.sequence = sqlite3_column_int64(rows->statement, 1);
+	while (!whole) {
+		/* The caller's time counts too: an open snapshot keeps the log from being emptied. */
+		r = sonde_clock_boot_ns() > rows->view->reader->deadline_ns ? -ETIMEDOUT : sonde_block_scan_next(&rows->scan);
+		if (r <= 0)
+			return r ? failed(rows->view, r) : 0;
+		whole = row_read(rows);
+		if (whole < 0)
+			return failed(rows->view, whole);
+	}
+	rows->rows.key.time_ns = rows->values[SONDE_COLUMN_TIME].i;
+	rows->rows.key.sequence = sonde_block_scan_sequence(&rows->scan);
 	return 1;
 }
 
 static int rows_values(struct sonde_rows *base, struct sonde_value *values)
 {
-	struct type_rows *rows = (struct type_rows *)base;
-	const struct sonde_type *type = base->type;
-	int at = 2;
+	const struct type_rows *rows = (const struct type_rows *)base;
 
-	rows->scratch.n_arguments = 0;
-	for (uint32_t i = 0; i < type->n_columns; i++) {
-		values[i] = (struct sonde_value){.type = SONDE_NULL};
-		if (i == SONDE_COLUMN_TIME)
-			values[i] = (struct sonde_value){.type = SONDE_INT, .i = base->key.time_ns};
-		else if (i == SONDE_COLUMN_TYPE)
-			values[i] = (struct sonde_value){.type = SONDE_TEXT, .text = type->name,
-							 .length = (uint32_t)strlen(type->name)};
-		else if (rows->columns & 1ull << i)
-			sqlite_value_read(rows->statement, at++, i, &type->columns[i], &rows->scratch, &values[i]);
-	}
+	memcpy(values, rows->values, base->type->n_columns * sizeof(*values));
 	return 0;
 }
 
-/* Named parameters: each stands only where its condition does. */
-static void select_text(struct sonde_buffer *sql, const struct type_rows *rows, const struct sonde_query *query,
-			const struct sonde_span *span)
-{
-	const struct sonde_type *type = rows->rows.type;
-	const char *order = query->oldest_first ? "" : " DESC";
-
-	sonde_buffer_add_text(sql, "SELECT time, sonde_sequence");
-	for (uint32_t i = SONDE_COLUMN_PID; i < type->n_columns; i++)
-		if (rows->columns & 1ull << i)
-			sonde_buffer_printf(sql, ", \"%s\"", type->columns[i].name);
-	sonde_buffer_printf(sql, " FROM \"%s\" WHERE time >= :since AND time < :until", type->name);
-	if (span->has_edge)
-		sonde_buffer_printf(sql, " AND (time <> :edge OR sonde_sequence %s%s :sequence)",
-				    query->oldest_first ? ">" : "<", span->edge_included ? "=" : "");
-	if (query->pid >= 0)
-		sonde_buffer_add_text(sql, " AND pid = :pid");
-	if (query->command)
-		sonde_buffer_add_text(sql, " AND command = :command");
-	if (query->container)
-		sonde_buffer_add_text(sql, sonde_query_container_prefix(query) ?
-					   " AND substr(container, 1, length(:container)) = :container" :
-					   " AND container = :container");
-	sonde_buffer_printf(sql, " ORDER BY time%s, sonde_sequence%s", order, order);
-}
-
-static void bind_number(sqlite3_stmt *statement, const char *name, int64_t number)
-{
-	int i = sqlite3_bind_parameter_index(statement, name);
-
-	if (i)
-		sqlite3_bind_int64(statement, i, number);
-}
-
-static int bind_text(sqlite3_stmt *statement, const char *name, const char *text)
-{
-	struct sonde_value value = {.type = SONDE_TEXT, .text = text, .length = text ? (uint32_t)strlen(text) : 0};
-	static const struct sonde_column column = {.type = SONDE_TEXT};
-	int i = sqlite3_bind_parameter_index(statement, name);
-
-	return i && text ? sqlite_value_bind(statement, i, &column, &value, NULL, 0) : SQLITE_OK;
-}
-
-static int rows_open(struct type_rows *rows, const struct sonde_query *query, const struct sonde_cursor *cursor)
-{
-	struct sonde_buffer sql CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
-	struct sonde_span span;
-	int64_t exists;
-	int code;
-
-	sonde_query_span(query, cursor, rows->rows.type->name, &span);
-	select_text(&sql, rows, query, &span);
-	if (sql.failed)
-		return -ENOMEM;
-	code = sqlite3_prepare_v2(rows->reader->db, sql.data, -1, &rows->statement, NULL);
-	if (code == SQLITE_ERROR) {
-		/* A type that could not be written yet has no table: no rows. */
-		sonde_buffer_clear(&sql);
-		sonde_buffer_printf(&sql, "SELECT 1 FROM sqlite_schema WHERE name = '%s'", rows->rows.type->name);
-		if (sqlite_number(rows->reader->db, sql.data, &exists) == SQLITE_DONE)
-			return 0;
-		code = sqlite3_prepare_v2(rows->reader->db, "SELECT 0 FROM no_such_column", -1, &rows->statement, NULL);
-	}
-	if (code)
-		return rows_failed(rows, code);
-	bind_number(rows->statement, ":since", span.since_ns);
-	bind_number(rows->statement, ":until", span.until_ns);
-	bind_number(rows->statement, ":edge", span.edge_ns);
-	bind_number(rows->statement, ":sequence", span.edge_sequence);
-	bind_number(rows->statement, ":pid", query->pid);
-	code = bind_text(rows->statement, ":command", query->command);
-	if (!code)
-		code = bind_text(rows->statement, ":container", query->container);
-	return code ? rows_failed(rows, code) : 0;
-}
-
 static int view_add(struct view *view, const struct sonde_type *type, const struct sonde_query *query,
-		    const struct sonde_cursor *cursor, uint64_t columns)
+		    const struct sonde_cursor *cursor)
 {
 	struct type_rows *rows = calloc(1, sizeof(*rows));
+	struct sonde_block_want want = {
+		.type = type, .oldest_first = query->oldest_first, .pid = query->pid, .command = query->command,
+		.container = query->container, .container_prefix = sonde_query_container_prefix(query), .where = query->where,
+		.where_columns = query->where ? sonde_filter_columns(query->where, type) : 0,
+		.deadline_ns = view->reader->deadline_ns,
+	};
 
 	if (!rows)
 		return -ENOMEM;
 	rows->rows = (struct sonde_rows){.type = type, .key.type = type->name, .next = rows_next, .values = rows_values};
-	rows->store = view->store;
-	rows->reader = view->reader;
-	rows->columns = columns;
+	rows->view = view;
+	sonde_query_span(query, cursor, type->name, &want.span);
+	sonde_block_scan_init(&rows->scan, &view->source, &want);
 	view->rows[view->n++] = &rows->rows;
-	return rows_open(rows, query, cursor);
+	return 0;
+}
+
+static struct type_rows *view_type(struct view *view, const char *name)
+{
+	for (size_t i = 0; i < view->n; i++)
+		if (!strcmp(view->rows[i]->type->name, name))
+			return (struct type_rows *)view->rows[i];
+	return NULL;
+}
+
+static int view_block(int64_t id, const struct sonde_block_facts *facts, size_t length, void *userdata)
+{
+	struct type_rows *rows = facts ? view_type(userdata, facts->type) : NULL;
+
+	if (!rows)
+		return 0;
+	rows->found += facts->count;
+	return sonde_block_scan_offer(&rows->scan, facts);
+}
+
+static int view_readable(struct view *view)
+{
+	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
+	int code = sqlite3_prepare_v2(view->reader->db, "SELECT name, readable FROM sonde_types", -1, &statement, NULL);
+
+	while (!code && (code = sqlite3_step(statement)) == SQLITE_ROW) {
+		struct type_rows *rows = view_type(view, (const char *)sqlite3_column_text(statement, 0) ?: "");
+
+		code = SQLITE_OK;
+		if (rows)
+			rows->readable = (uint64_t)sqlite3_column_int64(statement, 1);
+	}
+	return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+static int view_blocks(struct view *view)
+{
+	int code = sonde_blocks_each(view->reader->db, view_block, view);
+
+	if (!code)
+		code = view_readable(view);
+	for (size_t i = 0; !code && i < view->n; i++)
+		sonde_block_scan_start(&((struct type_rows *)view->rows[i])->scan);
+	if (code <= 0)
+		return code;
+	view->source.code = code;
+	return failed(view, -EIO);
 }
 
 static void view_close(struct view *view)
 {
+	sonde_block_source_close(&view->source);
 	for (size_t i = 0; i < view->n; i++) {
-		struct type_rows *rows = (struct type_rows *)view->rows[i];
-
-		sqlite_finalize(&rows->statement);
-		for (size_t j = 0; j < ARRAY_SIZE(rows->scratch.arguments); j++)
-			sonde_buffer_free(&rows->scratch.arguments[j]);
-		free(rows);
+		sonde_block_scan_free(&((struct type_rows *)view->rows[i])->scan);
+		free(view->rows[i]);
 	}
 	if (view->reader)
 		sqlite_reader_put(view->store, view->reader);
@@ -269,8 +246,31 @@ static int judge(struct view *view, const struct sonde_query *query, const char 
 	return 0;
 }
 
-static int view_open(struct view *view, const struct sonde_query *query, bool count, const char *group_by,
-		     struct sonde_answer *answer)
+/* Blocks that are damaged, or gone, as far as this answer met them. */
+static void judge_damage(const struct view *view, struct sonde_answer *answer)
+{
+	uint64_t lost = 0, blocks = 0;
+	size_t length = strlen(answer->reason);
+
+	for (size_t i = 0; i < view->n; i++) {
+		const struct type_rows *rows = (const struct type_rows *)view->rows[i];
+
+		blocks += rows->scan.lost_blocks;
+		lost += rows->scan.lost_events;
+		if (rows->readable > rows->found && rows->readable <= INT64_MAX) {
+			blocks++;
+			lost += rows->readable - rows->found;
+		}
+	}
+	if (!blocks)
+		return;
+	answer->complete = false;
+	answer->lost += lost;
+	snprintf(answer->reason + length, sizeof(answer->reason) - length, "%s%" PRIu64 " events lost in damaged blocks of the file",
+		 length ? "; " : "", lost);
+}
+
+static int view_open(struct view *view, const struct sonde_query *query, struct sonde_answer *answer)
 {
 	struct sqlite_store *store = view->store;
 	int only = query->type ? sonde_types_find(&store->types, query->type) : -1;
@@ -284,47 +284,85 @@ static int view_open(struct view *view, const struct sonde_query *query, bool co
 	r = sqlite_reader_get(store, QUERY_NS, &view->reader);
 	if (r)
 		return r;
+	view->source.db = view->reader->db;
 	r = sqlite_run(view->reader->db, "BEGIN");
 	if (r)
 		return sqlite_fail(view->reader->db, r, "cannot read");
 	r = judge(view, query, only >= 0 ? sonde_types_get(&store->types, (size_t)only)->program : NULL, answer);
-	for (size_t i = 0; i < sonde_types_count(&store->types) && !r; i++) {
-		const struct sonde_type *type = &sonde_types_get(&store->types, i)->type;
-
+	for (size_t i = 0; i < sonde_types_count(&store->types) && !r; i++)
 		if (only < 0 || i == (size_t)only)
-			r = view_add(view, type, query, &cursor, sonde_query_columns(query, type, count, group_by));
-	}
-	return r;
+			r = view_add(view, &sonde_types_get(&store->types, i)->type, query, &cursor);
+	return r ?: view_blocks(view);
 }
 
 int sqlite_query(struct sonde_store *base, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
 		 struct sonde_answer *ret_answer)
 {
 	struct view view CLEANUP(view_close) = {.store = (struct sqlite_store *)base};
+	struct sonde_query rest = *query;
 	struct sonde_answer answer;
-	int r = view_open(&view, query, false, NULL, &answer);
+	int r = view_open(&view, query, &answer);
 
+	rest.where = NULL; /* the scans have seen to it */
 	if (!r)
-		r = sonde_rows_query(view.rows, view.n, query, fn, userdata, &answer);
-	if (!r)
-		*ret_answer = answer;
-	return r;
+		r = sonde_rows_query(view.rows, view.n, &rest, fn, userdata, &answer);
+	if (r)
+		return r;
+	judge_damage(&view, &answer);
+	*ret_answer = answer;
+	return 0;
+}
+
+static int count_types(struct view *view, const char *group_by, struct sonde_groups *groups, struct sonde_answer *answer,
+		       uint64_t *weight)
+{
+	int r = 0;
+
+	answer->rows = 0;
+	answer->more = false;
+	answer->cursor[0] = '\0';
+	for (size_t i = 0; i < view->n && !r; i++) {
+		struct type_rows *rows = (struct type_rows *)view->rows[i];
+		int group = group_by ? sonde_type_find_column(rows->rows.type, group_by) : -1;
+
+		r = sonde_block_scan_count(&rows->scan, group, groups, &answer->rows, weight);
+	}
+	return r ? failed(view, r) : 0;
+}
+
+static int check_group(const struct view *view, const char *group_by)
+{
+	bool found = !view->n || !group_by;
+
+	for (size_t i = 0; i < view->n && !found; i++)
+		found = sonde_type_find_column(view->rows[i]->type, group_by) >= 0;
+	return found ? 0 : sonde_store_fail(-ENOENT, "no column '%s'", group_by);
 }
 
 int sqlite_count(struct sonde_store *base, const struct sonde_query *query, const char *group_by,
 		 int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
 		 struct sonde_answer *ret_answer)
 {
+	struct sonde_groups *groups CLEANUP(sonde_groups_free) = NULL;
 	struct view view CLEANUP(view_close) = {.store = (struct sqlite_store *)base};
 	struct sonde_query all = *query;
 	struct sonde_answer answer;
+	uint64_t weight = 0;
 	int r;
 
 	all.cursor = NULL;
-	r = view_open(&view, &all, true, group_by, &answer);
+	r = view_open(&view, &all, &answer);
 	if (!r)
-		r = sonde_rows_count(view.rows, view.n, &all, group_by, fn, userdata, &answer);
+		r = check_group(&view, group_by);
+	if (!r && group_by)
+		r = sonde_groups_new(&groups);
 	if (!r)
-		*ret_answer = answer;
-	return r;
+		r = count_types(&view, group_by, groups, &answer, &weight);
+	if (!r)
+		r = groups ? sonde_groups_each(groups, fn, userdata) : fn(NULL, weight, userdata);
+	if (r < 0)
+		return r;
+	judge_damage(&view, &answer);
+	*ret_answer = answer;
+	return 0;
 }

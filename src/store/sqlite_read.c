@@ -114,25 +114,17 @@ void sqlite_readers_close(struct sqlite_store *store)
 
 /* ---- status ---- */
 
-static void status_span(struct sqlite_store *store, sqlite3 *db, struct sonde_store_status *status)
+static int status_block(int64_t id, const struct sonde_block_facts *facts, size_t length, void *userdata)
 {
-	const struct sonde_type *types[SONDE_TYPES_MAX];
-	size_t n = sonde_types_list(&store->types, types, SONDE_TYPES_MAX);
-	int64_t oldest, newest;
-	char sql[128];
+	struct sonde_store_status *status = userdata;
 
-	for (size_t i = 0; i < n; i++) {
-		snprintf(sql, sizeof(sql), "SELECT time FROM \"%s\" ORDER BY time LIMIT 1", types[i]->name);
-		if (sqlite_number(db, sql, &oldest))
-			continue;
-		snprintf(sql, sizeof(sql), "SELECT time FROM \"%s\" ORDER BY time DESC LIMIT 1", types[i]->name);
-		if (sqlite_number(db, sql, &newest))
-			continue;
-		if (!status->oldest_ns || oldest < status->oldest_ns)
-			status->oldest_ns = oldest;
-		if (!status->newest_ns || newest > status->newest_ns)
-			status->newest_ns = newest;
-	}
+	if (!facts)
+		return 0;
+	if (!status->oldest_ns || facts->oldest_ns < status->oldest_ns)
+		status->oldest_ns = facts->oldest_ns;
+	if (!status->newest_ns || facts->newest_ns > status->newest_ns)
+		status->newest_ns = facts->newest_ns;
+	return 0;
 }
 
 static int status_totals(sqlite3 *db, struct sonde_store_status *status)
@@ -165,8 +157,8 @@ static bool status_read(struct sqlite_store *store, struct sonde_store_status *s
 	if (!code)
 		code = status_totals(reader->db, status);
 	if (!code)
-		status_span(store, reader->db, status);
-	else
+		code = sonde_blocks_each(reader->db, status_block, status);
+	if (code)
 		sqlite_fail(reader->db, code, "cannot read");
 	sqlite_note(store, code);
 	sqlite_reader_done(reader);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tables of the file: the inner ones, and one for each type. The type's description stands beside its rows, so that a file reads
- * back without the program that wrote it. A file is foreign input: what it says about types is checked like any other type.
+ * Tables of the file. The types' descriptions stand beside their events, so that a file reads back without the program that
+ * wrote it. A file is foreign input: what it says about types is checked like any other type.
  */
 #include <store/sqlite.h>
+
+#include <base/buffer.h>
 
 #include <errno.h>
 #include <string.h>
@@ -29,6 +31,10 @@ static const char create_sql[] =
 	" to_ns INTEGER NOT NULL, count INTEGER NOT NULL);"
 	"CREATE TABLE sonde_runs (id INTEGER PRIMARY KEY, boot_id TEXT NOT NULL, started_ns INTEGER NOT NULL,"
 	" last_seen_ns INTEGER NOT NULL, stopped_ns INTEGER);"
+	/* The facts first: they are read without what follows. */
+	"CREATE TABLE sonde_blocks (id INTEGER PRIMARY KEY, type TEXT NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,"
+	" weight INTEGER NOT NULL, oldest_ns INTEGER NOT NULL, newest_ns INTEGER NOT NULL, pid_min INTEGER NOT NULL,"
+	" pid_max INTEGER NOT NULL, head INTEGER NOT NULL, checksum INTEGER NOT NULL, filter BLOB NOT NULL, data BLOB NOT NULL);"
 	"COMMIT;";
 
 int sqlite_schema_create(sqlite3 *db)
@@ -119,73 +125,6 @@ int sqlite_schema_load(struct sqlite_store *store, sqlite3 *db)
 	return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-/* ---- making tables ---- */
-
-/* The name of the type is the same in every row, so it is computed and takes no space. */
-static void column_declare(struct sonde_buffer *sql, const struct sonde_type *type, uint32_t i)
-{
-	const struct sonde_column *column = &type->columns[i];
-	const char *kind = "INTEGER";
-
-	if (column->type == SONDE_ADDRESS || column->type == SONDE_TEXT)
-		kind = "TEXT";
-	if (column->type == SONDE_BOOL)
-		kind = "BOOLEAN";
-	if (i == SONDE_COLUMN_TIME)
-		kind = "INTEGER NOT NULL";
-	sonde_buffer_printf(sql, "\"%s\" %s", column->name, kind);
-	if (i == SONDE_COLUMN_TYPE)
-		sonde_buffer_printf(sql, " GENERATED ALWAYS AS ('%s') VIRTUAL", type->name);
-}
-
-static int table_create(sqlite3 *db, const struct sonde_type *type)
-{
-	struct sonde_buffer sql CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
-
-	sonde_buffer_printf(&sql, "CREATE TABLE \"%s\" (", type->name);
-	for (uint32_t i = 0; i < type->n_columns; i++) {
-		column_declare(&sql, type, i);
-		sonde_buffer_add_text(&sql, ", ");
-	}
-	sonde_buffer_add_text(&sql, "sonde_sequence INTEGER NOT NULL, PRIMARY KEY (time, sonde_sequence)) WITHOUT ROWID");
-	return sql.failed ? SQLITE_NOMEM : sqlite_run(db, sql.data);
-}
-
-static int column_exists(sqlite3 *db, const char *table, const char *column, bool *ret_exists)
-{
-	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
-	int code = sqlite3_prepare_v2(db, "SELECT 1 FROM pragma_table_xinfo(?) WHERE lower(name) = lower(?)", -1, &statement,
-				      NULL);
-
-	if (code)
-		return code;
-	sqlite3_bind_text(statement, 1, table, -1, SQLITE_STATIC);
-	sqlite3_bind_text(statement, 2, column, -1, SQLITE_STATIC);
-	code = sqlite3_step(statement);
-	*ret_exists = code == SQLITE_ROW;
-	return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
-}
-
-static int table_sync(sqlite3 *db, const struct sonde_type *type)
-{
-	bool exists;
-	int code = column_exists(db, type->name, "time", &exists);
-
-	if (code || !exists)
-		return code ? code : table_create(db, type);
-	for (uint32_t i = SONDE_COLUMN_COMMON_MAX; !code && i < type->n_columns; i++) {
-		struct sonde_buffer sql CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
-
-		code = column_exists(db, type->name, type->columns[i].name, &exists);
-		if (code || exists)
-			continue;
-		sonde_buffer_printf(&sql, "ALTER TABLE \"%s\" ADD COLUMN ", type->name);
-		column_declare(&sql, type, i);
-		code = sql.failed ? SQLITE_NOMEM : sqlite_run(db, sql.data);
-	}
-	return code;
-}
-
 /* One statement with texts as parameters; NULL binds null. */
 static int run_texts(sqlite3 *db, const char *sql, const char *const *texts, int n, int64_t number)
 {
@@ -229,10 +168,7 @@ int sqlite_schema_sync(struct sqlite_store *store)
 	for (size_t i = 0; !code && i < store->types.n; i++) {
 		const struct sonde_stored_type *stored = sonde_types_get(&store->types, i);
 
-		if (!store->slots[i].unsynced)
-			continue;
-		code = table_sync(store->db, &stored->type);
-		if (!code)
+		if (store->slots[i].unsynced)
 			code = describe(store->db, stored);
 	}
 	return code;

@@ -4,6 +4,7 @@
  * of the statement), in bounded time, memory and size.
  */
 #include <store/sqlite.h>
+#include <store/vtab.h>
 
 #include <base/clock.h>
 
@@ -73,8 +74,12 @@ static int failed(struct sqlite_store *store, sqlite3 *db, int code)
 		return sonde_store_fail(-ETIMEDOUT, "the statement took too long; ask for a shorter span of time");
 	case SQLITE_NOMEM:
 		return sonde_store_fail(-ENOMEM, "the statement needs too much memory");
-	case SQLITE_TOOBIG:
 	case SQLITE_ERROR:
+		/* said of a virtual table before the authorizer is asked */
+		if (strstr(sqlite3_errmsg(db), "may not be modified"))
+			return sonde_store_fail(-EPERM, "only SELECT is allowed (%s)", sqlite3_errmsg(db));
+		__attribute__((fallthrough));
+	case SQLITE_TOOBIG:
 	case SQLITE_MISUSE:
 		return sonde_store_fail(-EINVAL, "%s", sqlite3_errmsg(db));
 	default:
@@ -123,6 +128,29 @@ static int run_sql(struct sqlite_store *store, struct sqlite_reader *reader, con
 	return run_statement(store, reader, statement, limit, fn, userdata);
 }
 
+/*
+ * Anew each time: a type may have come, or changed, since. A table comes to life with the first statement that names it, which is
+ * here because the authorizer would refuse SQLite its own bookkeeping.
+ */
+static int table_add(sqlite3 *db, const struct sonde_type *type)
+{
+	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
+	char sql[96];
+	int code = sonde_vtab_add(db, type);
+
+	snprintf(sql, sizeof(sql), "SELECT 1 FROM \"%s\"", type->name);
+	return code ?: sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+}
+
+static int tables_add(struct sqlite_store *store, struct sqlite_reader *reader)
+{
+	int code = SQLITE_OK;
+
+	for (size_t i = 0; i < sonde_types_count(&store->types) && !code; i++)
+		code = table_add(reader->db, &sonde_types_get(&store->types, i)->type);
+	return code ? sqlite_fail(reader->db, code, "cannot make the tables") : 0;
+}
+
 int sqlite_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_t timeout_ns,
 	       int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata), void *userdata)
 {
@@ -134,6 +162,11 @@ int sqlite_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_
 
 	if (r)
 		return r;
+	r = tables_add(store, reader);
+	if (r) {
+		sqlite_reader_put(store, reader);
+		return r;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
 		before[i] = sqlite3_limit(reader->db, limits[i][0], limits[i][1]);
 	sqlite3_set_authorizer(reader->db, authorize, &denied);

@@ -5,12 +5,11 @@
  */
 #include <store/sqlite.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 
-/* Rows on disk are larger than waiting ones: addresses and numbers as text, pages that are not full. */
-#define ROOM_FOR(bytes) ((bytes) * 2 + 65536)
+/* Pages that are not full, and the tables beside the blocks. */
+#define ROOM_FOR(bytes, blocks) ((bytes) + (blocks) * 8192 + 65536)
 
 int sqlite_transaction(struct sqlite_store *store, int (*write)(struct sqlite_store *store, void *userdata), void *userdata)
 {
@@ -41,104 +40,69 @@ int sqlite_failed(struct sqlite_store *store, int code, const char *what)
 	return r;
 }
 
-/* ---- rows ---- */
+/* ---- blocks ---- */
 
-static int insert_prepare(struct sqlite_store *store, size_t place, const struct sonde_type *type)
+int sqlite_block_delete(struct sqlite_store *store, int64_t id)
 {
-	struct sonde_buffer sql CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
+	int code = sqlite3_prepare_v2(store->db, "DELETE FROM sonde_blocks WHERE id = ?", -1, &statement, NULL);
 
-	sonde_buffer_printf(&sql, "INSERT INTO \"%s\" (sonde_sequence", type->name);
-	for (uint32_t i = 0; i < type->n_columns; i++)
-		if (i != SONDE_COLUMN_TYPE)
-			sonde_buffer_printf(&sql, ", \"%s\"", type->columns[i].name);
-	sonde_buffer_add_text(&sql, ") VALUES (?");
-	for (uint32_t i = 1; i < type->n_columns; i++)
-		sonde_buffer_add_text(&sql, ", ?");
-	sonde_buffer_add_char(&sql, ')');
-	if (sql.failed)
-		return SQLITE_NOMEM;
-	return sqlite3_prepare_v3(store->db, sql.data, -1, SQLITE_PREPARE_PERSISTENT, &store->slots[place].insert, NULL);
-}
-
-/* Parameter 1 is the sequence, then come the columns without the type. */
-static int parameter_of(uint32_t column)
-{
-	return (int)column + (column > SONDE_COLUMN_TYPE ? 1 : 2);
-}
-
-/* Where the last row's values went: rows of one type come in a row. */
-struct layout {
-	const struct sonde_type *from, *to;
-	uint8_t map[SONDE_COLUMNS_MAX];
-};
-
-static int insert_step(sqlite3_stmt *insert)
-{
-	int code = sqlite3_step(insert);
-
-	/* Another event has this time and sequence (the clock was set back over a restart): the event counts, not its number. */
-	for (int i = 0; code == SQLITE_CONSTRAINT && i < 16; i++) {
-		int64_t sequence;
-
-		sqlite3_reset(insert);
-		sqlite3_randomness(sizeof(sequence), &sequence);
-		sqlite3_bind_int64(insert, 1, sequence);
-		code = sqlite3_step(insert);
-	}
-	sqlite3_reset(insert);
+	if (!code)
+		code = sqlite3_bind_int64(statement, 1, id);
+	if (!code)
+		code = sqlite3_step(statement);
 	return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-static int insert_row(struct sqlite_store *store, const struct sonde_pending_row *row, const char *bytes,
-		      struct layout *layout)
+int sqlite_block_insert(struct sqlite_store *store, struct sonde_block *block, struct sonde_indexed_block *ret_indexed)
 {
-	const struct sonde_pending_source *source = &store->pending.sources[row->source];
-	const struct sonde_type *to = &store->types.items[source->slot]->type;
-	char addresses[SONDE_COLUMNS_MAX][INET6_ADDRSTRLEN];
-	struct sonde_value values[SONDE_COLUMNS_MAX];
-	sqlite3_stmt *insert = store->slots[source->slot].insert;
-	int code = insert ? SQLITE_OK : insert_prepare(store, source->slot, to);
+	const struct sonde_block_facts *facts = &block->facts;
+	const int64_t numbers[] = {(int64_t)facts->first, facts->count, (int64_t)facts->weight, facts->oldest_ns, facts->newest_ns,
+				   facts->pid_min, facts->pid_max, facts->head, sonde_block_facts_checksum(facts)};
+	int code = store->insert ? SQLITE_OK :
+		   sqlite3_prepare_v3(store->db, "INSERT INTO sonde_blocks (type, first, count, weight, oldest_ns, newest_ns,"
+						 " pid_min, pid_max, head, checksum, filter, data)"
+						 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+				      -1, SQLITE_PREPARE_PERSISTENT, &store->insert, NULL);
 
+	if (!code)
+		code = sqlite3_bind_text(store->insert, 1, facts->type, -1, SQLITE_STATIC);
+	for (size_t i = 0; !code && i < ARRAY_SIZE(numbers); i++)
+		code = sqlite3_bind_int64(store->insert, (int)i + 2, numbers[i]);
+	if (!code)
+		code = sqlite3_bind_blob(store->insert, 11, facts->filter, (int)facts->n_filter, SQLITE_STATIC);
+	if (!code)
+		code = sqlite3_bind_blob64(store->insert, 12, block->data, block->length, SQLITE_STATIC);
 	if (code)
 		return code;
-	insert = store->slots[source->slot].insert;
-	if (layout->from != source->type || layout->to != to) {
-		sonde_types_map(source->type, to, layout->map);
-		layout->from = source->type;
-		layout->to = to;
-	}
-	sonde_row_values(bytes, values, source->type->n_columns);
-	sqlite3_clear_bindings(insert);
-	sqlite3_bind_int64(insert, 1, row->sequence);
-	sqlite3_bind_int64(insert, 2, row->time_ns);
-	for (uint32_t i = SONDE_COLUMN_PID; !code && i < source->type->n_columns; i++)
-		if (layout->map[i] != SONDE_COLUMN_NONE)
-			code = sqlite_value_bind(insert, parameter_of(layout->map[i]), &source->type->columns[i], &values[i],
-						 addresses[i], sizeof(addresses[i]));
-	return code ? code : insert_step(insert);
+	code = sqlite3_step(store->insert);
+	sqlite3_reset(store->insert);
+	sqlite3_clear_bindings(store->insert);
+	*ret_indexed = (struct sonde_indexed_block){
+		.id = sqlite3_last_insert_rowid(store->db), .first = facts->first, .count = facts->count,
+		.oldest_ns = facts->oldest_ns, .newest_ns = facts->newest_ns, .bytes = block->length,
+	};
+	return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
 struct work {
 	const struct sonde_checkpoint *checkpoints;
 	size_t n;
 	uint32_t *added; /* rows by slot */
-	uint32_t *found; /* of these, what SQLite says it inserted */
+	uint32_t *found; /* of these, in blocks that SQLite says it inserted */
+	struct sonde_indexed_block *indexed; /* as the waiting blocks */
 };
 
-static int write_rows(struct sqlite_store *store, struct work *work)
+static int write_blocks(struct sqlite_store *store, struct work *work)
 {
-	struct sonde_pending_row row;
-	struct layout layout = {};
-	const char *bytes;
-	size_t offset = 0;
 	int code = SQLITE_OK;
+	size_t i = 0;
 
-	while (!code && sonde_pending_next(&store->pending, &offset, &row, &bytes)) {
-		size_t slot = store->pending.sources[row.source].slot;
-
-		code = insert_row(store, &row, bytes, &layout);
-		work->added[slot]++;
-		work->found[slot] += code ? 0 : (uint32_t)sqlite3_changes(store->db);
+	for (struct sonde_block *block = store->intake.blocks; block && !code; block = block->next, i++) {
+		block->facts.first = store->slots[block->slot].stored + work->added[block->slot];
+		code = sqlite_block_insert(store, block, &work->indexed[i]);
+		work->added[block->slot] += block->facts.count;
+		work->found[block->slot] += code || !sqlite3_changes(store->db) ? 0 : block->facts.count;
 	}
 	return code;
 }
@@ -164,7 +128,7 @@ static int write_all(struct sqlite_store *store, void *userdata)
 	int code = sqlite_schema_sync(store);
 
 	if (!code)
-		code = write_rows(store, work);
+		code = write_blocks(store, work);
 	totals_add(store, work, false);
 	return code ? code : sqlite_meta_write(store, work->checkpoints, work->n);
 }
@@ -177,23 +141,47 @@ static int probe(struct sqlite_store *store, void *userdata)
 	return sqlite_meta_write(store, NULL, 0);
 }
 
-static int commit_once(struct sqlite_store *store, const struct sonde_checkpoint *checkpoints, size_t n)
+static int commit_write(struct sqlite_store *store, struct work *work)
 {
-	uint32_t added[SONDE_TYPES_MAX] = {}, found[SONDE_TYPES_MAX] = {};
-	struct work work = {.checkpoints = checkpoints, .n = n, .added = added, .found = found};
-	int code = store->error[0] && store->pending.n ? sqlite_transaction(store, probe, NULL) : SQLITE_OK;
+	int code = sqlite_make_room(store, ROOM_FOR(store->intake.bytes, store->intake.n_blocks) * store->room_factor);
 
 	if (!code)
-		code = sqlite_make_room(store, ROOM_FOR(store->pending.rows.length) * store->room_factor);
-	if (!code)
-		code = sqlite_transaction(store, write_all, &work);
+		code = sqlite_transaction(store, write_all, work);
 	if (!code) {
 		store->room_factor = 1;
 		return 0;
 	}
-	totals_add(store, &work, true);
+	totals_add(store, work, true);
 	if (code == SQLITE_FULL && store->room_factor < 16)
 		store->room_factor *= 2; /* if it is our own limit, the guess was too small */
+	return code;
+}
+
+/* The file has them: a block that finds no memory in the index is only never merged, and dropped after the next start. */
+static void index_blocks(struct sqlite_store *store, const struct sonde_indexed_block *indexed)
+{
+	for (struct sonde_block *block = store->intake.blocks; block; block = block->next)
+		(void)sonde_block_index_add(&store->slots[block->slot].index, indexed++);
+}
+
+static int commit_once(struct sqlite_store *store, const struct sonde_checkpoint *checkpoints, size_t n)
+{
+	uint32_t added[SONDE_TYPES_MAX] = {}, found[SONDE_TYPES_MAX] = {};
+	struct sonde_indexed_block *indexed CLEANUP_FREE = NULL;
+	struct work work = {.checkpoints = checkpoints, .n = n, .added = added, .found = found};
+	int code = store->error[0] && store->intake.n ? sqlite_transaction(store, probe, NULL) : SQLITE_OK;
+
+	if (code)
+		return code;
+	if (sonde_intake_seal(&store->intake))
+		return SQLITE_NOMEM;
+	indexed = calloc(store->intake.n_blocks + 1, sizeof(*indexed));
+	if (!indexed)
+		return SQLITE_NOMEM;
+	work.indexed = indexed;
+	code = commit_write(store, &work);
+	if (!code)
+		index_blocks(store, indexed);
 	return code;
 }
 
@@ -247,7 +235,7 @@ static void committed(struct sqlite_store *store, const struct sonde_checkpoint 
 	for (size_t i = 0; i < n; i++)
 		(void)sonde_checkpoints_save(&store->shared, &checkpoints[i]);
 	pthread_mutex_unlock(&store->lock);
-	sonde_pending_clear(&store->pending);
+	sonde_intake_clear(&store->intake);
 }
 
 int sqlite_commit(struct sonde_store *base, const struct sonde_checkpoint *checkpoints, size_t n)
@@ -257,7 +245,7 @@ int sqlite_commit(struct sonde_store *base, const struct sonde_checkpoint *check
 
 	if (store->read_only)
 		return sonde_store_fail(-EROFS, "the store was opened for reading");
-	if (!store->pending.n && !store->damaged && unchanged(store, checkpoints, n) && !sqlite_meta_due(store))
+	if (!store->intake.n && !store->damaged && unchanged(store, checkpoints, n) && !sqlite_meta_due(store))
 		return 0;
 	for (int i = 0; i < 2; i++) {
 		if (store->damaged || !store->db) {

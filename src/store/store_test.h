@@ -118,6 +118,24 @@ static inline int test_append(struct sonde_store *store, const struct sonde_type
 	return r;
 }
 
+/** The same, but nothing makes the names smaller: for what needs a full file. */
+static inline int test_append_noise(struct sonde_store *store, uint64_t first, uint64_t n, int64_t time_ns, int64_t step_ns)
+{
+	static unsigned seed = 1;
+	int r = 0;
+
+	for (uint64_t i = 0; i < n && !r; i++) {
+		struct test_record record = test_record(first + i);
+		struct sonde_event event = test_event(&test_type, &record, time_ns + (int64_t)i * step_ns);
+
+		record.name_length = 16;
+		for (size_t j = 0; j < record.name_length; j++)
+			record.name[j] = (char)rand_r(&seed);
+		r = sonde_store_append(store, &event, 1);
+	}
+	return r;
+}
+
 static inline struct sonde_query test_query(const char *type)
 {
 	return (struct sonde_query){.type = type, .since_ns = INT64_MIN, .until_ns = INT64_MAX, .pid = -1};

@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the store costs, on real events: it records some from the programs while something happens (bench/store.sh makes that),
+ * then gives them to the store again and again, later each time, and to plain SQLite rows with three indexes; then it asks.
+ *
+ *	bench_store FOLDER SECONDS EVENTS      EVENTS in the store, a tenth of them in plain SQLite; one JSON line for each figure
+ */
+#include <base/cleanup.h>
+#include <base/clock.h>
+#include <base/log.h>
+#include <runtime/attachment.h>
+#include <runtime/manager.h>
+#include <store/store.h>
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <sonde/types.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define RECORDS_MAX 400000
+#define BATCH 2048
+#define COMMIT_EVENTS 200000 /* 1,000,000 a second, every 200 ms */
+#define ROUNDS 5
+
+static const char *const programs[] = {"process", "connection", "packet_drop", "dns"};
+
+static struct bench {
+	struct sonde_manager *manager;
+	struct sonde_enrich *enrich;
+	struct sonde_source *sources[ARRAY_SIZE(programs)];
+	pthread_mutex_t lock;
+	struct sonde_event events[RECORDS_MAX];
+	size_t n;
+	int64_t span_ns; /* of the recording */
+	const char *folder;
+} bench = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void die(const char *what)
+{
+	fprintf(stderr, "bench_store: %s: %s\n", what, sonde_store_error(NULL));
+	exit(1);
+}
+
+static void figure(const char *name, double value, const char *unit)
+{
+	printf("{\"figure\": \"%s\", \"value\": %.4g, \"unit\": \"%s\"}\n", name, value, unit);
+	fflush(stdout);
+}
+
+static int64_t cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return now.tv_sec * SONDE_NS_PER_S + now.tv_nsec;
+}
+
+/* ---- record ---- */
+
+static void deliver(struct sonde_source *source, struct sonde_batch_full *batch, void *userdata)
+{
+	struct sonde_checkpoint checkpoint;
+
+	pthread_mutex_lock(&bench.lock);
+	for (uint32_t i = 0; i < batch->batch.n && bench.n < RECORDS_MAX; i++) {
+		struct sonde_event event = batch->batch.events[i];
+		void *record = malloc(event.length);
+
+		if (!record)
+			break;
+		event.record = memcpy(record, event.record, event.length);
+		bench.events[bench.n++] = event;
+	}
+	pthread_mutex_unlock(&bench.lock);
+	sonde_source_checkpoint(source, &checkpoint);
+	checkpoint.position = batch->position;
+	checkpoint.consumed += batch->consumed;
+	checkpoint.stored += batch->batch.n;
+	sonde_source_commit(source, &checkpoint);
+	sonde_batch_unref(&batch->batch);
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct sonde_event *x = a, *y = b;
+
+	return x->time_ns < y->time_ns ? -1 : x->time_ns > y->time_ns;
+}
+
+static void record(int seconds)
+{
+	struct sonde_enrich_opts enrich = {.kallsyms_fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC)};
+
+	if (sonde_manager_new(&bench.manager) || sonde_enrich_new(&enrich, &bench.enrich))
+		die("no memory");
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+		struct sonde_program_spec spec = {.name = programs[i], .enabled = true};
+
+		if (sonde_manager_register(bench.manager, &spec) || sonde_manager_load(bench.manager, programs[i]) ||
+		    sonde_source_attach_local(bench.manager, programs[i], bench.enrich, deliver, NULL, &bench.sources[i]) ||
+		    sonde_manager_attach(bench.manager, programs[i]))
+			die(programs[i]);
+	}
+	fprintf(stderr, "recording\n");
+	sleep((unsigned)seconds);
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+		sonde_manager_detach(bench.manager, programs[i]);
+		sonde_source_stop(bench.sources[i]);
+	}
+	if (bench.n < 1000)
+		die("too little happened: bench/store.sh makes events");
+	/* As they came: readers deliver one program's batch after the other's, nearly in order of time. */
+	bench.span_ns = 0;
+	for (size_t i = 0; i < bench.n; i += BATCH)
+		qsort(&bench.events[i], bench.n - i < BATCH ? bench.n - i : BATCH, sizeof(*bench.events), by_time);
+	for (size_t i = 0; i < bench.n; i++)
+		if (bench.events[i].time_ns - bench.events[0].time_ns > bench.span_ns)
+			bench.span_ns = bench.events[i].time_ns - bench.events[0].time_ns;
+	bench.span_ns++;
+}
+
+static void describe(void)
+{
+	char text[400] = "";
+	size_t length = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+		const struct sonde_schema *schema = sonde_source_schema(bench.sources[i]);
+
+		for (uint32_t j = 0; j < schema->n_types; j++) {
+			size_t n = 0;
+
+			for (size_t k = 0; k < bench.n; k++)
+				n += bench.events[k].type == &schema->types[j];
+			length += (size_t)snprintf(text + length, sizeof(text) - length, "%s%zu %s", length ? ", " : "", n,
+						   schema->types[j].name);
+		}
+	}
+	fprintf(stderr, "recorded %zu events: %s\n", bench.n, text);
+}
+
+/* Event number `i` of an endless recording. */
+static struct sonde_event event_at(uint64_t i)
+{
+	struct sonde_event event = bench.events[i % bench.n];
+
+	event.time_ns += (int64_t)(i / bench.n) * bench.span_ns;
+	return event;
+}
+
+/* Events with their records beside them, as the reader of a ring makes them: fresh copies in one buffer. */
+struct batch {
+	struct sonde_event events[BATCH];
+	uint32_t n;
+	size_t used;
+	_Alignas(8) char records[1 << 20];
+};
+
+static bool batch_add(struct batch *batch, uint64_t i)
+{
+	struct sonde_event event = event_at(i);
+	char *record = batch->records + batch->used;
+
+	if (batch->n == BATCH || batch->used + event.length + 8 > sizeof(batch->records))
+		return false;
+	event.record = memcpy(record, event.record, event.length);
+	batch->used += (event.length + 7) & ~7u;
+	batch->events[batch->n++] = event;
+	return true;
+}
+
+static void add_types(struct sonde_store *store)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
+		if (sonde_store_add_schema(store, sonde_source_schema(bench.sources[i])))
+			die("types");
+}
+
+/* ---- write ---- */
+
+static struct batch batch;
+
+/* @param store NULL: only make the events, to know what that costs. */
+static void fill(struct sonde_store *store, uint64_t n, uint64_t commit_events)
+{
+	uint64_t committed = 0, commits = 0;
+
+	for (uint64_t at = 0; at < n;) {
+		batch.n = 0;
+		batch.used = 0;
+		while (at < n && at - committed < commit_events && batch_add(&batch, at))
+			at++;
+		if (store && sonde_store_append(store, batch.events, batch.n))
+			die("append");
+		if (at - committed < commit_events && at < n)
+			continue;
+		if (store && sonde_store_commit(store, NULL, 0))
+			die("commit");
+		committed = at;
+		if (++commits % 5 == 0 && store && sonde_store_expire(store, sonde_clock_wall_ns()))
+			die("expire");
+	}
+}
+
+static double generator_ns(uint64_t n, uint64_t commit_events)
+{
+	int64_t start = cpu_ns();
+
+	fill(NULL, n, commit_events);
+	return (double)(cpu_ns() - start) / (double)n;
+}
+
+static struct sonde_store *write_store(const char *name, uint64_t n, uint64_t commit_events, const char *what)
+{
+	char path[256], text[128];
+	struct sonde_store_opts opts = {.path = path, .names = sonde_enrich_names(bench.enrich)};
+	struct sonde_store *store;
+	int64_t cpu, wall;
+	double own = generator_ns(1000000, commit_events);
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", bench.folder, name);
+	if (sonde_store_open(&opts, &store))
+		die("open");
+	add_types(store);
+	cpu = cpu_ns();
+	wall = sonde_clock_boot_ns();
+	fill(store, n, commit_events);
+	cpu = cpu_ns() - cpu;
+	wall = sonde_clock_boot_ns() - wall;
+	snprintf(text, sizeof(text), "CPU, %s", what);
+	figure(text, (double)cpu / (double)n - own, "ns/event");
+	snprintf(text, sizeof(text), "rate, %s", what);
+	figure(text, (double)n * 1e9 / (double)wall, "events/s");
+	sonde_store_close(&store);
+	if (stat(path, &st))
+		die("stat");
+	snprintf(text, sizeof(text), "size, %s", what);
+	figure(text, (double)st.st_size / (double)n, "bytes/event");
+	if (sonde_store_open(&opts, &store))
+		die("open");
+	return store;
+}
+
+/* ---- ask ---- */
+
+static int take_row(const struct sonde_type *type, const struct sonde_value *values, void *userdata)
+{
+	(*(uint64_t *)userdata)++;
+	return 0;
+}
+
+static int take_group(const struct sonde_value *group, uint64_t count, void *userdata)
+{
+	(*(uint64_t *)userdata)++;
+	return 0;
+}
+
+static int order(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void ask(struct sonde_store *store, const struct sonde_query *query, const char *group_by, bool count, const char *what)
+{
+	double ms[ROUNDS];
+	struct sonde_answer answer;
+	uint64_t n = 0;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		int64_t start = sonde_clock_boot_ns();
+
+		n = 0;
+		if (count ? sonde_store_count(store, query, group_by, take_group, &n, &answer) :
+			    sonde_store_query(store, query, take_row, &n, &answer))
+			die(what);
+		ms[i] = (double)(sonde_clock_boot_ns() - start) / 1e6;
+	}
+	qsort(ms, ROUNDS, sizeof(*ms), order);
+	fprintf(stderr, "%s: %" PRIu64 " rows or groups\n", what, n);
+	figure(what, ms[ROUNDS / 2], "ms");
+}
+
+static void ask_all(struct sonde_store *store, uint64_t n)
+{
+	struct sonde_query query = {.since_ns = INT64_MIN, .until_ns = INT64_MAX, .pid = -1};
+	struct sonde_event middle = event_at(n / 2), last = event_at(n - 1);
+	struct sonde_filter *where CLEANUP(sonde_filter_free) = NULL;
+	const char *error;
+
+	ask(store, &query, NULL, true, "count of all");
+	ask(store, &query, "command", true, "group by command, all types");
+	ask(store, &query, "pid", true, "group by pid, all types");
+	query.type = "connection";
+	ask(store, &query, "remote_address", true, "group by remote_address, connection");
+	query.type = middle.type->name;
+	query.pid = middle.record->pid;
+	query.since_ns = middle.time_ns - 5 * SONDE_NS_PER_MS;
+	query.until_ns = middle.time_ns + 5 * SONDE_NS_PER_MS;
+	ask(store, &query, NULL, false, "by pid, type and time (10 ms in the middle)");
+	query.since_ns = INT64_MIN;
+	query.until_ns = INT64_MAX;
+	query.limit = 100;
+	ask(store, &query, NULL, false, "the last 100 of a pid and type");
+	query.pid = 4194303; /* nobody has it */
+	ask(store, &query, NULL, false, "by a pid that is not there");
+	query = (struct sonde_query){.since_ns = last.time_ns - 60 * SONDE_NS_PER_S, .until_ns = INT64_MAX, .pid = -1, .limit = 1000};
+	ask(store, &query, NULL, false, "the last 1000 of all types");
+	query.limit = 0;
+	query.since_ns = INT64_MIN;
+	query.type = "connection";
+	if (sonde_filter_new("remote_port = 1 or duration_ns > 1h", &error, &where))
+		die(error);
+	query.where = where;
+	ask(store, &query, NULL, true, "count by a condition on two columns, connection");
+}
+
+/* ---- plain SQLite, for comparison ---- */
+
+static void run(sqlite3 *db, const char *sql)
+{
+	if (sqlite3_exec(db, sql, NULL, NULL, NULL)) {
+		fprintf(stderr, "%s: %s\n", sql, sqlite3_errmsg(db));
+		exit(1);
+	}
+}
+
+/* One table for each type, its columns as they are, indexes on time, (pid, time) and (command, time). */
+static sqlite3_stmt *plain_table(sqlite3 *db, const struct sonde_type *type)
+{
+	char create[8192], insert[2048], index[400];
+	size_t c = 0, v = 0;
+	sqlite3_stmt *statement;
+
+	c += (size_t)snprintf(create, sizeof(create), "CREATE TABLE \"%s\" (", type->name);
+	v += (size_t)snprintf(insert, sizeof(insert), "INSERT INTO \"%s\" VALUES (", type->name);
+	for (uint32_t i = 0; i < type->n_columns; i++) {
+		c += (size_t)snprintf(create + c, sizeof(create) - c, "%s\"%s\"", i ? ", " : "", type->columns[i].name);
+		v += (size_t)snprintf(insert + v, sizeof(insert) - v, "%s?", i ? ", " : "");
+	}
+	snprintf(create + c, sizeof(create) - c, ")");
+	snprintf(insert + v, sizeof(insert) - v, ")");
+	run(db, create);
+	snprintf(index, sizeof(index), "CREATE INDEX \"%s_1\" ON \"%s\"(time); CREATE INDEX \"%s_2\" ON \"%s\"(pid, time);"
+				       "CREATE INDEX \"%s_3\" ON \"%s\"(command, time)",
+		 type->name, type->name, type->name, type->name, type->name, type->name);
+	run(db, index);
+	if (sqlite3_prepare_v2(db, insert, -1, &statement, NULL))
+		die("prepare");
+	return statement;
+}
+
+static void plain_bind(sqlite3_stmt *statement, uint32_t n, const struct sonde_value *values)
+{
+	for (uint32_t i = 0; i < n; i++)
+		switch (values[i].type) {
+		case SONDE_NULL:
+			sqlite3_bind_null(statement, (int)i + 1);
+			break;
+		case SONDE_TEXT:
+			sqlite3_bind_text(statement, (int)i + 1, values[i].text, (int)values[i].length, SQLITE_STATIC);
+			break;
+		case SONDE_ADDRESS:
+			sqlite3_bind_blob(statement, (int)i + 1, values[i].address, 16, SQLITE_STATIC);
+			break;
+		case SONDE_BOOL:
+			sqlite3_bind_int(statement, (int)i + 1, values[i].b);
+			break;
+		default:
+			sqlite3_bind_int64(statement, (int)i + 1, values[i].i);
+		}
+}
+
+static sqlite3_stmt *plain_insert(sqlite3 *db, const struct sonde_type *type)
+{
+	static struct {
+		const struct sonde_type *type;
+		sqlite3_stmt *statement;
+	} known[64];
+	size_t i = 0;
+
+	while (i < ARRAY_SIZE(known) - 1 && known[i].type && known[i].type != type)
+		i++;
+	if (!known[i].type) {
+		known[i].type = type;
+		known[i].statement = plain_table(db, type);
+	}
+	return known[i].statement;
+}
+
+static void plain_fill(sqlite3 *db, uint64_t n)
+{
+	struct sonde_value values[SONDE_COLUMNS_MAX];
+
+	for (uint64_t at = 0; at < n; at++) {
+		struct sonde_event event = event_at(at);
+		sqlite3_stmt *insert = plain_insert(db, event.type);
+
+		if (at % 10000 == 0)
+			run(db, at ? "COMMIT; BEGIN" : "BEGIN");
+		sonde_event_values(&event, sonde_enrich_names(bench.enrich), values);
+		plain_bind(insert, event.type->n_columns, values);
+		if (sqlite3_step(insert) != SQLITE_DONE)
+			die("insert");
+		sqlite3_reset(insert);
+	}
+	run(db, "COMMIT");
+}
+
+static void plain(uint64_t n)
+{
+	char path[256];
+	struct stat st;
+	int64_t cpu;
+	sqlite3 *db;
+
+	snprintf(path, sizeof(path), "%s/plain.db", bench.folder);
+	if (sqlite3_open(path, &db))
+		die("open");
+	run(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
+	cpu = cpu_ns();
+	plain_fill(db, n);
+	figure("CPU, plain SQLite with 3 indexes", (double)(cpu_ns() - cpu) / (double)n, "ns/event");
+	run(db, "PRAGMA wal_checkpoint(TRUNCATE)");
+	if (stat(path, &st))
+		die("stat");
+	figure("size, plain SQLite with 3 indexes", (double)st.st_size / (double)n, "bytes/event");
+	cpu = sonde_clock_boot_ns();
+	run(db, "SELECT command, count(*) FROM connection GROUP BY command");
+	figure("group by command, connection, plain SQLite (a tenth of the events)", (double)(sonde_clock_boot_ns() - cpu) / 1e6, "ms");
+}
+
+int main(int argc, char *argv[])
+{
+	struct sonde_store *store;
+	uint64_t n;
+
+	if (argc != 4) {
+		fprintf(stderr, "usage: bench_store FOLDER SECONDS EVENTS\n");
+		return 2;
+	}
+	bench.folder = argv[1];
+	n = strtoull(argv[3], NULL, 10);
+	sonde_log_set_level(SONDE_LOG_ERROR);
+	record(atoi(argv[2]));
+	describe();
+	store = write_store("slow.db", n / 10, 2000, "2,000 events a commit (10,000/s)");
+	sonde_store_close(&store);
+	store = write_store("events.db", n, COMMIT_EVENTS, "200,000 events a commit (1,000,000/s)");
+	ask_all(store, n);
+	sonde_store_close(&store);
+	plain(n / 10);
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
+		sonde_source_free(&bench.sources[i]);
+	sonde_manager_free(&bench.manager);
+	return 0;
+}

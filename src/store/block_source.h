@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/**
+ * @file block_source.h
+ * Blocks as they stand in a file: the list with its facts, and the data. All that reads sonde_blocks goes through here.
+ *
+ * The table: sonde_blocks(id, type, first, count, weight, oldest_ns, newest_ns, pid_min, pid_max, head, filter, checksum, data)
+ *
+ * Threads: one for each source.
+ */
+
+#include <store/block.h>
+#include <store/sqlite_api.h>
+
+struct sonde_block_source {
+	sqlite3 *db; /* borrowed */
+	sqlite3_blob *blob;
+	int64_t id; /* of the block that `blob` is */
+	int code;   /* of SQLite: why the last read failed with -EIO */
+};
+
+/**
+ * @brief All blocks, in no order.
+ * @param fn Gets the facts; of a row whose facts are damaged NULL. @return 0 to go on.
+ * @return SQLite's code, or what fn returned below zero.
+ */
+int sonde_blocks_each(sqlite3 *db, int (*fn)(int64_t id, const struct sonde_block_facts *facts, size_t length, void *userdata),
+		      void *userdata);
+
+/** The same for one block. */
+int sonde_block_facts_of(sqlite3 *db, int64_t id,
+			 int (*fn)(int64_t id, const struct sonde_block_facts *facts, size_t length, void *userdata),
+			 void *userdata);
+
+/** @return bytes of the block's data; -EBADMSG there is no such data, -EIO with `code`. */
+int64_t sonde_block_source_open(struct sonde_block_source *source, int64_t id);
+/** Of the block that was opened last. @return 0, -EBADMSG it is shorter, -EIO with `code`. */
+int sonde_block_source_read(struct sonde_block_source *source, size_t offset, size_t length, void *out);
+void sonde_block_source_close(struct sonde_block_source *source);

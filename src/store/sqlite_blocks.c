@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The file's blocks when it is opened for writing. What the totals say is there and is not, is lost: it becomes a gap, and counts as
+ * expired. Invariant: afterwards stored = expired + readable, and readable is what the good blocks have.
+ */
+#include <store/sqlite.h>
+
+#include <base/clock.h>
+#include <base/log.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define DAMAGED_MAX 256
+
+struct loading {
+	struct sqlite_store *store;
+	uint64_t rows[SONDE_TYPES_MAX], end[SONDE_TYPES_MAX];
+	int64_t damaged[DAMAGED_MAX];
+	size_t n_damaged;
+};
+
+static int load_block(int64_t id, const struct sonde_block_facts *facts, size_t length, void *userdata)
+{
+	struct loading *loading = userdata;
+	int slot = facts ? sonde_types_find(&loading->store->types, facts->type) : -1;
+	struct sonde_indexed_block block;
+
+	if (slot < 0 || facts->first > (uint64_t)INT64_MAX - facts->count) {
+		if (loading->n_damaged < DAMAGED_MAX)
+			loading->damaged[loading->n_damaged++] = id;
+		return 0;
+	}
+	block = (struct sonde_indexed_block){.id = facts->id, .first = facts->first, .count = facts->count,
+					     .oldest_ns = facts->oldest_ns, .newest_ns = facts->newest_ns, .bytes = length};
+	loading->rows[slot] += facts->count;
+	if (facts->first + facts->count > loading->end[slot])
+		loading->end[slot] = facts->first + facts->count;
+	return sonde_block_index_add(&loading->store->slots[slot].index, &block);
+}
+
+static int delete_damaged(struct sqlite_store *store, void *userdata)
+{
+	const struct loading *loading = userdata;
+	int code = SQLITE_OK;
+
+	for (size_t i = 0; !code && i < loading->n_damaged; i++)
+		code = sqlite_block_delete(store, loading->damaged[i]);
+	return code;
+}
+
+/* Nobody knows when the lost ones were, so the gap is as long as the file's memory. */
+static void lose(struct sqlite_store *store, size_t slot, uint64_t lost)
+{
+	const struct sonde_stored_type *type = sonde_types_get(&store->types, slot);
+	const struct sonde_block_index *index = &store->slots[slot].index;
+	struct sonde_gap gap = {.cause = "damaged", .to_ns = sonde_clock_wall_ns(), .count = lost};
+
+	gap.from_ns = store->run.previous_id ? store->run.previous_started_ns : gap.to_ns;
+	if (index->n && index->items[0].oldest_ns < gap.from_ns)
+		gap.from_ns = index->items[0].oldest_ns;
+	if (gap.from_ns > gap.to_ns)
+		gap.from_ns = gap.to_ns;
+	snprintf(gap.program, sizeof(gap.program), "%s", type->program);
+	sonde_gaps_add(&store->gaps, &gap);
+	store->gaps_changed = true;
+	sonde_log_warning("the store '%s' is damaged: %llu events of %s are lost", store->path, (unsigned long long)lost,
+			  type->type.name);
+}
+
+static void totals_check(struct sqlite_store *store, const struct loading *loading, size_t i)
+{
+	struct sqlite_slot *slot = &store->slots[i];
+
+	if (slot->readable == loading->rows[i] && slot->stored == slot->readable + slot->expired &&
+	    slot->stored >= loading->end[i] && slot->stored <= INT64_MAX / 2)
+		return;
+	if (slot->readable > loading->rows[i] && slot->readable <= slot->stored)
+		lose(store, i, slot->readable - loading->rows[i]);
+	if (slot->stored > INT64_MAX / 2 || slot->stored < loading->end[i])
+		slot->stored = loading->end[i];
+	slot->readable = loading->rows[i];
+	slot->expired = slot->stored > slot->readable ? slot->stored - slot->readable : 0;
+	slot->stored = slot->readable + slot->expired;
+	slot->changed = true;
+}
+
+int sqlite_blocks_load(struct sqlite_store *store)
+{
+	struct loading *loading CLEANUP_FREE = calloc(1, sizeof(*loading));
+	int code;
+
+	if (!loading)
+		return SQLITE_NOMEM;
+	loading->store = store;
+	code = sonde_blocks_each(store->db, load_block, loading);
+	if (code)
+		return code < 0 ? SQLITE_NOMEM : code;
+	for (size_t i = 0; i < store->types.n; i++)
+		totals_check(store, loading, i);
+	if (!loading->n_damaged)
+		return SQLITE_OK;
+	code = sqlite_transaction(store, delete_damaged, loading);
+	return sqlite_is_damage(code) ? code : SQLITE_OK; /* else they only take room until the next start */
+}

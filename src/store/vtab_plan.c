@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which conditions of a statement go down to the blocks. SQLite checks all of them again, so what goes down only has to let
+ * through every row that fulfils them.
+ */
+#include <store/vtab.h>
+
+#include <string.h>
+
+static const char *const term_texts[SONDE_VTAB_TERMS] = {
+	"time>=?", "time>?", "time<=?", "time<?", "time=?", "pid=?", "command=?", "container=?",
+};
+/* How much of the rows each leaves, at a guess. */
+static const double term_shares[SONDE_VTAB_TERMS] = {0.25, 0.25, 0.5, 0.5, 0.0001, 0.01, 0.02, 0.05};
+
+static int time_term(unsigned char op)
+{
+	switch (op) {
+	case SQLITE_INDEX_CONSTRAINT_GE:
+		return 0;
+	case SQLITE_INDEX_CONSTRAINT_GT:
+		return 1;
+	case SQLITE_INDEX_CONSTRAINT_LE:
+		return 2;
+	case SQLITE_INDEX_CONSTRAINT_LT:
+		return 3;
+	case SQLITE_INDEX_CONSTRAINT_EQ:
+		return 4;
+	}
+	return -1;
+}
+
+/* @return which term the constraint is, -1: none */
+static int term_of(sqlite3_index_info *info, int i)
+{
+	const struct sqlite3_index_constraint *constraint = &info->aConstraint[i];
+	const char *collation;
+
+	if (!constraint->usable)
+		return -1;
+	if (constraint->iColumn == SONDE_COLUMN_TIME)
+		return time_term(constraint->op);
+	if (constraint->op != SQLITE_INDEX_CONSTRAINT_EQ)
+		return -1;
+	if (constraint->iColumn == SONDE_COLUMN_PID)
+		return 5;
+	if (constraint->iColumn != SONDE_COLUMN_COMMAND && constraint->iColumn != SONDE_COLUMN_CONTAINER)
+		return -1;
+	collation = sqlite3_vtab_collation(info, i);
+	if (collation && strcmp(collation, "BINARY"))
+		return -1;
+	return constraint->iColumn == SONDE_COLUMN_COMMAND ? 6 : 7;
+}
+
+static int order_of(const sqlite3_index_info *info)
+{
+	if (info->nOrderBy != 1 || info->aOrderBy[0].iColumn != SONDE_COLUMN_TIME)
+		return 0;
+	return info->aOrderBy[0].desc ? SONDE_VTAB_NEWEST_FIRST : SONDE_VTAB_OLDEST_FIRST;
+}
+
+static void plan_text(int terms, char *out, size_t size)
+{
+	size_t length = 0;
+
+	out[0] = '\0';
+	for (int i = 0; i < SONDE_VTAB_TERMS; i++)
+		if (terms & 1 << i) {
+			sqlite3_snprintf((int)(size - length), out + length, "%s%s", length ? " " : "", term_texts[i]);
+			length = strlen(out);
+		}
+	if (terms & (SONDE_VTAB_OLDEST_FIRST | SONDE_VTAB_NEWEST_FIRST))
+		sqlite3_snprintf((int)(size - length), out + length, "%s%s", length ? " " : "",
+				 terms & SONDE_VTAB_OLDEST_FIRST ? "oldest first" : "newest first");
+}
+
+int sonde_vtab_plan(sqlite3_vtab *table, sqlite3_index_info *info)
+{
+	int constraints[SONDE_VTAB_TERMS], terms = 0, n = 0;
+	double rows = 1e6;
+	char text[160];
+
+	for (int i = 0; i < info->nConstraint; i++) {
+		int term = term_of(info, i);
+
+		if (term < 0 || terms & 1 << term)
+			continue;
+		terms |= 1 << term;
+		constraints[term] = i;
+		rows *= term_shares[term];
+	}
+	for (int i = 0; i < SONDE_VTAB_TERMS; i++)
+		if (terms & 1 << i)
+			info->aConstraintUsage[constraints[i]].argvIndex = ++n;
+	info->estimatedRows = rows < 1 ? 1 : (sqlite3_int64)rows;
+	info->estimatedCost = 1000 + rows;
+	terms |= order_of(info);
+	info->orderByConsumed = !!order_of(info);
+	info->idxNum = terms;
+	plan_text(terms, text, sizeof(text));
+	info->idxStr = sqlite3_mprintf("%s", text);
+	info->needToFreeIdxStr = 1;
+	return info->idxStr ? SQLITE_OK : SQLITE_NOMEM;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Values as SQL shows them: where it can be, what a person expects to see, and never less than what is there. */
+#include <store/vtab.h>
+
+#include <base/buffer.h>
+#include <base/cleanup.h>
+
+#include <arpa/inet.h>
+#include <endian.h>
+#include <string.h>
+
+static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+/* SQLite takes any bytes as TEXT, but its functions, and every client, expect UTF-8 without NUL. */
+static bool is_text(const char *text, size_t length)
+{
+	const uint8_t *in = (const uint8_t *)text, *end = in + length;
+
+	while (in < end) {
+		uint32_t c = *in++, more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1, least;
+
+		if (c < 0x80) {
+			if (!c)
+				return false;
+			continue;
+		}
+		if (c < 0xc2 || c > 0xf4 || (size_t)(end - in) < more)
+			return false;
+		least = more == 3 ? 0x10000 : more == 2 ? 0x800 : 0x80;
+		for (c &= 0x3fu >> more; more; more--, in++) {
+			if ((*in & 0xc0) != 0x80)
+				return false;
+			c = c << 6 | (*in & 0x3f);
+		}
+		if (c < least || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+			return false;
+	}
+	return true;
+}
+
+static void result_bytes(sqlite3_context *context, const char *bytes, size_t length)
+{
+	if (is_text(bytes, length))
+		sqlite3_result_text(context, length ? bytes : "", (int)length, SQLITE_TRANSIENT);
+	else
+		sqlite3_result_blob(context, bytes, (int)length, SQLITE_TRANSIENT);
+}
+
+/* ---- arguments: NUL-separated words as one line that a shell would take ---- */
+
+static bool is_plain(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("_@%+=:,./-", c));
+}
+
+static void quote_word(struct sonde_buffer *out, const char *word, size_t length)
+{
+	bool plain = length;
+
+	for (size_t i = 0; i < length && plain; i++)
+		plain = is_plain(word[i]);
+	if (plain) {
+		sonde_buffer_add(out, word, length);
+		return;
+	}
+	sonde_buffer_add_char(out, '\'');
+	for (size_t i = 0; i < length; i++) {
+		if (word[i] == '\'')
+			sonde_buffer_add_text(out, "'\\'");
+		sonde_buffer_add_char(out, word[i]);
+	}
+	sonde_buffer_add_char(out, '\'');
+}
+
+static void quote_words(struct sonde_buffer *out, const char *words, size_t length)
+{
+	const char *end = words + length, *stop;
+
+	for (; length && words <= end; words = stop + 1) {
+		stop = memchr(words, '\0', (size_t)(end - words));
+		if (!stop)
+			stop = end;
+		if (out->length)
+			sonde_buffer_add_char(out, ' ');
+		quote_word(out, words, (size_t)(stop - words));
+	}
+}
+
+static void result_arguments(sqlite3_context *context, const struct sonde_value *value)
+{
+	struct sonde_buffer line CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+
+	quote_words(&line, value->text, value->length);
+	if (line.failed)
+		sqlite3_result_error_nomem(context);
+	else
+		result_bytes(context, line.data ?: "", line.length);
+}
+
+static void result_address(sqlite3_context *context, const uint8_t *address)
+{
+	bool ipv4 = !memcmp(address, mapped_prefix, sizeof(mapped_prefix));
+	char text[INET6_ADDRSTRLEN];
+
+	inet_ntop(ipv4 ? AF_INET : AF_INET6, address + (ipv4 ? 12 : 0), text, sizeof(text));
+	sqlite3_result_text(context, text, -1, SQLITE_TRANSIENT);
+}
+
+static void result_unsigned(sqlite3_context *context, uint64_t number)
+{
+	uint64_t bytes = htobe64(number);
+
+	if (number <= INT64_MAX)
+		sqlite3_result_int64(context, (sqlite3_int64)number);
+	else
+		sqlite3_result_blob(context, &bytes, sizeof(bytes), SQLITE_TRANSIENT);
+}
+
+void sonde_vtab_result(sqlite3_context *context, const struct sonde_column *column, const struct sonde_value *value)
+{
+	switch (value->type) {
+	case SONDE_NULL:
+		sqlite3_result_null(context);
+		break;
+	case SONDE_INT:
+		sqlite3_result_int64(context, value->i);
+		break;
+	case SONDE_UINT:
+		result_unsigned(context, value->u);
+		break;
+	case SONDE_BOOL:
+		sqlite3_result_int(context, value->b);
+		break;
+	case SONDE_TEXT:
+		if (column->semantic == SONDE_SEMANTIC_ARGUMENTS)
+			result_arguments(context, value);
+		else
+			result_bytes(context, value->text, value->length);
+		break;
+	case SONDE_ADDRESS:
+		result_address(context, value->address);
+		break;
+	}
+}
