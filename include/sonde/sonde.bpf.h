@@ -232,16 +232,6 @@ static __always_inline void sonde_submit(void *event)
 	bpf_ringbuf_submit(event, flags);
 }
 
-/**
- * For an iterator, which has time: false while the ring has no room for `size` more bytes. Then it returns 1, and the same
- * element comes again a moment later (for two seconds at most, then the next interval has its turn).
- */
-static __always_inline bool sonde_ring_has_room(__u64 size)
-{
-	return bpf_ringbuf_query(&sonde_ring, BPF_RB_RING_SIZE) - bpf_ringbuf_query(&sonde_ring, BPF_RB_AVAIL_DATA) >=
-	       size + 2 * BPF_RINGBUF_HDR_SZ;
-}
-
 /** Adds to a metric map (SONDE_COUNTER, per CPU). A key that finds no room is counted, not lost in silence. */
 static __always_inline void sonde_metric_add(void *map, const void *key, __u64 amount)
 {

@@ -12,6 +12,8 @@
  * and by the time it is DEAD nobody can still hold it from before. (A map may use a removed entry's memory again at once.)
  */
 
+#include <sonde/flush.bpf.h>
+
 #include "parse.bpf.h"
 
 #ifndef FLOWS_MAX
@@ -250,7 +252,7 @@ int at_interval_flows(struct bpf_iter__bpf_map_elem *context)
 			bpf_map_delete_elem(&flows, &key);
 		return 0;
 	}
-	if (!sonde_ring_has_room(sizeof(*e)))
+	if (!sonde_flush_room(context->meta, sizeof(*e)))
 		return 1; /* later */
 	if (!entry->owner.pid)
 		entry_own(entry, entry->cookie, entry->last_ns);
@@ -285,7 +287,7 @@ int at_interval_others(struct bpf_iter__bpf_map_elem *context)
 	amount = bpf_map_lookup_elem(&others, &direction);
 	if (!amount || !*(volatile __u64 *)&amount->packets)
 		return 0;
-	if (!sonde_ring_has_room(sizeof(*e)))
+	if (!sonde_flush_room(context->meta, sizeof(*e)))
 		return 1; /* later */
 	e = take(amount, direction, NULL);
 	if (!e)

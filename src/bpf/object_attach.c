@@ -15,8 +15,6 @@
 #include <bpf/mounts.h>
 #include <bpf/tags.h>
 
-#define ITERATOR_WAIT_US 1000
-#define ITERATOR_WAITS_MAX 2000
 #define ITERATOR_AGAIN_MAX 5000 /* times 1 ms: a user's own iterator must not hold up the agent */
 
 /* An iterator over the elements of a map says which (SONDE_OVER). */
