@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import platform
+import signal
 import sys
 import time
 
@@ -26,6 +27,7 @@ def main(arguments):
     unknown = [name for name in wanted if name not in SECTIONS]
     if unknown:
         sys.exit("bench: there is no section '%s': %s" % (unknown[0], ", ".join(SECTIONS)))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the agents are ended too
     begin, rows, where = time.monotonic(), [], conditions()
     print("sonde on %(cpus)d x %(cpu)s, Linux %(kernel)s, load %(load_before).1f, %(time)s" % where)
     if where["load_before"] > 0.5:

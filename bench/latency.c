@@ -5,6 +5,7 @@
  *
  * Usage: latency SOCKET TYPE SECONDS     (at most; it ends when no more come)
  */
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,7 +89,7 @@ static int stream_open(const char *path, const char *type)
 
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	/* HTTP/1.0: the answer comes without chunks. */
-	length = snprintf(request, sizeof(request), "GET /api/v1/stream?type=%s HTTP/1.0\r\nAccept: application/x-ndjson\r\n\r\n",
+	length = snprintf(request, sizeof(request), "GET /api/v1/stream?type=%s&format=ndjson HTTP/1.0\r\n\r\n",
 			  type);
 	if (connect(fd, (void *)&address, sizeof(address)) || write(fd, request, (size_t)length) != length) {
 		perror(path);
@@ -100,6 +101,7 @@ static int stream_open(const char *path, const char *type)
 int main(int argc, char *argv[])
 {
 	unsigned quiet = 0;
+	bool ready = false;
 	size_t used = 0;
 	int64_t end;
 	int fd;
@@ -120,6 +122,11 @@ int main(int argc, char *argv[])
 		if (!n || (n < 0 && n_values && ++quiet == QUIET_ROUNDS))
 			break;
 		quiet = n > 0 ? 0 : quiet;
+		if (n > 0 && !ready) { /* the stream begins with an empty line: from now on no event is missed */
+			ready = true;
+			puts("ready");
+			fflush(stdout);
+		}
 		used += n > 0 ? (size_t)n : 0;
 		for (; (newline = memchr(line, '\n', used - (size_t)(line - buffer))); line = newline + 1)
 			take_line(line, newline, now);

@@ -18,8 +18,10 @@
  *   SEC("iter/task_file") int at_start_NAME(...)      is run once, after all hooks are attached
  *   SEC("iter/task_file") int at_interval_NAME(...)   every `update_interval_ns` (a setting), and once before the program ends
  *   SEC("iter/task_file") int at_start_and_interval_NAME(...)   both
+ *   An iterator over a map of counts (SONDE_OVER) tells them without losing any with <sonde/flush.bpf.h>.
  *   SEC("?...")          is optional: tried, and left out with its reason when the kernel refuses it
- * SEC("cgroup/...") hooks are attached to the root of the cgroup v2 hierarchy.
+ * SEC("cgroup/...") hooks are attached to the root of the cgroup v2 hierarchy, SEC("tcx/ingress") and SEC("tcx/egress") to the
+ * network interfaces of the settings interface_1 to interface_4.
  */
 
 #include <sonde/types.h>
@@ -43,6 +45,8 @@
 #define SONDE_OVER(map) SONDE_TAG("sonde:over=" #map)
 /** Stands on a hook that costs something wherever it is attached: only with this setting not 0. */
 #define SONDE_ONLY_IF(setting) SONDE_TAG("sonde:only_if=" #setting)
+/** The opposite: not with this setting. */
+#define SONDE_UNLESS(setting) SONDE_TAG("sonde:unless=" #setting)
 
 /** A built-in program that costs something on every node runs only where the configuration or `sonde programs start` says so. */
 #define SONDE_OFF_BY_DEFAULT const volatile __u8 sonde_off_by_default = 1
@@ -56,6 +60,9 @@
  */
 #define SONDE_COUNTER(name, doc) SONDE_TAG("sonde:counter=" name "|" doc)
 #define SONDE_GAUGE(name, doc) SONDE_TAG("sonde:gauge=" name "|" doc)
+/** A histogram of durations: as a counter, but the last field of the key is `__u8 le`, which sonde_metric_observe() sets. `name` ends
+ * in _seconds. A map needs 27 entries for each set of labels. */
+#define SONDE_HISTOGRAM(name, doc) SONDE_TAG("sonde:histogram=" name "|" doc)
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -121,9 +128,16 @@ static __always_inline void sonde_process_of(struct task_struct *task, struct so
 	__builtin_memcpy(process->command, task->comm, SONDE_COMMAND_LENGTH);
 }
 
-static __always_inline void sonde_process_current(struct sonde_process *process)
+/*
+ * Global, so that the verifier looks at it once and not in each of its callers: it searches the kernel's whole BTF for every
+ * pointer that is followed (btf_nested_type_is_trusted()), some 10 ms each.
+ */
+__noinline int sonde_process_current(struct sonde_process *process)
 {
+	if (!process)
+		return 0;
 	sonde_process_of(bpf_get_current_task_btf(), process);
+	return 1;
 }
 
 /* Filter, quota and sampling decide here (see the order above); `weight` is what the event then stands for. */
@@ -186,8 +200,12 @@ static __always_inline void *sonde_reserve_bytes(__u64 size, __u16 type, struct 
 }
 
 /** Room for one event of the current process. NULL: refused and counted. */
-#define sonde_reserve(name) \
-	((struct name *)sonde_reserve_bytes(sizeof(struct name), sonde_event_##name, bpf_get_current_task_btf(), NULL))
+#define sonde_reserve(name)                                                                                  \
+	({                                                                                                   \
+		struct sonde_process current_;                                                               \
+		sonde_process_current(&current_);                                                            \
+		(struct name *)sonde_reserve_bytes(sizeof(struct name), sonde_event_##name, NULL, &current_); \
+	})
 /** The same, of another task (a BTF pointer). */
 #define sonde_reserve_task(name, task) \
 	((struct name *)sonde_reserve_bytes(sizeof(struct name), sonde_event_##name, task, NULL))
@@ -234,4 +252,31 @@ static __always_inline void sonde_metric_add(void *map, const void *key, __u64 a
 	counters = sonde_counters_here();
 	if (counters)
 		__sync_fetch_and_add(&counters->overflowed, amount);
+}
+
+/* The least power of 2 that is not below the value, as its exponent, within those that have a bucket. */
+static __always_inline __u8 sonde_bucket_of(__u64 value_ns)
+{
+	__u64 rest = value_ns ? value_ns - 1 : 0;
+	__u8 exponent = 0;
+
+	for (__u8 step = 32; step; step /= 2) {
+		if (!(rest >> step))
+			continue;
+		rest >>= step;
+		exponent += step;
+	}
+	exponent += rest != 0;
+	if (exponent < SONDE_BUCKET_FIRST)
+		return SONDE_BUCKET_FIRST;
+	return exponent <= SONDE_BUCKET_LAST ? exponent : SONDE_BUCKET_LAST + 1;
+}
+
+/** Adds a duration to a histogram (SONDE_HISTOGRAM). @param le Points to the last field of `key`; it is changed. */
+static __always_inline void sonde_metric_observe(void *map, const void *key, __u8 *le, __u64 value_ns)
+{
+	*le = sonde_bucket_of(value_ns);
+	sonde_metric_add(map, key, 1);
+	*le = SONDE_BUCKET_SUM;
+	sonde_metric_add(map, key, value_ns);
 }

@@ -85,6 +85,12 @@ struct sonde_socket_flow {
 	__u8 flow_padding[3] SONDE_HIDDEN;
 };
 
+/* Buckets of a histogram of durations: le = N counts those of at most 2^N ns (1 us to 17 s) that the bucket before does not;
+ * one more bucket takes what is longer. le = 0 holds the sum. */
+#define SONDE_BUCKET_SUM 0
+#define SONDE_BUCKET_FIRST 10
+#define SONDE_BUCKET_LAST 34
+
 /** sonde_header.type from here on: no event, but what the program's own user-space code makes an event of. */
 #define SONDE_INNER_TYPE 0x8000
 /** Events that user space made have sequences of their own: this stands where the CPU stands. */

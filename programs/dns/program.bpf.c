@@ -113,7 +113,8 @@ static __always_inline void answer(struct __sk_buff *skb, const struct packet *p
 		return; /* the answer to something else: a late one, or a forged one */
 	if (!question_claim(question))
 		return;
-	count_answer(question, answer.header[3]);
+	answer.latency_ns = bpf_ktime_get_boot_ns() - question->asked_ns;
+	count_answer(question, answer.header[3], answer.latency_ns);
 	send_answer(skb, question, &answer);
 	bpf_map_delete_elem(&questions, &key);
 }

@@ -121,6 +121,17 @@ struct {
 } passed_on_unanswered SEC(".maps")
 SONDE_COUNTER("dns_resolver_timeouts_total", "Unanswered questions of processes that serve names themselves.");
 
+struct dns_time {
+	enum dns_role role SONDE_DOC("client, or resolver: the asker serves names itself");
+	sonde_protocol transport SONDE_DOC("UDP or TCP");
+	__u8 padding[2] SONDE_HIDDEN;
+	__u8 le SONDE_DOC("bucket");
+};
+
+struct {
+	METRIC_MAP(struct dns_time, 128);
+} latencies SEC(".maps") SONDE_HISTOGRAM("dns_latency_seconds", "Time from a question to its answer.");
+
 static const char rcode_labels[16][12] = {
 	"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH", "NOTZONE",
 	"other",   "other",   "other",	  "other",    "other",
@@ -149,9 +160,12 @@ static __always_inline void qtype_label(__u16 qtype, char *label)
 	__builtin_memcpy(label, text, 8);
 }
 
-static __always_inline void count_answer(const struct question *question, __u8 rcode)
+static __always_inline void count_answer(const struct question *question, __u8 rcode, __u64 latency_ns)
 {
+	struct dns_time time = {.role = question->role, .transport = question->transport};
 	struct dns_result key = {.transport = question->transport};
+
+	sonde_metric_observe(&latencies, &time, &time.le, latency_ns);
 
 	qtype_label(question->qtype, key.qtype);
 	__builtin_memcpy(key.rcode, rcode_labels[rcode & 0xf], sizeof(key.rcode));
@@ -278,7 +292,7 @@ static __always_inline void send_timeout(const struct question *question, __u64 
 
 struct answer {
 	sonde_address server_address;
-	__u64 cookie;
+	__u64 cookie, latency_ns;
 	__u32 offset, available, length; /* of the message; what of it is in this packet; what its sender says */
 	__u16 server_port;
 	bool repeats_question;
@@ -290,7 +304,7 @@ static __always_inline void fill_answer(struct dns_message *head, const struct q
 	fill_head(head, question, answer->cookie);
 	head->server_address = answer->server_address;
 	head->server_port = answer->server_port;
-	head->latency_ns = head->header.time_ns - question->asked_ns;
+	head->latency_ns = answer->latency_ns;
 	head->timed_out = 0;
 	head->captured = answer->available;
 	head->length = answer->length;

@@ -304,6 +304,24 @@ class Forwarder:
         self.process.wait()
 
 
+class Limit(unittest.TestCase):
+    """As many questions wait as the map has room for; the others are counted."""
+
+    WAITING, ASKED = 32768, 40000
+
+    def test_unanswered(self):
+        server = Server()
+        server.__enter__()
+        self.addCleanup(server.__exit__)
+        with Trace("dns", "--set", "timeout_ns=600000000000") as trace:
+            client = Client("s = udp('127.0.0.9', connected=False)\n"
+                            "for i in range(%d): s.sendto(question('a.b', number=i), ('127.0.0.9', 53))" % self.ASKED)
+        self.assertEqual(trace.of(pid=client.pid), [])
+        # The kernel counts the elements of a map by CPU and allows for a little more.
+        self.assertAlmostEqual(trace.ledger["map_full"], self.ASKED - self.WAITING, delta=1000)
+        self.assertEqual(trace.ledger["residual"], 0)
+
+
 @unittest.skipUnless(os.path.exists(DNSMASQ), "needs dnsmasq-base")
 class Resolvers(unittest.TestCase):
     """A local resolver asks again what it is asked: that is marked, and not counted as a question of the node."""
@@ -358,6 +376,12 @@ class Resolvers(unittest.TestCase):
                                 ('sonde_dns_resolver_answers_total{qtype="DS",rcode="NXDOMAIN",transport="UDP"}', 3),
                                 ('sonde_dns_answers_total{qtype="other",rcode="REFUSED",transport="UDP"}', 5)):
                 self.assertEqual(self.number(agent, name), value, name)
+            # The stub delays this one, so it is in the bucket of 67 ms at the least.
+            Client("s = tcp('127.0.0.1'); s.sendall(framed(question('slow.example.org'))); reply(s)")
+            bucket = 'sonde_dns_latency_seconds_bucket{role="client",transport="TCP",le="%s"}'
+            wait_for(lambda: self.number(agent, bucket % "+Inf"), "the latency on the page")
+            self.assertLess(self.number(agent, bucket % "0.033554432"), self.number(agent, bucket % "+Inf"))
+            self.assertGreaterEqual(self.number(agent, 'sonde_dns_latency_seconds_count{role="client",transport="TCP"}'), 1)
             self.assertNotIn("example", agent.metrics().text)
 
 

@@ -336,9 +336,6 @@ class Load(unittest.TestCase):
 class Running(unittest.TestCase):
     def test_off_until_asked_for(self):
         with Agent(programs=only()) as agent:
-            pass
-        with Agent(programs={"connection": {"enabled": False}, "packet_drop": {"enabled": False},
-                             "process": {"enabled": False}}) as agent:
             def state():
                 return [p["state"] for p in agent.get("/api/v1/programs")["programs"] if p["name"] == "file"]
             self.assertEqual(state(), ["disabled"])

@@ -16,8 +16,10 @@
 #define ETH_P_8021Q 0x8100
 #define ETH_P_8021AD 0x88A8
 #define VLAN_TAGS_MAX 2
+#define ETHERNET_HEADER 14
 
 #define TCP_HEADER_MIN 20
+#define JUMBO_OPTION 0xc204 /* RFC 2675: type and length */
 
 struct packet {
 	struct flow_key key;
@@ -25,6 +27,7 @@ struct packet {
 	__u32 length; /* from there on */
 	__u32 headers; /* bytes of IP and transport header, as far as they are known */
 	__u32 segments;
+	__u32 inner; /* bytes of the headers that never leave the node */
 	__u8 tcp_flags;
 };
 
@@ -112,6 +115,17 @@ static __always_inline bool parse_extensions(struct __sk_buff *skb, struct packe
 	return true;
 }
 
+/* More than 64 KiB to be segmented ("BIG TCP"): the kernel notes the length in an option and takes it out with the segmentation. */
+static __always_inline void parse_jumbo(struct __sk_buff *skb, struct packet *packet)
+{
+	struct sonde_ipv6_extension extension;
+
+	if (bpf_skb_load_bytes(skb, packet->begin + packet->headers, &extension, sizeof(extension)))
+		return;
+	if (extension.next_header == IPPROTO_TCP && !extension.length && extension.fragment == bpf_htons(JUMBO_OPTION))
+		packet->inner = 8;
+}
+
 static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct packet *packet)
 {
 	struct sonde_ipv6 ip;
@@ -122,9 +136,16 @@ static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct packet *pac
 	__builtin_memcpy(&packet->key.destination_address, ip.destination, sizeof(ip.destination));
 	packet->key.protocol = ip.next_header;
 	packet->headers = sizeof(ip);
+	if (!ip.payload_length && ip.next_header == IPPROTO_HOPOPTS && skb->gso_size)
+		parse_jumbo(skb, packet);
 	if (parse_extensions(skb, packet))
 		parse_transport(skb, packet);
 	return true;
+}
+
+static __always_inline bool is_vlan(__be16 protocol)
+{
+	return protocol == bpf_htons(ETH_P_8021Q) || protocol == bpf_htons(ETH_P_8021AD);
 }
 
 /* Passes over VLAN tags that are still in the packet; the protocol behind them. */
@@ -133,7 +154,7 @@ static __always_inline __be16 parse_vlan(struct __sk_buff *skb, struct packet *p
 	__be16 protocol = skb->protocol, tag[2];
 
 	for (int i = 0; i < VLAN_TAGS_MAX; i++) {
-		if (protocol != bpf_htons(ETH_P_8021Q) && protocol != bpf_htons(ETH_P_8021AD))
+		if (!is_vlan(protocol))
 			break;
 		if (bpf_skb_load_bytes(skb, packet->begin, tag, sizeof(tag)))
 			break;
@@ -190,5 +211,5 @@ static __always_inline int parse(struct __sk_buff *skb, enum flow_direction dire
 /* On the wire each segment has headers of its own. */
 static __always_inline __u64 bytes_of(const struct packet *packet)
 {
-	return packet->length + (__u64)(packet->segments - 1) * packet->headers;
+	return packet->length - packet->inner + (__u64)(packet->segments - 1) * (packet->headers - packet->inner);
 }

@@ -20,6 +20,11 @@ SONDE_SETTING(__u16, skip_port_2, 0, "see skip_port_1");
 SONDE_SETTING(__u16, skip_port_3, 0, "see skip_port_1");
 SONDE_SETTING(__u16, skip_port_4, 0, "see skip_port_1");
 
+SONDE_SETTING(__u32, interface_1, 0, "a network interface: only what passes there, instead of what sockets send and receive");
+SONDE_SETTING(__u32, interface_2, 0, "one more; see interface_1");
+SONDE_SETTING(__u32, interface_3, 0, "one more; see interface_1");
+SONDE_SETTING(__u32, interface_4, 0, "one more; see interface_1");
+
 SONDE_EVENT(packet_sample, "Headers of single packets, one in so many");
 
 struct {
@@ -139,8 +144,10 @@ static __always_inline void see(struct __sk_buff *skb, enum flow_direction direc
 }
 
 #define PASS 1
+#define NEXT -1 /* TCX_NEXT: as if it were not there */
 
 SEC("cgroup_skb/ingress")
+SONDE_UNLESS(interface_1)
 int on_ingress(struct __sk_buff *skb)
 {
 	see(skb, FLOW_DIRECTION_INGRESS, 0);
@@ -148,8 +155,36 @@ int on_ingress(struct __sk_buff *skb)
 }
 
 SEC("cgroup_skb/egress")
+SONDE_UNLESS(interface_1)
 int on_egress(struct __sk_buff *skb)
 {
 	see(skb, FLOW_DIRECTION_EGRESS, 0);
 	return PASS;
+}
+
+/* On an interface the packet begins with its link header, which is as long as the link likes. Of a packet with a VLAN tag
+ * the kernel's network header can be behind the tag. */
+static __always_inline __u32 network_offset(struct __sk_buff *skb)
+{
+	struct sk_buff *kernel = sonde_cast(struct sk_buff, skb);
+
+	if (is_vlan(skb->protocol))
+		return ETHERNET_HEADER;
+	return sonde_load(kernel, head) + sonde_load(kernel, network_header) - sonde_load(kernel, data);
+}
+
+SEC("tcx/ingress")
+SONDE_ONLY_IF(interface_1)
+int on_interface_ingress(struct __sk_buff *skb)
+{
+	see(skb, FLOW_DIRECTION_INGRESS, network_offset(skb));
+	return NEXT;
+}
+
+SEC("tcx/egress")
+SONDE_ONLY_IF(interface_1)
+int on_interface_egress(struct __sk_buff *skb)
+{
+	see(skb, FLOW_DIRECTION_EGRESS, network_offset(skb));
+	return NEXT;
 }

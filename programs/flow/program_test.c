@@ -3,6 +3,7 @@
  * The hooks on packets of every shape, by BPF_PROG_TEST_RUN: each goes on as it came, and the whole ones are counted right.
  * Needs root.
  */
+#include <base/cleanup.h>
 #include <bpf/bpf.h>
 #include <bpf/embedded.h>
 #include <bpf/libbpf.h>
@@ -22,6 +23,7 @@
 #include "event.h"
 
 #define PASS 1
+#define NEXT -1
 #define ETHERNET 14
 #define FRAME_MAX 3000 /* what BPF_PROG_TEST_RUN takes fits into a page */
 #define MUTATIONS 20000
@@ -32,6 +34,7 @@ struct frame {
 };
 
 static struct bpf_object *object;
+static bool on_interface; /* the hooks there, instead of those at sockets */
 
 /* ---- the program ---- */
 
@@ -56,6 +59,9 @@ static void set(const char *name, uint16_t value)
 	fail_msg("no setting %s", name);
 }
 
+static const char *const socket_hooks[] = {"on_ingress", "on_egress"};
+static const char *const interface_hooks[] = {"on_interface_ingress", "on_interface_egress"};
+
 static int open_program(void **state)
 {
 	const struct sonde_embedded *program = sonde_embedded;
@@ -68,6 +74,8 @@ static int open_program(void **state)
 	assert_non_null(program->name);
 	object = bpf_object__open_mem(program->object, (size_t)(program->object_end - program->object), NULL);
 	assert_non_null(object);
+	for (size_t i = 0; i < ARRAY_SIZE(interface_hooks); i++) /* not every libbpf knows their sections */
+		bpf_program__set_type(bpf_object__find_program_by_name(object, interface_hooks[i]), BPF_PROG_TYPE_SCHED_CLS);
 	return 0;
 }
 
@@ -97,8 +105,10 @@ static bool may_be_refused(const struct frame *frame)
 }
 
 /* Returns how many packets the hook saw. */
-static unsigned run_hook(const char *hook, const struct frame *frame, struct __sk_buff *context)
+static unsigned run_hook(enum flow_direction direction, const struct frame *frame, struct __sk_buff *context)
 {
+	const char *hook = (on_interface ? interface_hooks : socket_hooks)[direction];
+	size_t same = on_interface ? 0 : ETHERNET; /* else the kernel blanks the link header itself: these hooks stand above it */
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame->bytes, .data_size_in = (uint32_t)frame->length,
 		    .ctx_in = context, .ctx_size_in = context ? sizeof(*context) : 0);
 	uint8_t out[FRAME_MAX];
@@ -110,16 +120,15 @@ static unsigned run_hook(const char *hook, const struct frame *frame, struct __s
 			return 0;
 		fail_msg("not run: %s (%zu bytes)", strerror(errno), frame->length);
 	}
-	assert_int_equal(opts.retval, PASS);
+	assert_int_equal((int)opts.retval, on_interface ? NEXT : PASS);
 	assert_int_equal(opts.data_size_out, frame->length);
-	/* The kernel blanks the link header itself: these hooks stand above it. */
-	assert_memory_equal(out + ETHERNET, frame->bytes + ETHERNET, frame->length - ETHERNET);
+	assert_memory_equal(out + same, frame->bytes + same, frame->length - same);
 	return 1;
 }
 
 static unsigned run_both(const struct frame *frame, struct __sk_buff *context)
 {
-	return run_hook("on_ingress", frame, context) + run_hook("on_egress", frame, context);
+	return run_hook(FLOW_DIRECTION_INGRESS, frame, context) + run_hook(FLOW_DIRECTION_EGRESS, frame, context);
 }
 
 static uint64_t counter(const char *name, uint32_t index)
@@ -389,7 +398,7 @@ static void test_mutations(void **state)
 			frame.bytes[ETHERNET + (size_t)random() % (frame.length - ETHERNET) % 120] = (uint8_t)random();
 		if (random() % 2)
 			frame.length = ETHERNET + 1 + (size_t)random() % (frame.length - ETHERNET);
-		seen += run_hook(random() % 2 ? "on_ingress" : "on_egress", &frame, random() % 4 ? NULL : &context);
+		seen += run_hook((enum flow_direction)(random() % 2), &frame, random() % 4 ? NULL : &context);
 	}
 	for (uint32_t reason = 0; reason < FLOW_SKIPS; reason++)
 		sum += counter("skipped_total", reason);
@@ -409,16 +418,37 @@ static void test_segments(void **state)
 	put_ipv4(&frame, IPPROTO_TCP, 0, 0);
 	put_tcp(&frame, 1111, 2222);
 	put_payload(&frame, 1999);
-	run_hook("on_egress", &frame, &context);
+	run_hook(FLOW_DIRECTION_EGRESS, &frame, &context);
 	take(FLOW_DIRECTION_EGRESS, &key, &packets, &bytes);
 	assert_int_equal(packets, 10);
 	assert_int_equal(bytes, 1999 + 10 * (20 + 32));
 
 	context.gso_segs = 0; /* as a virtual machine hands it over */
-	run_hook("on_ingress", &frame, &context);
+	run_hook(FLOW_DIRECTION_INGRESS, &frame, &context);
 	take(FLOW_DIRECTION_INGRESS, &key, &packets, &bytes);
 	assert_int_equal(packets, 10);
 	assert_int_equal(bytes, 1999 + 10 * (20 + 32));
+}
+
+/* Linux notes the length of more than 64 KiB in an option, which is gone when it leaves. */
+static void test_big_segments(void **state)
+{
+	struct __sk_buff context = {.gso_segs = 10, .gso_size = 200};
+	uint64_t packets, bytes;
+	struct flow_key key;
+	struct frame frame;
+
+	load();
+	put_ethernet(&frame, 0x86dd);
+	put_ipv6(&frame, IPPROTO_HOPOPTS);
+	put(&frame, (uint8_t[]){IPPROTO_TCP, 0, 0xc2, 4, 0, 1, 0, 0}, 8);
+	put_tcp(&frame, 1111, 2222);
+	put_payload(&frame, 1999);
+	run_hook(FLOW_DIRECTION_EGRESS, &frame, &context);
+	take(FLOW_DIRECTION_EGRESS, &key, &packets, &bytes);
+	assert_int_equal(key.destination_port, 2222);
+	assert_int_equal(packets, 10);
+	assert_int_equal(bytes, 1999 + 10 * (40 + 32));
 }
 
 static bool is_captured(uint16_t source, uint16_t destination)
@@ -430,7 +460,7 @@ static bool is_captured(uint16_t source, uint16_t destination)
 	put_ethernet(&frame, 0x0800);
 	put_ipv4(&frame, IPPROTO_TCP, 0, 0);
 	put_tcp(&frame, source, destination);
-	run_hook("on_ingress", &frame, NULL);
+	run_hook(FLOW_DIRECTION_INGRESS, &frame, NULL);
 	captured = counter("packets_total", FLOW_DIRECTION_INGRESS) - before;
 	assert_int_equal(captured + counter("skipped_total", FLOW_SKIP_RULE) - skipped, 1);
 	return captured;
@@ -480,9 +510,12 @@ static void test_not_ip(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_shapes), TEST(test_cut), TEST(test_mutations), TEST(test_segments),
+		TEST(test_shapes), TEST(test_cut), TEST(test_mutations), TEST(test_segments), TEST(test_big_segments),
 		TEST(test_only_ports), TEST(test_skip_ports), TEST(test_not_ip),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests_name("at sockets", tests, NULL, NULL);
+
+	on_interface = true;
+	return failed + cmocka_run_group_tests_name("on interfaces", tests, NULL, NULL);
 }

@@ -12,6 +12,8 @@
  * and by the time it is DEAD nobody can still hold it from before. (A map may use a removed entry's memory again at once.)
  */
 
+#include <sonde/flush.bpf.h>
+
 #include "parse.bpf.h"
 
 #ifndef FLOWS_MAX
@@ -22,6 +24,9 @@
 #define DEAD (1ull << 62 | IDLE)
 
 #define TCP_LISTEN 10 /* include/net/tcp_states.h */
+#define TCP_FLAG_FIN 0x01
+#define TCP_FLAG_RST 0x04
+#define LOOK_AGAIN_NS 100000000
 #define ROOT_CGROUP 1
 
 struct amount {
@@ -35,6 +40,7 @@ struct entry {
 	struct amount amount;
 	__u64 first_ns, last_ns;
 	__u64 cookie; /* 0: not known yet */
+	__u64 looked_ns; /* for the owner */
 	struct sonde_process owner;
 	char interface[SONDE_INTERFACE_LENGTH];
 };
@@ -96,13 +102,21 @@ static __always_inline __u64 cookie_of(struct __sk_buff *skb)
 	return sk && sk->state != TCP_LISTEN ? bpf_get_socket_cookie(skb) : 0;
 }
 
-static __always_inline void entry_own(struct entry *entry, __u64 cookie)
+static __always_inline void entry_own(struct entry *entry, __u64 cookie, __u64 now)
 {
 	struct sonde_process *owner = cookie ? sonde_socket_owner(cookie) : NULL;
 
 	entry->cookie = cookie;
+	entry->looked_ns = now;
 	if (owner)
 		entry->owner = *owner;
+}
+
+/* A socket can have packets before somebody accepts it, and is forgotten with its last: so now and then, and at the end. */
+static __always_inline bool is_time_to_look(const struct entry *entry, __u32 tcp_flags, __u64 now)
+{
+	return (tcp_flags | entry->amount.tcp_flags) & (TCP_FLAG_FIN | TCP_FLAG_RST) ||
+	       (__s64)(now - entry->looked_ns) > LOOK_AGAIN_NS;
 }
 
 /* The entry, to be added to now; NULL: there is none, or it is just going away. */
@@ -139,7 +153,7 @@ static __always_inline void entry_make(struct __sk_buff *skb, const struct flow_
 	if (cgroup != ROOT_CGROUP)
 		fresh.owner.cgroup_id = cgroup;
 	BPF_CORE_READ_STR_INTO(&fresh.interface, kernel, dev, name);
-	entry_own(&fresh, cookie_of(skb));
+	entry_own(&fresh, cookie_of(skb), now);
 	if (!bpf_map_update_elem(&flows, key, &fresh, BPF_NOEXIST))
 		return;
 	entry = entry_of(key); /* another CPU was first, or there is no room */
@@ -162,7 +176,9 @@ static __always_inline void tally(struct __sk_buff *skb, const struct packet *pa
 		return;
 	}
 	if (!entry->cookie)
-		entry_own(entry, cookie_of(skb));
+		entry_own(entry, cookie_of(skb), now);
+	else if (!entry->owner.pid && is_time_to_look(entry, packet->tcp_flags, now))
+		entry_own(entry, entry->cookie, now);
 	entry->last_ns = now;
 	amount_add(&entry->amount, &amount);
 }
@@ -236,8 +252,10 @@ int at_interval_flows(struct bpf_iter__bpf_map_elem *context)
 			bpf_map_delete_elem(&flows, &key);
 		return 0;
 	}
+	if (!sonde_flush_room(context->meta, sizeof(*e)))
+		return 1; /* later */
 	if (!entry->owner.pid)
-		entry_own(entry, entry->cookie);
+		entry_own(entry, entry->cookie, entry->last_ns);
 	e = take(&entry->amount, key.direction, &entry->owner);
 	if (!e)
 		return 0;
@@ -269,6 +287,8 @@ int at_interval_others(struct bpf_iter__bpf_map_elem *context)
 	amount = bpf_map_lookup_elem(&others, &direction);
 	if (!amount || !*(volatile __u64 *)&amount->packets)
 		return 0;
+	if (!sonde_flush_room(context->meta, sizeof(*e)))
+		return 1; /* later */
 	e = take(amount, direction, NULL);
 	if (!e)
 		return 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Forecasts. A line is fitted by Theil and Sen (the median of the slopes of all pairs of points: a third of them may be
- * wrong), to the longest run up to now that is a line at all; so a leak is seen soon after it begins, and a step, a plateau or a
- * filling cache is none. The times to a limit are never further ahead than twice what the run has shown.
+ * Forecasts. A line is fitted by Theil and Sen (the median of the slopes of all pairs of points: a quarter of these may
+ * be wrong), to the longest run up to now that is a line at all; so a leak is seen soon after it begins, and a step, a
+ * plateau or a filling cache is none. Invariant: no forecast looks further ahead than twice as long as its run lasted.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +42,8 @@ void sonde_memory_series_add(struct sonde_memory_series *s, uint64_t time_ns, ui
 		bucket->most = point;
 }
 
-size_t sonde_memory_series_points(const struct sonde_memory_series *s, struct sonde_memory_point ret_points[SONDE_MEMORY_POINTS])
+size_t sonde_memory_series_points(const struct sonde_memory_series *s,
+				  struct sonde_memory_point ret_points[SONDE_MEMORY_POINTS])
 {
 	uint64_t fine_from = s->n_fine ? s->fine[0].time_ns : UINT64_MAX;
 	size_t n = 0;

@@ -3,8 +3,8 @@
  * OOM kills, as they happen. The victim is the tracepoint's argument; the current process is the one that asked for memory.
  * (Growth and forecasts are the user side's: program.c.)
  *
- * oom/mark_victim also fires for a task that is on its way out anyway and only gets access to the reserves, and again for each
- * of its threads. A true kill is told by the cgroup's own count of kills, which the kernel raises just before.
+ * oom/mark_victim also fires for a task that is on its way out anyway and only gets access to the reserves, and again
+ * for each of its threads. A true kill is told by the cgroup's own count of kills, which the kernel raises just before.
  */
 #include <sonde/sonde.bpf.h>
 #include "event.h"
@@ -13,7 +13,8 @@ SONDE_EVENT(memory, "Memory: processes killed for want of it, and limits that wi
 SONDE_EVENT(memory_history, "What led to a kill for want of memory: use and pressure of the last minutes");
 
 #define CGROUP_DEPTH 16
-#define CHARGE_SLACK_PAGES 1024 /* CPUs take their cgroup's memory in advance, and the charge that failed is not in the count */
+/* CPUs take their cgroup's memory in advance, and the charge that failed is not in the count. */
+#define CHARGE_SLACK_PAGES 1024
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -74,11 +75,6 @@ enum {
 
 struct signal_struct___oom {
 	short oom_score_adj;
-};
-
-/* Not read: 6.8 gave the tracepoint these, and the task as its argument instead of a pid. */
-struct trace_event_raw_mark_victim {
-	unsigned int uid;
 };
 
 #pragma clang attribute pop
@@ -352,10 +348,9 @@ static __always_inline int report(struct task_struct *victim)
 	return 0;
 }
 
-SEC("tp_btf/mark_victim")
-int on_mark_victim(__u64 *ctx)
+/* Before 6.8 the argument is a number, no task: the verifier then refuses this, and forecasts remain. */
+SEC("?tp_btf/mark_victim")
+int BPF_PROG(on_mark_victim, struct task_struct *victim)
 {
-	if (bpf_core_field_exists(struct trace_event_raw_mark_victim, uid))
-		return report((struct task_struct *)ctx[0]);
-	return 0;
+	return report(victim);
 }

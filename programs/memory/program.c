@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The user side of `memory`: makes bytes of the kernel's pages, watches the limits, says forecasts, and keeps what led to a
- * kill. Invariant: one memory_history for each oom_kill, at the next tick; one that finds no room is left out, the kill never is.
+ * The user side of `memory`: makes bytes of the kernel's pages, watches the limits, says forecasts, and keeps what led to
+ * a kill. Invariant: at most one memory_history for each oom_kill, at the next tick; the kill itself is never left out.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -207,6 +207,36 @@ static void test_forecasts_are_said_sparsely(void **state)
 	assert_true(sonde_memory_watched_should_say(&w, first + 41 * second));
 }
 
+/* While there is something to say, no look is left out: the second one in a row tells who grows. */
+static void test_what_hardly_moves_is_sampled_less_but_told(void **state)
+{
+	struct sonde_memory_watched w = {.id = 1, .limit_bytes = 1ull << 30};
+	const uint64_t second = 1000000000;
+	unsigned samples = 0, due = 0, due_twice = 0;
+	bool was_due = false;
+	uint64_t now = 0;
+
+	for (; now < 100 * second; now += second) {
+		if (now < w.next_ns)
+			continue;
+		sonde_memory_watched_sample(&w, now + 1, 300 << 20);
+		samples++;
+	}
+	assert_in_range(samples, 25, 30);
+	for (uint64_t begin = now; now < begin + 350 * second; now += second) {
+		if (now < w.next_ns) {
+			assert_false(was_due);
+			continue;
+		}
+		sonde_memory_watched_sample(&w, now + 1, (300ull << 20) + ((now - begin) / second << 20));
+		due += w.due;
+		due_twice += was_due && w.due;
+		was_due = w.due;
+	}
+	assert_true(due > 2);
+	assert_true(due_twice > due / 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -214,7 +244,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_types_have_the_numbers_of_the_header), TEST(test_a_kill_in_bytes_and_its_history),
 		TEST(test_more_kills_than_there_is_room_for), TEST(test_records_that_break_the_rules_are_invalid),
-		TEST(test_forecasts_are_said_sparsely),
+		TEST(test_forecasts_are_said_sparsely), TEST(test_what_hardly_moves_is_sampled_less_but_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

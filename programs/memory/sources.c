@@ -236,7 +236,7 @@ static void walk_below(struct walk *walk, size_t length, int depth)
 		walk->n++;
 		walk->found(walk->userdata, walk->path, status.st_ino);
 		/* 2 + subdirectories: most cgroups are leaves, and reading their 40 files costs much more than this. */
-		if (status.st_nlink > 2 && depth < DEPTH_MAX)
+		if (status.st_nlink != 2 && depth < DEPTH_MAX)
 			walk_below(walk, length + 1 + name, depth + 1);
 		walk->path[length] = '\0';
 	}
@@ -267,6 +267,8 @@ int sonde_memory_read_node(struct sonde_memory_node *ret_node)
 	if (!sonde_memory_parse_field(text, "MemTotal", &node.total_bytes) ||
 	    !sonde_memory_parse_field(text, "MemAvailable", &node.available_bytes) ||
 	    !sonde_memory_parse_field(text, "SwapTotal", &node.swap_bytes))
+		return -EINVAL;
+	if (node.available_bytes > node.total_bytes)
 		return -EINVAL;
 	node.total_bytes *= 1024;
 	node.available_bytes *= 1024;

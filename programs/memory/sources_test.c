@@ -5,7 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -124,12 +128,133 @@ static void test_no_hierarchy(void **state)
 	assert_int_equal(h.fd, 99);
 }
 
+/* A folder with files of the names that a cgroup has. Removed by folder_remove(). */
+static char folder[] = "/tmp/sonde-memory-XXXXXX";
+
+static void put(const char *name, const char *text)
+{
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static int folder_make(void **state)
+{
+	static const char *const folders[] = {"", "/a", "/a/b", "/c"};
+	char path[128];
+
+	strcpy(folder, "/tmp/sonde-memory-XXXXXX");
+	if (!mkdtemp(folder))
+		return -1;
+	for (size_t i = 1; i < 4; i++) {
+		snprintf(path, sizeof(path), "%s%s", folder, folders[i]);
+		if (mkdir(path, 0755))
+			return -1;
+	}
+	return 0;
+}
+
+static int folder_remove(void **state)
+{
+	static const char *const names[] = {"/a/memory.max", "/a/memory.current", "/a/memory.stat", "/a/memory.pressure",
+					    "/a/cgroup.procs", "/a/memory.limit_in_bytes", "/a/memory.usage_in_bytes",
+					    "/a/b", "/a", "/c", ""};
+	char path[128];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		snprintf(path, sizeof(path), "%s%s", folder, names[i]);
+		(void)remove(path);
+	}
+	return access(folder, F_OK) ? 0 : -1;
+}
+
+static void test_files_of_both_versions(void **state)
+{
+	struct sonde_memory_hierarchy h = {.fd = open(folder, O_RDONLY | O_DIRECTORY), .v1 = false};
+	struct sonde_memory_pressure p;
+	uint32_t pids[4];
+	uint64_t bytes = 0;
+
+	put("a/memory.max", "max\n");
+	assert_int_equal(sonde_memory_read_limit(&h, "/a", &bytes), 0);
+	assert_true(bytes == SONDE_MEMORY_UNLIMITED);
+	put("a/memory.max", "4096\n");
+	assert_int_equal(sonde_memory_read_limit(&h, "/a", &bytes), 0);
+	assert_int_equal(bytes, 4096);
+	put("a/memory.current", "1000\n");
+	assert_int_equal(sonde_memory_read_working_set(&h, "/a", &bytes), -ENOENT);
+	put("a/memory.stat", "anon 1\ninactive_anon 2\ninactive_file 300\ntotal_inactive_file 400\n");
+	assert_int_equal(sonde_memory_read_working_set(&h, "/a", &bytes), 0);
+	assert_int_equal(bytes, 700);
+	put("a/memory.current", "200\n"); /* read at another moment */
+	assert_int_equal(sonde_memory_read_working_set(&h, "/a", &bytes), 0);
+	assert_int_equal(bytes, 0);
+	put("a/memory.stat", "anon 1\n");
+	assert_int_equal(sonde_memory_read_working_set(&h, "/a", &bytes), -EINVAL);
+	put("a/memory.pressure", "some avg10=7.00 avg60=0.00\nfull avg10=3.00 avg60=0.00\n");
+	sonde_memory_read_pressure(&h, "/a", &p);
+	assert_int_equal(p.some_pct, 7);
+	assert_int_equal(p.full_pct, 3);
+	put("a/cgroup.procs", "12\n0\n13\n");
+	assert_int_equal(sonde_memory_read_pids(&h, "/a", pids, 4), 2);
+	assert_int_equal(pids[1], 13);
+	assert_int_equal(sonde_memory_read_pids(&h, "/a", pids, 1), 1);
+	assert_int_equal(sonde_memory_read_pids(&h, "/gone", pids, 4), 0);
+
+	h.v1 = true;
+	put("a/memory.limit_in_bytes", "8192\n");
+	put("a/memory.usage_in_bytes", "1000\n");
+	put("a/memory.stat", "inactive_file 300\ntotal_inactive_file 400\n");
+	assert_int_equal(sonde_memory_read_limit(&h, "/a", &bytes), 0);
+	assert_int_equal(bytes, 8192);
+	assert_int_equal(sonde_memory_read_working_set(&h, "/a", &bytes), 0);
+	assert_int_equal(bytes, 600);
+	assert_int_equal(sonde_memory_read_limit(&h, "/c", &bytes), -ENOENT);
+	close(h.fd);
+}
+
+static void note(void *userdata, const char *path, uint64_t inode)
+{
+	char *seen = userdata;
+
+	assert_true(inode > 0);
+	assert_true(strlen(seen) + strlen(path) + 2 < 100);
+	strcat(strcat(seen, path), ";");
+}
+
+static void test_walk(void **state)
+{
+	struct sonde_memory_hierarchy h = {.fd = open(folder, O_RDONLY | O_DIRECTORY)};
+	char seen[100] = "", long_path[2 * SONDE_MEMORY_PATH_SIZE];
+
+	assert_int_equal(sonde_memory_walk(&h, "", 100, note, seen), 3);
+	assert_non_null(strstr(seen, "/a;/a/b;"));
+	assert_non_null(strstr(seen, "/c;"));
+	seen[0] = '\0';
+	assert_int_equal(sonde_memory_walk(&h, "/a", 100, note, seen), 1);
+	assert_string_equal(seen, "/a/b;");
+	seen[0] = '\0';
+	assert_int_equal(sonde_memory_walk(&h, "", 2, note, seen), 2);
+	assert_int_equal(sonde_memory_walk(&h, "/gone", 100, note, seen), 0);
+	memset(long_path, 'x', sizeof(long_path) - 1);
+	long_path[sizeof(long_path) - 1] = '\0';
+	assert_int_equal(sonde_memory_walk(&h, long_path, 100, note, seen), 0);
+	close(h.fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_numbers), cmocka_unit_test(test_fields), cmocka_unit_test(test_pressure),
 		cmocka_unit_test(test_start_time_behind_any_command), cmocka_unit_test(test_this_process),
 		cmocka_unit_test(test_pids_are_bounded), cmocka_unit_test(test_node), cmocka_unit_test(test_no_hierarchy),
+		cmocka_unit_test_setup_teardown(test_files_of_both_versions, folder_make, folder_remove),
+		cmocka_unit_test_setup_teardown(test_walk, folder_make, folder_remove),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,9 @@
 
 #define SCAN_NS 2000000000ull	/* between two walks over all cgroups, at least */
 #define SAMPLE_NS 900000000ull	/* below the time between two ticks, so that none is left out */
-#define COST_DIVISOR 400	/* walks and samples take at most a four-hundredth of the time each */
+#define SAMPLE_MAX_NS 3900000000ull /* of what hardly moves */
+#define STILL_PART 64		/* less than this part of what is left between two samples is hardly */
+#define COST_DIVISOR 200	/* walks and samples take at most a two-hundredth of a CPU each */
 #define WALK_MAX 20000
 #define GONE_NS 60000000000ull
 #define SAY_NS 10000000000ull /* between two forecasts of one limit, at least */
@@ -36,11 +38,11 @@ static void watched_free(struct sonde_memory_watched *watched)
 	free(watched);
 }
 
-static uint64_t monotonic_ns(void)
+static uint64_t cpu_ns(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
@@ -177,41 +179,55 @@ static void drop_gone(struct sonde_memory_watch *watch)
 
 static void scan(struct sonde_memory_watch *watch)
 {
-	uint64_t begin = monotonic_ns(), cost;
+	uint64_t begin = cpu_ns(), cost;
 
 	watch->untracked = 0;
 	if (watch->hierarchy.fd >= 0)
 		sonde_memory_walk(&watch->hierarchy, "", WALK_MAX, scan_found, watch);
 	drop_gone(watch);
-	cost = (monotonic_ns() - begin) * COST_DIVISOR;
+	cost = (cpu_ns() - begin) * COST_DIVISOR;
 	watch->next_scan_ns = watch->now_ns + (cost > SCAN_NS ? cost : SCAN_NS) - SCAN_NS / 10;
 }
 
-static void sample_add(struct sonde_memory_watch *watch, struct sonde_memory_watched *watched, uint64_t used)
+static uint64_t next_interval(const struct sonde_memory_watched *watched, uint64_t used)
 {
+	uint64_t moved = used > watched->used_bytes ? used - watched->used_bytes : watched->used_bytes - used;
+	uint64_t left = watched->limit_bytes > used ? watched->limit_bytes - used : 0, twice = watched->interval_ns * 2;
+
+	if (!watched->interval_ns || moved > left / STILL_PART)
+		return SAMPLE_NS;
+	return twice < SAMPLE_MAX_NS ? twice : SAMPLE_MAX_NS;
+}
+
+void sonde_memory_watched_sample(struct sonde_memory_watched *watched, uint64_t now_ns, uint64_t used)
+{
+	watched->interval_ns = next_interval(watched, used);
 	watched->used_bytes = used;
-	sonde_memory_series_add(&watched->series, watch->now_ns, used);
+	sonde_memory_series_add(&watched->series, now_ns, used);
 	watched->due = sonde_memory_predict(&watched->series, watched->limit_bytes, SONDE_MEMORY_HORIZON_NS,
 					    &watched->forecast) &&
-		       sonde_memory_watched_should_say(watched, watch->now_ns);
+		       sonde_memory_watched_should_say(watched, now_ns);
+	/* Who grows is told by one more look, which should not take long. */
+	watched->next_ns = now_ns + (watched->due ? SAMPLE_NS : watched->interval_ns);
 }
 
 static void sample(struct sonde_memory_watch *watch)
 {
-	uint64_t begin = monotonic_ns(), cost, used;
+	uint64_t begin = cpu_ns(), cost, used;
 
 	if (sonde_memory_read_node(&watch->node) == 0) {
 		watch->entries[0]->limit_bytes = watch->node.total_bytes;
-		sample_add(watch, watch->entries[0], watch->node.total_bytes > watch->node.available_bytes ?
-			   watch->node.total_bytes - watch->node.available_bytes : 0);
+		used = watch->node.total_bytes - watch->node.available_bytes;
+		sonde_memory_watched_sample(watch->entries[0], watch->now_ns, used);
 	}
 	sonde_memory_read_pressure(&watch->hierarchy, NULL, &watch->pressure);
 	for (size_t i = 1; i < watch->n; i++) {
 		watch->entries[i]->due = false;
-		if (sonde_memory_read_working_set(&watch->hierarchy, watch->entries[i]->path, &used) == 0)
-			sample_add(watch, watch->entries[i], used);
+		if (watch->now_ns >= watch->entries[i]->next_ns &&
+		    sonde_memory_read_working_set(&watch->hierarchy, watch->entries[i]->path, &used) == 0)
+			sonde_memory_watched_sample(watch->entries[i], watch->now_ns, used);
 	}
-	cost = (monotonic_ns() - begin) * COST_DIVISOR;
+	cost = (cpu_ns() - begin) * COST_DIVISOR;
 	watch->next_sample_ns = watch->now_ns + (cost > SAMPLE_NS ? cost : SAMPLE_NS);
 }
 

@@ -5,8 +5,8 @@
  * @file watch.h
  * The limits that are watched: of cgroups, and of the node; each with its samples and what was said of it.
  *
- * Bounded: SONDE_MEMORY_WATCHED_MAX cgroups; those beyond are counted. Takes at most half a percent of a CPU: looks
- * less often than once a second when looking takes long.
+ * Bounded: SONDE_MEMORY_WATCHED_MAX cgroups; those beyond are counted. Takes at most one percent of a CPU: looks
+ * less often when looking takes long.
  */
 
 #include "forecast.h"
@@ -21,6 +21,7 @@ struct sonde_memory_watched {
 	char path[SONDE_MEMORY_PATH_SIZE];
 	uint64_t limit_bytes, used_bytes;
 	struct sonde_memory_series series;
+	uint64_t next_ns, interval_ns; /* of its samples: what hardly moves is looked at every 4 s */
 	uint64_t seen_ns;	 /* the last time it was there */
 	uint64_t first_said_ns;	 /* first forecast of this growth; 0: none */
 	uint64_t said_ns;	 /* latest one */
@@ -50,6 +51,8 @@ const struct sonde_memory_pressure *sonde_memory_watch_pressure(const struct son
 /** Cgroups with a limit that found no room, at the last look. */
 size_t sonde_memory_watch_untracked(const struct sonde_memory_watch *watch);
 
+/** One sample; sets `due`, and when the next one is to come. */
+void sonde_memory_watched_sample(struct sonde_memory_watched *watched, uint64_t now_ns, uint64_t used_bytes);
 /** What comes next has nothing to do with what was (a kill): forget the samples. */
 void sonde_memory_watched_restart(struct sonde_memory_watched *watched);
 /** Whether a forecast is worth an event: the first one, and when the time left is half of what was said. */

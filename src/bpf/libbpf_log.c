@@ -92,7 +92,11 @@ const char *sonde_attach_reason(const char *section, int error)
 	static _Thread_local char reason[128];
 	const char *why = strerror(-error);
 
-	if (error == -ENOENT && !strncmp(section, "tp/", 3) && access("/sys/kernel/tracing/events", F_OK))
+	if (error == -ENODEV && !strncmp(section, "tcx/", 4))
+		why = "there is no such network interface";
+	else if (error == -EINVAL && !strncmp(section, "tcx/", 4))
+		why = "this kernel does not have it: Linux 6.6 has";
+	else if (error == -ENOENT && !strncmp(section, "tp/", 3) && access("/sys/kernel/tracing/events", F_OK))
 		why = "tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing";
 	else if (error == -ENOENT)
 		why = "this kernel does not have it";

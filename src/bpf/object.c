@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A program's BPF object. Loading is all or nothing in the kernel's eyes, so optional hooks are found by trying: all of them,
- * then without those that it refuses. Invariant: a hook without a link is not attached.
+ * then without those that it refuses. What happens to a loaded object is in object_attach.c.
  */
 #include <bpf/object.h>
 
@@ -9,31 +9,18 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <base/cleanup.h>
 #include <bpf/libbpf_log.h>
-#include <bpf/mounts.h>
+#include <bpf/object_private.h>
 #include <bpf/shared.h>
 #include <bpf/tags.h>
 
 #define DEFAULT_RING_BYTES (4u << 20)
 #define INTERVAL_SETTING "update_interval_ns"
-#define ITERATOR_AGAIN_MAX 5000 /* times 1 ms: a user's own iterator must not hold up the agent */
-
-struct sonde_object {
-	struct bpf_object *object;
-	const struct sonde_schema *schema;
-	int64_t interval_ns;
-	size_t n_hooks;
-	struct sonde_object_hook hooks[SONDE_OBJECT_HOOKS_MAX];
-	struct bpf_program *programs[SONDE_OBJECT_HOOKS_MAX];
-	struct bpf_link *links[SONDE_OBJECT_HOOKS_MAX];
-};
 
 /* ---- settings: variables of .rodata, set before load ---- */
 
@@ -76,7 +63,7 @@ static int object_variable(const struct bpf_object *object, const char *name, ui
 }
 
 /* `set` NULL: only read the value. */
-static int object_value(struct bpf_object *object, const char *name, const int64_t *set, int64_t *ret_value)
+int object_value(struct bpf_object *object, const char *name, const int64_t *set, int64_t *ret_value)
 {
 	struct bpf_map *map = object_section(object, ".rodata");
 	CLEANUP_FREE char *copy = NULL;
@@ -179,6 +166,8 @@ static int object_list_hooks(struct sonde_object *object, char *error, size_t er
 		hook->optional = !bpf_program__autoload(program);
 		snprintf(hook->name, sizeof(hook->name), "%s", section);
 		hook->iterator = hook_is_iterator(hook->name);
+		if (sonde_interface_is_hook(hook->name))
+			bpf_program__set_type(program, BPF_PROG_TYPE_SCHED_CLS);
 		hook->program_fd = -1;
 		object->programs[object->n_hooks++] = program;
 	}
@@ -216,18 +205,22 @@ static int object_open(struct sonde_object *object, const struct sonde_object_op
 	return object_list_hooks(object, error, error_size);
 }
 
-/* A hook may hang on a setting (SONDE_ONLY_IF): then it is not even loaded. */
+/* A hook may hang on a setting (SONDE_ONLY_IF, SONDE_UNLESS): then it is not even loaded. */
 static bool hook_is_wanted(struct sonde_object *object, size_t i)
 {
-	const char *setting = sonde_btf_tag(bpf_object__btf(object->object), bpf_program__name(object->programs[i]),
-					    "sonde:only_if=");
-	int64_t value = 1;
+	const struct btf *btf = bpf_object__btf(object->object);
+	const char *name = bpf_program__name(object->programs[i]), *setting = sonde_btf_tag(btf, name, "sonde:only_if="),
+		   *against = sonde_btf_tag(btf, name, "sonde:unless=");
+	int64_t value = 1, other = 0;
 
 	if (setting)
 		(void)object_value(object->object, setting, NULL, &value);
-	if (!value)
-		snprintf(object->hooks[i].reason, sizeof(object->hooks[i].reason), "switched off by the setting %s", setting);
-	return value;
+	if (against)
+		(void)object_value(object->object, against, NULL, &other);
+	if (!value || other)
+		snprintf(object->hooks[i].reason, sizeof(object->hooks[i].reason), "switched off by the setting %s",
+			 value ? against : setting);
+	return value && !other;
 }
 
 /* One attempt; `allowed` has a bit for each optional hook that takes part. */
@@ -327,145 +320,6 @@ void sonde_object_free(struct sonde_object **pointer)
 	if (object->object)
 		bpf_object__close(object->object);
 	free(object);
-}
-
-/* An iterator over the elements of a map says which (SONDE_OVER). */
-static struct bpf_link *iterator_attach(struct bpf_object *object, struct bpf_program *program)
-{
-	const char *name = sonde_btf_tag(bpf_object__btf(object), bpf_program__name(program), "sonde:over=");
-	struct bpf_map *map = name ? bpf_object__find_map_by_name(object, name) : NULL;
-	union bpf_iter_link_info info = {};
-	LIBBPF_OPTS(bpf_iter_attach_opts, opts);
-
-	if (map) {
-		info.map.map_fd = (__u32)bpf_map__fd(map);
-		opts.link_info = &info;
-		opts.link_info_len = sizeof(info);
-	}
-	return bpf_program__attach_iter(program, &opts);
-}
-
-static struct bpf_link *hook_attach(struct bpf_object *object, struct bpf_program *program, const char *section)
-{
-	CLEANUP_CLOSE int cgroup = -1;
-
-	if (hook_is_iterator(section))
-		return iterator_attach(object, program);
-	if (strncmp(section, "cgroup/", 7) && strncmp(section, "cgroup_", 7) && strcmp(section, "sockops"))
-		return bpf_program__attach(program);
-	cgroup = sonde_cgroup2_open();
-	if (cgroup < 0) {
-		errno = -cgroup;
-		return NULL;
-	}
-	return bpf_program__attach_cgroup(program, cgroup);
-}
-
-static int object_run_iterator(struct bpf_link *link)
-{
-	CLEANUP_CLOSE int fd = bpf_iter_create(bpf_link__fd(link));
-	unsigned again = 0;
-	char output[4096];
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	/* The iterator runs inside read(2); what it has to say goes to the ring. */
-	do {
-		n = read(fd, output, sizeof(output));
-		/* EAGAIN: it returned 1, because it waits for room in the ring (sonde/flush.bpf.h). */
-		if (n < 0 && errno == EAGAIN && again++ < ITERATOR_AGAIN_MAX)
-			(void)usleep(1000);
-		else if (n < 0 && errno != EINTR)
-			break;
-	} while (n);
-	return n < 0 ? -errno : 0;
-}
-
-static bool hook_runs_at_start(const struct bpf_program *program)
-{
-	return !strncmp(bpf_program__name(program), "at_start_", 9);
-}
-
-static bool hook_runs_at_interval(const struct bpf_program *program)
-{
-	return !strncmp(bpf_program__name(program), "at_start_and_interval_", 22) ||
-	       !strncmp(bpf_program__name(program), "at_interval_", 12);
-}
-
-int sonde_object_attach(struct sonde_object *object, char *error, size_t error_size)
-{
-	int r;
-
-	for (size_t i = 0; i < object->n_hooks; i++) {
-		struct sonde_object_hook *hook = &object->hooks[i];
-
-		if (hook->program_fd < 0)
-			continue;
-		object->links[i] = hook_attach(object->object, object->programs[i], hook->name);
-		hook->attached = object->links[i];
-		if (hook->attached)
-			continue;
-		r = -errno;
-		snprintf(hook->reason, sizeof(hook->reason), "%s", sonde_attach_reason(hook->name, r));
-		if (hook->optional)
-			continue;
-		snprintf(error, error_size, "cannot attach %s: %s", hook->name, hook->reason);
-		sonde_object_detach(object);
-		return r;
-	}
-	for (size_t i = 0; i < object->n_hooks; i++) {
-		if (!object->hooks[i].iterator || !object->links[i] || !hook_runs_at_start(object->programs[i]))
-			continue;
-		r = object_run_iterator(object->links[i]);
-		if (r < 0) {
-			snprintf(error, error_size, "cannot run %s: %s", object->hooks[i].name, strerror(-r));
-			sonde_object_detach(object);
-			return r;
-		}
-	}
-	return 0;
-}
-
-/* What is counted in maps until the next interval is told now, when nothing adds to it any more. */
-static bool hook_is_last_word(const struct bpf_program *program)
-{
-	return !strncmp(bpf_program__name(program), "at_interval_", 12);
-}
-
-void sonde_object_detach(struct sonde_object *object)
-{
-	for (size_t i = 0; i < object->n_hooks; i++) {
-		if (object->hooks[i].iterator)
-			continue;
-		bpf_link__destroy(object->links[i]);
-		object->links[i] = NULL;
-	}
-	for (size_t i = 0; i < object->n_hooks; i++) {
-		if (object->links[i] && hook_is_last_word(object->programs[i]))
-			(void)object_run_iterator(object->links[i]);
-		bpf_link__destroy(object->links[i]);
-		object->links[i] = NULL;
-		object->hooks[i].attached = false;
-	}
-}
-
-int sonde_object_run_interval(struct sonde_object *object)
-{
-	int r = 0;
-
-	for (size_t i = 0; !r && i < object->n_hooks; i++)
-		if (object->links[i] && object->hooks[i].iterator && hook_runs_at_interval(object->programs[i]))
-			r = object_run_iterator(object->links[i]);
-	return r;
-}
-
-int64_t sonde_object_interval_ns(const struct sonde_object *object)
-{
-	for (size_t i = 0; i < object->n_hooks; i++)
-		if (object->hooks[i].iterator && hook_runs_at_interval(object->programs[i]))
-			return object->interval_ns;
-	return 0;
 }
 
 size_t sonde_object_hooks(const struct sonde_object *object, const struct sonde_object_hook **ret_hooks)

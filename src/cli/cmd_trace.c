@@ -190,7 +190,7 @@ static int trace_settings(struct trace *trace)
 		snprintf(trace->setting_names[i], sizeof(trace->setting_names[i]), "%.*s", (int)(value - 1 - text), text);
 		trace->settings[i].name = trace->setting_names[i];
 		if (sonde_config_setting_parse(value, &trace->settings[i].value) < 0)
-			return sonde_say_error(SONDE_EXIT_USAGE, "--set %s: '%s' is no number, duration, size or boolean",
+			return sonde_say_error(SONDE_EXIT_USAGE, "--set %s: '%s' is no number, duration, size, boolean or network interface",
 					       trace->setting_names[i], value);
 	}
 	return SONDE_EXIT_DONE;

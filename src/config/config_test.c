@@ -86,7 +86,7 @@ static void every_option_is_read(void **state)
 		     "programs:\n"
 		     "  connection:\n"
 		     "    enabled: false\n    required: true\n    ring_bytes: 16MiB\n"
-		     "    settings:\n      update_interval_ns: 10s\n      bytes: 2KiB\n      yes_or_no: true\n      number: -5\n"
+		     "    settings:\n      update_interval_ns: 10s\n      bytes: 2KiB\n      yes_or_no: true\n      number: -5\n      interface: lo\n"
 		     "  mine:\n    object: /opt/mine.bpf.o\n"
 		     "  empty:\n");
 	assert_string_equal(config.file, "f");
@@ -109,7 +109,7 @@ static void every_option_is_read(void **state)
 	assert_true(program->enabled_given);
 	assert_true(program->required);
 	assert_int_equal(program->ring_bytes, 16 << 20);
-	assert_int_equal(program->n_settings, 4);
+	assert_int_equal(program->n_settings, 5);
 	assert_string_equal(program->settings[0].name, "update_interval_ns");
 	assert_int_equal(program->settings[0].value, 10000000000ll);
 	assert_int_equal(program->settings[0].line, 16);
@@ -117,6 +117,7 @@ static void every_option_is_read(void **state)
 	assert_int_equal(program->settings[1].value, 2048);
 	assert_int_equal(program->settings[2].value, 1);
 	assert_int_equal(program->settings[3].value, -5);
+	assert_int_equal(program->settings[4].value, 1); /* loopback is always the first */
 
 	program = sonde_config_program(&config, "mine");
 	assert_string_equal(program->object, "/opt/mine.bpf.o");

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <base/cleanup.h>
@@ -89,7 +90,7 @@ const struct sonde_config_option sonde_config_options[] = {
 	}, {
 		.section = "programs.NAME", .name = "settings", .type = SONDE_CONFIG_SETTINGS,
 		.help = "The program's own settings, as its page lists them: at most 16. A value is a number, a duration, a size, "
-			"true or false.",
+			"true or false, or the name of a network interface (it stands for its number).",
 	},
 };
 
@@ -177,6 +178,7 @@ static int boolean_parse(const char *text, bool *ret_value)
 
 int sonde_config_setting_parse(const char *text, int64_t *ret_value)
 {
+	unsigned interface;
 	uint64_t bytes;
 	bool boolean;
 
@@ -186,9 +188,14 @@ int sonde_config_setting_parse(const char *text, int64_t *ret_value)
 	}
 	if (sonde_integer_parse(text, ret_value) == 0 || sonde_duration_parse(text, ret_value) == 0)
 		return 0;
-	if (sonde_size_parse(text, &bytes) < 0 || bytes > INT64_MAX)
+	if (sonde_size_parse(text, &bytes) == 0 && bytes <= INT64_MAX) {
+		*ret_value = (int64_t)bytes;
+		return 0;
+	}
+	interface = if_nametoindex(text);
+	if (!interface)
 		return -EINVAL;
-	*ret_value = (int64_t)bytes;
+	*ret_value = interface;
 	return 0;
 }
 

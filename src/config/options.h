@@ -53,5 +53,5 @@ const char *sonde_config_allowed(const struct sonde_config_option *option, char 
  */
 int sonde_config_option_set(const struct sonde_config_option *option, void *base, const char *text);
 
-/** A value of a program's own setting: a number, a duration (ns), a size (bytes), true or false. @return 0, -EINVAL. */
+/** A value of a program's own setting: a number, a duration (ns), a size (bytes), true or false, a network interface (its number). @return 0, -EINVAL. */
 int sonde_config_setting_parse(const char *text, int64_t *ret_value);

@@ -217,7 +217,7 @@ static int setting_entry(struct reader *reader, const yaml_event_t *key, yaml_ev
 			     kind_name(value));
 	if (sonde_config_setting_parse((const char *)value->data.scalar.value, &setting->value) < 0)
 		return fault(reader, &value->start_mark,
-			     "bad value '%s' of %s; allowed is a number, a duration (10s), a size (16MiB), true or false",
+			     "bad value '%s' of %s; allowed is a number, a duration (10s), a size (16MiB), true or false, or a network interface",
 			     shown(value, text), name);
 	memcpy(setting->name, name, key->data.scalar.length + 1);
 	setting->line = (unsigned)key->start_mark.line + 1;

@@ -5,6 +5,7 @@
  */
 #include <export/prometheus.h>
 
+#include <export/histogram.h>
 #include <export/series.h>
 #include <schema/encode.h>
 
@@ -282,6 +283,15 @@ static const char *metric_labels(struct sonde_prometheus *p, const struct sonde_
 	return metric->n_labels ? labels->data : "";
 }
 
+/* Of a histogram: cumulative, every bucket from the first sight on, in order, as the text format wants them. */
+static void collect_bucket(struct sonde_prometheus *p, const struct sonde_metric *metric, const void *key, uint64_t value)
+{
+	const char *labels = metric_labels(p, metric, key, false);
+
+	if (!labels || sonde_histogram_add(&p->families, metric, labels, ((const uint8_t *)key)[metric->bucket_offset], value) < 0)
+		p->families.refused++;
+}
+
 static void collect_metric(const struct sonde_metric *metric, const void *key, uint64_t value, void *userdata)
 {
 	struct sonde_prometheus *p = userdata;
@@ -292,6 +302,10 @@ static void collect_metric(const struct sonde_metric *metric, const void *key, u
 	char name[160];
 	bool is_new = false;
 
+	if (metric->is_histogram) {
+		collect_bucket(p, metric, key, value);
+		return;
+	}
 	snprintf(name, sizeof(name), "sonde_%s", metric->name);
 	family = sonde_family_get(families, name, metric->doc ? metric->doc : "", metric->is_counter);
 	labels = family ? metric_labels(p, metric, key, false) : NULL;
@@ -372,11 +386,12 @@ static void write_doc(const char *doc, bool quotes, struct sonde_buffer *out)
 static void write_head(const struct sonde_family *family, enum sonde_prometheus_format format, struct sonde_buffer *out)
 {
 	bool open = format == SONDE_PROMETHEUS_OPENMETRICS;
-	int length = (int)strlen(family->name) - (open && family->is_counter ? 6 : 0);
+	int length = (int)strlen(family->name) - (open && family->is_counter ? 6 : family->is_histogram ? 7 : 0);
+	const char *type = family->is_counter ? "counter" : family->is_histogram ? "histogram" : "gauge";
 
 	sonde_buffer_printf(out, "# HELP %.*s ", length, family->name);
 	write_doc(family->doc, open, out);
-	sonde_buffer_printf(out, "\n# TYPE %.*s %s\n", length, family->name, family->is_counter ? "counter" : "gauge");
+	sonde_buffer_printf(out, "\n# TYPE %.*s %s\n", length, family->name, type);
 	for (size_t i = 0; open && i < 2; i++) {
 		const char *unit = i ? "bytes" : "seconds";
 		int unit_length = (int)strlen(unit);
@@ -412,7 +427,7 @@ int sonde_prometheus_write(struct sonde_prometheus *prometheus, enum sonde_prome
 
 			if (series->page != families->page)
 				continue;
-			if (!headed)
+			if (!headed && !family->is_part)
 				write_head(family, format, out);
 			headed = true;
 			sonde_buffer_add_text(out, family->name);

@@ -221,6 +221,55 @@ static void series_are_capped_and_the_sum_is_exact(void **state)
 	sonde_prometheus_free(&prometheus);
 }
 
+/* As a hash map hands them out: in any order. 3 of 1 us, 2 of 17 s, 1 longer, of one name; one of 1 s of another. */
+static void times(sonde_metric_fn fn, void *to)
+{
+	static const struct sonde_metric seconds = {.name = "wait_seconds", .doc = "Waits", .map = "waits", .is_histogram = true,
+						    .key_size = sizeof(struct key), .bucket_offset = offsetof(struct key, name[159]),
+						    .n_labels = 2, .labels = labels};
+	static const struct {
+		uint8_t number, le;
+		uint64_t value;
+	} numbers[] = {{1, 34, 2}, {1, SONDE_BUCKET_SUM, 60000000000}, {2, 30, 1}, {1, 10, 3}, {1, 35, 1}, {2, SONDE_BUCKET_SUM, 1000000000}};
+
+	for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		struct key key = {.number = numbers[i].number, .name = "x"};
+
+		key.name[159] = (char)numbers[i].le;
+		fn(&seconds, &key, numbers[i].value, to);
+	}
+}
+
+static void histograms(void **state)
+{
+	struct sonde_prometheus *prometheus = NULL;
+
+	assert_int_equal(sonde_prometheus_new(&prometheus), 0);
+	agent->metrics = times;
+	for (int round = 0; round < 3; round++) { /* nothing adds up from page to page */
+		struct sonde_buffer text = page(prometheus, round == 2 ? SONDE_PROMETHEUS_OPENMETRICS : SONDE_PROMETHEUS_TEXT);
+		const char *first, *last;
+
+		assert_non_null(strstr(text.data, "# TYPE sonde_wait_seconds histogram\n"));
+		first = strstr(text.data, "\nsonde_wait_seconds_bucket{number=\"1\",name=\"x\",le=\"1.024e-06\"} 3\n");
+		last = strstr(text.data, "\nsonde_wait_seconds_bucket{number=\"1\",name=\"x\",le=\"17.179869184\"} 5\n"
+					 "sonde_wait_seconds_bucket{number=\"1\",name=\"x\",le=\"+Inf\"} 6\n");
+		assert_non_null(first);
+		assert_true(last > first);
+		assert_non_null(strstr(text.data, "\nsonde_wait_seconds_bucket{number=\"2\",name=\"x\",le=\"0.536870912\"} 0\n"));
+		assert_non_null(strstr(text.data, "\nsonde_wait_seconds_bucket{number=\"2\",name=\"x\",le=\"1.073741824\"} 1\n"));
+		assert_non_null(strstr(text.data, "\nsonde_wait_seconds_sum{number=\"1\",name=\"x\"} 60\n"));
+		assert_non_null(strstr(text.data, "\nsonde_wait_seconds_count{number=\"1\",name=\"x\"} 6\n"));
+		assert_non_null(strstr(text.data, "\nsonde_wait_seconds_count{number=\"2\",name=\"x\"} 1\n"));
+		assert_null(strstr(text.data, "TYPE sonde_wait_seconds_"));
+		if (round < 2)
+			promtool(text.data, text.length);
+		sonde_buffer_free(&text);
+	}
+	agent->metrics = NULL;
+	sonde_prometheus_free(&prometheus);
+}
+
 static void many_metrics(sonde_metric_fn fn, void *to)
 {
 	static struct sonde_metric metrics[40];
@@ -305,6 +354,7 @@ int main(void)
 		cmocka_unit_test(both_formats_are_well_formed),
 		cmocka_unit_test(series_are_capped_and_the_sum_is_exact),
 		cmocka_unit_test(the_page_is_capped),
+		cmocka_unit_test(histograms),
 		cmocka_unit_test(served_by_accept),
 	};
 

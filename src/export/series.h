@@ -23,6 +23,8 @@ struct sonde_family {
 	char *name; /* as in the text format: a counter ends in _total */
 	char *doc;
 	bool is_counter;
+	bool is_histogram; /* the family of its buckets: the head names it without "_bucket" */
+	bool is_part;	   /* sum and count of a histogram: under the head of its buckets */
 	size_t n, capacity;
 	struct sonde_series *series; /* the first `n_index` slots of index point into it */
 	uint32_t *index;	     /* open addressing by labels; 0: free, else number + 1 */

@@ -147,7 +147,7 @@ static void add_markdown_metrics(struct sonde_buffer *out, const struct sonde_sc
 
 		sonde_buffer_add_text(out, "| sonde\\_");
 		add_markdown(out, metric->name);
-		sonde_buffer_add_text(out, metric->is_counter ? " | counter | " : " | gauge | ");
+		sonde_buffer_add_text(out, metric->is_counter ? " | counter | " : metric->is_histogram ? " | histogram | " : " | gauge | ");
 		for (uint32_t k = 0; k < metric->n_labels; k++) {
 			sonde_buffer_add_text(out, k ? ", " : "");
 			add_markdown(out, metric->labels[k].name);

@@ -69,7 +69,19 @@ static int labels_build(struct sonde_builder *builder, const struct btf_type *ma
 	return r;
 }
 
-/* NAME|DOC, as SONDE_COUNTER() and SONDE_GAUGE() write it. */
+/* The last field of the key is the bucket. */
+static int bucket_build(const char *what, struct sonde_metric *metric)
+{
+	const struct sonde_column *last = metric->n_labels ? &metric->labels[metric->n_labels - 1] : NULL;
+
+	if (!last || strcmp(last->name, "le") || last->type != SONDE_UINT || last->size != 1)
+		return sonde_builder_fail("%s: the last field of a histogram's key is `__u8 le`", what);
+	metric->bucket_offset = last->offset;
+	metric->n_labels--;
+	return 0;
+}
+
+/* NAME|DOC, as SONDE_COUNTER(), SONDE_GAUGE() and SONDE_HISTOGRAM() write it. */
 static int metric_build(struct sonde_builder *builder, const struct btf_type *variable, const char *text,
 			struct sonde_metric *metric)
 {
@@ -97,6 +109,8 @@ static int metric_build(struct sonde_builder *builder, const struct btf_type *va
 		return sonde_builder_fail("%s: leave out the leading sonde_: it is added", what);
 	if (metric->is_counter != (length > 6 && !strcmp(metric->name + length - 6, "_total")))
 		return sonde_builder_fail("%s: the name of a counter ends in _total, that of a gauge does not", what);
+	if (metric->is_histogram && (length <= 8 || strcmp(metric->name + length - 8, "_seconds")))
+		return sonde_builder_fail("%s: the name of a histogram ends in _seconds", what);
 	if (!map || sonde_btf_kind(map) != BTF_KIND_STRUCT ||
 	    sonde_object_symbol(&builder->object, ".maps", map_name, 0, &offset))
 		return sonde_builder_fail("%s: '%.80s' is not a map: declare it in SEC(\".maps\")", what, map_name);
@@ -104,7 +118,10 @@ static int metric_build(struct sonde_builder *builder, const struct btf_type *va
 		return sonde_builder_fail("%s: its map must be a HASH, PERCPU_HASH or PERCPU_ARRAY", what);
 	if (!map_value_is_u64(&builder->btf, map))
 		return sonde_builder_fail("%s: the value of its map must be __u64: __type(value, __u64)", what);
-	return labels_build(builder, map, what, metric);
+	r = labels_build(builder, map, what, metric);
+	if (!r && metric->is_histogram)
+		r = bucket_build(what, metric);
+	return r;
 }
 
 int sonde_metrics_build(struct sonde_builder *builder, struct sonde_schema *schema)
@@ -116,19 +133,21 @@ int sonde_metrics_build(struct sonde_builder *builder, struct sonde_schema *sche
 		return -ENOMEM;
 	for (uint32_t id = 1; id < builder->btf.n_types; id++) {
 		const struct btf_type *variable = sonde_btf_type(&builder->btf, id);
-		const char *counter, *gauge;
+		const char *counter, *gauge, *histogram;
 		int r;
 
 		if (sonde_btf_kind(variable) != BTF_KIND_VAR)
 			continue;
 		counter = sonde_builder_variable_tag(builder, id, "counter=");
 		gauge = sonde_builder_variable_tag(builder, id, "gauge=");
-		if (!counter && !gauge)
+		histogram = sonde_builder_variable_tag(builder, id, "histogram=");
+		if (!counter && !gauge && !histogram)
 			continue;
 		if (n == SCHEMA_METRICS_MAX)
 			return sonde_builder_fail("too many metrics: %d is the most", SCHEMA_METRICS_MAX);
 		metrics[n].is_counter = counter;
-		r = metric_build(builder, variable, counter ?: gauge, &metrics[n]);
+		metrics[n].is_histogram = !counter && histogram;
+		r = metric_build(builder, variable, counter ?: histogram ?: gauge, &metrics[n]);
 		if (r)
 			return r;
 		for (uint32_t i = 0; i < n; i++)

@@ -125,13 +125,14 @@ struct sonde_setting {
 	bool is_signed, is_bool;
 };
 
-/** A metric map (SONDE_COUNTER, SONDE_GAUGE): the key's fields are the labels. */
+/** A metric map (SONDE_COUNTER, SONDE_GAUGE, SONDE_HISTOGRAM): the key's fields are the labels. */
 struct sonde_metric {
 	const char *name; /* without "sonde_" */
 	const char *doc;
 	const char *map; /* name of the BPF map */
-	bool is_counter;
+	bool is_counter, is_histogram;
 	uint32_t key_size, n_labels;
+	uint32_t bucket_offset; /* of a histogram: where `le`, which is no label here, stands in the key */
 	const struct sonde_column *labels; /* offsets count from the start of the key */
 };
 

@@ -202,9 +202,10 @@ static void test_setting_places(void **state)
 static void test_metrics(void **state)
 {
 	struct sonde_schema *schema = schema_open("valid");
-	const struct sonde_metric *counter = &schema->metrics[0], *gauge = &schema->metrics[1];
+	const struct sonde_metric *counter = &schema->metrics[0], *gauge = &schema->metrics[1],
+				  *histogram = &schema->metrics[2];
 
-	assert_int_equal(schema->n_metrics, 2);
+	assert_int_equal(schema->n_metrics, 3);
 	assert_string_equal(counter->name, "everything_total");
 	assert_string_equal(counter->doc, "things that were seen");
 	assert_string_equal(counter->map, "everything_counts");
@@ -217,6 +218,11 @@ static void test_metrics(void **state)
 	assert_int_equal(counter->labels[2].offset, offsetof(struct everything_key, interface));
 	assert_string_equal(gauge->name, "everything_current");
 	assert_false(gauge->is_counter);
+	assert_string_equal(histogram->name, "everything_seconds");
+	assert_true(histogram->is_histogram && !histogram->is_counter && !gauge->is_histogram);
+	assert_int_equal(histogram->n_labels, 1);
+	assert_int_equal(histogram->bucket_offset, 7);
+	assert_int_equal(histogram->key_size, 8);
 	sonde_schema_free(&schema);
 }
 

@@ -8,11 +8,12 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from harness import ROOT, SONDE, Agent  # noqa: E402
+from harness import ROOT, SONDE, Agent, wait_for  # noqa: E402
 
 # What only asks, ends by itself, and needs nothing but an agent.
-QUESTION = re.compile(r"^\s*(?:[$#] )?(sonde (?:events|count|summary|programs|programs show|schema|status|sql|check)\b.*)$", re.M)
-NOT_HERE = re.compile(r"--store|--socket| -f\b|--follow|programs (?:stop|start|reload)| > |\bmine\b|tcp_retransmit|\.bpf\.o|\[")
+QUESTION = re.compile(r"^\s*(?:[$#] )?"
+                      r"(sonde (?:events|count|summary|programs|schema|status|sql|check)\b(?:[^\n\"']|\"[^\"]*\"|'[^']*')*)$", re.M)
+NOT_HERE = re.compile(r"--store|--socket| -f\b|--follow|programs (?:stop|start|reload)| > \w*[./]|\bmine\b|tcp_retransmit|\.bpf\.o|\[")
 
 
 class Docs(unittest.TestCase):
@@ -21,6 +22,8 @@ class Docs(unittest.TestCase):
         asked = 0
         with Agent() as agent:
             environment = {**os.environ, "SONDE_SOCKET": agent.socket, "PATH": os.path.dirname(SONDE) + ":" + os.environ["PATH"]}
+            for type in agent.get("/api/v1/schema")["types"]:  # a table is made with the first commit after the program's start
+                wait_for(lambda: agent.api("/api/v1/sql", "POST", "SELECT 1 FROM " + type["name"]).status == 200, type["name"])
             for path in filter(os.path.exists, files):
                 with open(path) as f:
                     blocks = re.findall(r"^```[a-z]*\n(.*?)^```", f.read(), re.M | re.S)

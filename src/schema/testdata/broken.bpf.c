@@ -150,6 +150,12 @@ __u32 level SONDE_TAG("sonde:setting=a level") = 1;
 #elif defined(gauge_name) /* expect: the name of a counter ends in _total, that of a gauge does not */
 #define GOOD_EVENT
 #define METRIC_TAG SONDE_GAUGE("things_total", "things")
+#elif defined(histogram_name) /* expect: the name of a histogram ends in _seconds */
+#define GOOD_EVENT
+#define METRIC_TAG SONDE_HISTOGRAM("things", "things")
+#elif defined(histogram_bucket) /* expect: the last field of a histogram's key is `__u8 le` */
+#define GOOD_EVENT
+#define METRIC_TAG SONDE_HISTOGRAM("things_seconds", "things")
 #elif defined(metric_prefix) /* expect: leave out the leading sonde_ */
 #define GOOD_EVENT
 #define METRIC_TAG SONDE_COUNTER("sonde_things_total", "things")

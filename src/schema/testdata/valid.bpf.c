@@ -24,6 +24,19 @@ struct {
 	__type(value, __u64);
 } everything_now SEC(".maps") SONDE_GAUGE("everything_current", "things that are there now");
 
+struct everything_time {
+	enum everything_kind kind SONDE_DOC("what it was");
+	__u8 padding[3] SONDE_HIDDEN;
+	__u8 le SONDE_DOC("bucket");
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 27);
+	__type(key, struct everything_time);
+	__type(value, __u64);
+} everything_times SEC(".maps") SONDE_HISTOGRAM("everything_seconds", "how long it took");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16);

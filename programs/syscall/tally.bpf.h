@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+#pragma once
+
+/*
+ * The counts by process and system call, and their way out at each interval.
+ *
+ * Invariant: the counts of all events add up to the calls. What finds no entry is counted under the call's number alone; see
+ * flush.bpf.h for the rest.
+ */
+
+#include <sonde/flush.bpf.h>
+#include "event.h"
+
+#define ENTRIES 16384
+#define OTHERS 1024
+#define BUCKETS 40 /* powers of two of ns: up to 9 minutes, and all above */
+#define NUMBER_32_BIT (1u << 31)
+
+struct key {
+	__u64 start_time_ns;
+	__u32 pid;
+	__u32 number; /* with NUMBER_32_BIT */
+};
+
+struct amount {
+	__u64 count; /* see flush.bpf.h */
+	__u64 errors;
+	__u64 latency_ns;
+	__u32 buckets[BUCKETS];
+};
+
+struct entry {
+	struct amount amount;
+	struct sonde_process owner;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ENTRIES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct key);
+	__type(value, struct entry);
+} entries SEC(".maps");
+
+/* What finds no room there, so that the sum stays exact. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, OTHERS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct amount);
+} others SEC(".maps");
+
+SONDE_EVENT(syscall, "System calls: counts, errors and latency by process, or single calls");
+
+static __always_inline __u32 bucket_of(__u64 latency_ns)
+{
+	__u32 bucket = 0;
+
+	for (__u32 step = 32; step; step >>= 1)
+		if (latency_ns >> step) {
+			latency_ns >>= step;
+			bucket += step;
+		}
+	return bucket < BUCKETS ? bucket : BUCKETS - 1;
+}
+
+static __always_inline void amount_add(struct amount *to, bool failed, __u64 latency_ns)
+{
+	__u32 bucket;
+
+	if (failed)
+		__sync_fetch_and_add(&to->errors, 1);
+	if (latency_ns) {
+		__sync_fetch_and_add(&to->latency_ns, latency_ns);
+		bucket = bucket_of(latency_ns);
+		barrier_var(bucket); /* the verifier does not follow how it was found */
+		if (bucket < BUCKETS)
+			__sync_fetch_and_add(&to->buckets[bucket], 1);
+	}
+	__sync_fetch_and_add(&to->count, 1);
+}
+
+static __noinline int others_add(__u32 number, bool failed, __u64 latency_ns)
+{
+	struct amount *found = bpf_map_lookup_elem(&others, &number), fresh = {};
+
+	if (!found) {
+		bpf_map_update_elem(&others, &number, &fresh, BPF_NOEXIST);
+		found = bpf_map_lookup_elem(&others, &number);
+	}
+	if (found)
+		amount_add(found, failed, latency_ns);
+	else
+		sonde_map_full();
+	return 0;
+}
+
+/* The entry, to be added to now; NULL: there is none, or it is just going away. */
+static __always_inline struct entry *entry_of(const struct key *key)
+{
+	struct entry *entry;
+
+	for (int i = 0; i < 2; i++) {
+		entry = bpf_map_lookup_elem(&entries, key);
+		if (!entry || sonde_count_lives(&entry->amount.count))
+			return entry;
+	}
+	return NULL;
+}
+
+/* Added with a count of 0, which cannot be removed within an interval. */
+static __noinline int entry_make(struct key *key)
+{
+	struct entry fresh = {};
+
+	if (!key)
+		return 0;
+	sonde_process_current(&fresh.owner);
+	bpf_map_update_elem(&entries, key, &fresh, BPF_NOEXIST);
+	return 0;
+}
+
+static __always_inline void count(struct key *key, bool failed, __u64 latency_ns)
+{
+	struct entry *entry = entry_of(key);
+
+	if (!entry) {
+		entry_make(key);
+		entry = entry_of(key);
+	}
+	if (entry)
+		amount_add(&entry->amount, failed, latency_ns);
+	else
+		others_add(key->number, failed, latency_ns);
+}
+
+static __always_inline void fill(struct syscall *e, enum syscall_kind kind, __u32 number)
+{
+	e->kind = kind;
+	e->number = number & ~NUMBER_32_BIT;
+	e->is_32_bit = !!(number & NUMBER_32_BIT);
+	e->name = e->is_32_bit ? SYSCALL_NAME_UNKNOWN : (enum syscall_name)e->number;
+	__builtin_memset(e->reserved, 0, sizeof(e->reserved));
+	e->latency_p50_ns = e->latency_p99_ns = 0;
+}
+
+/* Takes the histogram; the quantiles are the upper ends of the buckets they fall into. */
+static __always_inline void take_histogram(struct amount *amount, struct syscall *e)
+{
+	__u32 taken[BUCKETS];
+	__u64 total = 0, below = 0;
+
+	for (int i = 0; i < BUCKETS; i++) {
+		taken[i] = __sync_lock_test_and_set(&amount->buckets[i], 0);
+		total += taken[i];
+	}
+	for (int i = 0; i < BUCKETS; i++) {
+		below += taken[i];
+		if (total && !e->latency_p50_ns && below * 2 >= total)
+			e->latency_p50_ns = 2ull << i;
+		if (total && !e->latency_p99_ns && below * 100 >= total * 99)
+			e->latency_p99_ns = 2ull << i;
+	}
+}
+
+static __always_inline int tell(struct amount *amount, __u32 number, const struct sonde_process *owner)
+{
+	struct syscall *e = sonde_reserve_bytes(offsetof(struct syscall, result), sonde_event_syscall, NULL, owner);
+
+	if (!e)
+		return 0;
+	fill(e, SYSCALL_KIND_COUNT, number);
+	e->count = __sync_lock_test_and_set(&amount->count, 0);
+	e->errors = __sync_lock_test_and_set(&amount->errors, 0);
+	e->latency_ns = __sync_lock_test_and_set(&amount->latency_ns, 0);
+	take_histogram(amount, e);
+	sonde_submit(e);
+	return 0;
+}
+
+SEC("iter/bpf_map_elem")
+SONDE_OVER(entries)
+int at_interval_entries(struct bpf_iter__bpf_map_elem *context)
+{
+	const struct key *found = context->key;
+	struct entry *entry;
+	struct key key;
+
+	if (!found)
+		return 0;
+	key = *found;
+	entry = bpf_map_lookup_elem(&entries, &key);
+	if (!entry)
+		return 0;
+	switch (sonde_count_state(&entry->amount.count)) {
+	case SONDE_COUNT_OVER:
+		bpf_map_delete_elem(&entries, &key);
+		return 0;
+	case SONDE_COUNT_NOTHING:
+		return 0;
+	case SONDE_COUNT_NEW:
+		break;
+	}
+	if (!sonde_flush_room(context->meta, sizeof(struct syscall)))
+		return 1;
+	return tell(&entry->amount, key.number, &entry->owner);
+}
+
+SEC("iter/bpf_map_elem")
+SONDE_OVER(others)
+int at_interval_others(struct bpf_iter__bpf_map_elem *context)
+{
+	const __u32 *found = context->key;
+	struct amount *amount;
+	__u32 number;
+
+	if (!found)
+		return 0;
+	number = *found;
+	amount = bpf_map_lookup_elem(&others, &number);
+	if (!amount || !*(volatile __u64 *)&amount->count)
+		return 0;
+	if (!sonde_flush_room(context->meta, sizeof(struct syscall)))
+		return 1;
+	return tell(amount, number, NULL);
+}

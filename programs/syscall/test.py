@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""syscall against the real kernel: counts equal to what loops made, single calls with every field, quiet otherwise."""
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests"))
+from harness import GENERATE, TAG, Agent, Trace, only, wait_for  # noqa: E402
+
+PYTHON = os.path.realpath(sys.executable)
+HOUR = ("--set", "update_interval_ns=1h")  # all is told at the end
+CALLS = 100000
+ENTRIES = 16384  # tally.bpf.h
+X86 = platform.machine() == "x86_64"
+GETPPID, CLOSE, NANOSLEEP, GETSID = (110, 3, 35, 124) if X86 else (173, 57, 101, 156)
+
+CHILD = r"""
+import ctypes, json, os, signal, sys, time
+libc, out = ctypes.CDLL(None, use_errno=True), {}
+def call(number, *arguments):
+    result = libc.syscall(ctypes.c_long(number), *[ctypes.c_long(a) for a in arguments])
+    return result if result != -1 else -ctypes.get_errno()
+def nap(seconds, ns):
+    time = (ctypes.c_long * 2)(seconds, ns)
+    return call(%d, ctypes.addressof(time), 0)
+""" % NANOSLEEP
+
+
+class Child:
+    """Waits for a word before it begins, so that its pid can be chosen; out: what it reported."""
+
+    def __init__(self, code):
+        self.process = subprocess.Popen([PYTHON, "-S", "-E", "-c", CHILD + "sys.stdin.read(1)\n" + code +
+                                         "\nprint(json.dumps(out))"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.pid = self.process.pid
+
+    def run(self):
+        output, _ = self.process.communicate(b"x", 120)
+        if self.process.returncode:
+            raise AssertionError("the child failed")
+        self.out = json.loads(output)
+        return self
+
+
+def loops(count, number=1023):
+    """As many as there are CPUs, each makes `count` calls of a number that no kernel knows; (their pids)."""
+    running = [subprocess.Popen(["taskset", "-c", str(i), GENERATE, "syscalls", str(count), "0", str(TAG)],
+                                stdout=subprocess.DEVNULL) for i in range(os.cpu_count())]
+    for loop in running:
+        if loop.wait(300):
+            raise AssertionError("the loop failed")
+    return {loop.pid for loop in running}
+
+
+class Counts(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        code = "for _ in range(%d): libc.getppid()\n" \
+               "out['errors'] = sum(call(%d, 987654) < 0 for _ in range(300))\n" \
+               "for _ in range(20): os.close(os.dup(1))\n" \
+               "out['own'] = os.getppid()" % (CALLS, CLOSE)
+        with Trace("syscall", *HOUR) as cls.trace:
+            cls.child = Child(code).run()
+            cls.pids = loops(CALLS)
+
+    def one(self, name, **fields):
+        events = self.trace.of(name=name, pid=self.child.pid, **fields)
+        self.assertEqual(len(events), 1, events)
+        return events[0]
+
+    def test_count(self):
+        e = self.one("getppid")
+        self.assertEqual((e["count"], e["errors"]), (CALLS + 1, 0))
+
+    def test_all_fields(self):
+        e = self.one("getppid")
+        self.assertEqual((e["type"], e["kind"], e["number"], e["is_32_bit"], e["uid"], e["weight"], e["source"]),
+                         ("syscall", "count", GETPPID, False, 0, 1, "ebpf"))
+        self.assertTrue(e["command"].startswith("python"))
+        absent = ["latency_ns", "latency_p50_ns", "latency_p99_ns", "result", "error", "errno"]
+        absent += ["argument_%d" % i for i in range(1, 7)]
+        self.assertEqual([e[name] for name in absent], [None] * len(absent))
+
+    def test_errors(self):
+        e = self.one("close")
+        self.assertEqual(e["errors"], self.child.out["errors"])
+        self.assertGreaterEqual(e["count"], 300 + 20)
+
+    def test_all_cpus_and_unknown_numbers(self):
+        mine = [e for e in self.trace.of(number=1023) if e["pid"] in self.pids]
+        self.assertEqual({e["pid"]: (e["count"], e["errors"]) for e in mine}, {pid: (CALLS, CALLS) for pid in self.pids})
+
+    def test_ledger(self):
+        self.assertEqual((self.trace.ledger["residual"], self.trace.ledger["map_full"], self.trace.ledger["ring_full"]), (0, 0, 0))
+
+
+class Flush(unittest.TestCase):
+    def test_exact_while_flushing(self):
+        with Trace("syscall", "--set", "update_interval_ns=20ms", "--set", "number=1023") as trace:
+            pids = loops(10 * CALLS)
+        mine = [e for e in trace.of(number=1023) if e["pid"] in pids]
+        self.assertEqual(sum(e["count"] for e in mine), 10 * CALLS * len(pids))
+        self.assertGreater(len(mine), len(pids))
+        self.assertEqual({e["number"] for e in trace.events}, {1023})
+
+    def test_idle_entries_come_back(self):
+        code = "for i in range(120):\n    for _ in range(50): libc.getppid()\n    time.sleep((i % 5) * 0.011)"
+        with Trace("syscall", "--set", "update_interval_ns=10ms", "--set", "number=%d" % GETPPID) as trace:
+            child = Child(code).run()
+        self.assertEqual(sum(e["count"] for e in trace.of(pid=child.pid)), 120 * 50)
+
+    def test_more_calls_than_room(self):
+        """Numbers that no kernel knows, so that each is an entry; what finds none is told by number, without a process."""
+        numbers = 600
+        code = "for i in range(30):\n    if os.fork() == 0:\n        for n in range(%d): call(10000 + n)\n        os._exit(0)\n" \
+               "for i in range(30): os.wait()" % numbers
+        with Trace("syscall", *HOUR, timeout=60) as trace:
+            Child(code).run()
+        mine = [e for e in trace.events if 10000 <= e["number"] < 10000 + numbers]
+        self.assertEqual(sum(e["count"] for e in mine), 30 * numbers)
+        self.assertGreater(len([e for e in mine if e["pid"] is None]), 0)
+        self.assertLessEqual(len([e for e in trace.events if e["pid"] is not None]), ENTRIES)
+
+
+class Single(unittest.TestCase):
+    def test_arguments_and_result(self):
+        child = Child("out['sid'] = call(%d, 0, 22, 33, 44, 55, 66)\nout['bad'] = call(%d, 987654321, -2)" % (GETSID, CLOSE))
+        with Trace("syscall", "--set", "single=1", "--set", "pid=%d" % child.pid) as trace:
+            child.run()
+        self.assertEqual({e["pid"] for e in trace.events}, {child.pid})
+        [e] = [e for e in trace.of(name="getsid") if e["argument_2"] == 22]
+        self.assertEqual([e["argument_%d" % i] for i in range(1, 7)], [0, 22, 33, 44, 55, 66])
+        self.assertEqual((e["kind"], e["result"], e["error"], e["errno"], e["count"], e["errors"], e["latency_ns"]),
+                         ("single", child.out["sid"], None, None, 1, 0, None))
+        [e] = [e for e in trace.of(name="close") if e["argument_1"] == 987654321]
+        self.assertEqual((e["result"], e["error"], e["errno"], e["errors"], e["argument_2"]),
+                         (-9, "EBADF", 9, 1, 2 ** 64 - 2))
+
+    def test_only_that_number(self):
+        child = Child("libc.getppid(); os.close(os.dup(1)); libc.getppid()")
+        with Trace("syscall", "--set", "single=1", "--set", "pid=%d" % child.pid, "--set", "number=%d" % GETPPID) as trace:
+            child.run()
+            loops(1000)
+        self.assertEqual([(e["name"], e["pid"], e["result"]) for e in trace.events], [("getppid", child.pid, os.getpid())] * 2)
+
+    def test_latency(self):
+        child = Child("nap(0, 150000000)")
+        with Trace("syscall", "--set", "single=1", "--set", "latency=1", "--set", "pid=%d" % child.pid) as trace:
+            child.run()
+        [e] = trace.of(name="nanosleep")
+        self.assertGreaterEqual(e["latency_ns"], 150000000)
+        self.assertLess(min(e["latency_ns"] for e in trace.events if e["latency_ns"]), 1000000)
+
+    def test_nobody_chosen_gives_counts(self):
+        with Trace("syscall", "--set", "single=1", *HOUR) as trace:
+            Child("").run()
+        self.assertEqual({e["kind"] for e in trace.events}, {"count"})
+
+
+class Latency(unittest.TestCase):
+    def test_quantiles(self):
+        code = "for _ in range(60): nap(0, 1000000)\nfor _ in range(5): nap(0, 40000000)"
+        with Trace("syscall", "--set", "latency=1", "--set", "number=%d" % NANOSLEEP, *HOUR) as trace:
+            child = Child(code).run()
+        [e] = trace.of(pid=child.pid)
+        self.assertEqual(e["count"], 65)
+        self.assertGreaterEqual(e["latency_ns"], 60 * 1000000 + 5 * 40000000)
+        self.assertGreaterEqual(e["latency_p50_ns"], 1000000)
+        self.assertGreaterEqual(e["latency_p99_ns"], 40000000)
+        self.assertLess(e["latency_p50_ns"], e["latency_p99_ns"])
+
+
+class Interrupted(unittest.TestCase):
+    def test_signal_gives_eintr(self):
+        child = Child("signal.signal(signal.SIGALRM, lambda *_: None)\nsignal.setitimer(signal.ITIMER_REAL, 0.1)\n"
+                      "out['result'] = nap(5, 0)")
+        with Trace("syscall", "--set", "single=1", "--set", "pid=%d" % child.pid, "--set", "number=%d" % NANOSLEEP) as trace:
+            child.run()
+        self.assertEqual(child.out["result"], -4)
+        self.assertEqual([(e["error"], e["result"]) for e in trace.events], [("EINTR", -4)])
+
+
+class Running(unittest.TestCase):
+    def test_off_until_asked_for(self):
+        with Agent(programs=only()) as agent:
+            def hooks():
+                return [(p["state"], sum(h["attached"] for h in p["hooks"])) for p in agent.get("/api/v1/programs")["programs"]
+                        if p["name"] == "syscall"]
+            self.assertEqual(hooks(), [("disabled", 0)])
+            agent.cli("programs", "start", "syscall")
+            self.assertEqual(hooks(), [("running", 3)])
+            child = Child("for _ in range(77): libc.getppid()").run()
+            agent.cli("programs", "stop", "syscall")
+            found = wait_for(lambda: agent.events("syscall", pid=child.pid, where="name = 'getppid'"), "the last counts")
+            self.assertEqual([e["count"] for e in found], [77])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A loaded object's hooks and iterators: attached one by one, run, detached. Invariant: a hook without a link is not attached.
+ */
+#include <bpf/object_private.h>
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <base/cleanup.h>
+#include <bpf/libbpf_log.h>
+#include <bpf/mounts.h>
+#include <bpf/tags.h>
+
+#define ITERATOR_AGAIN_MAX 5000 /* times 1 ms: a user's own iterator must not hold up the agent */
+
+/* An iterator over the elements of a map says which (SONDE_OVER). */
+static struct bpf_link *iterator_attach(struct bpf_object *object, struct bpf_program *program)
+{
+	const char *name = sonde_btf_tag(bpf_object__btf(object), bpf_program__name(program), "sonde:over=");
+	struct bpf_map *map = name ? bpf_object__find_map_by_name(object, name) : NULL;
+	union bpf_iter_link_info info = {};
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts);
+
+	if (map) {
+		info.map.map_fd = (__u32)bpf_map__fd(map);
+		opts.link_info = &info;
+		opts.link_info_len = sizeof(info);
+	}
+	return bpf_program__attach_iter(program, &opts);
+}
+
+static struct bpf_link *hook_attach(struct bpf_object *object, struct bpf_program *program, const char *section,
+				    bool is_iterator)
+{
+	CLEANUP_CLOSE int cgroup = -1;
+
+	if (is_iterator)
+		return iterator_attach(object, program);
+	if (strncmp(section, "cgroup/", 7) && strncmp(section, "cgroup_", 7) && strcmp(section, "sockops"))
+		return bpf_program__attach(program);
+	cgroup = sonde_cgroup2_open();
+	if (cgroup < 0) {
+		errno = -cgroup;
+		return NULL;
+	}
+	return bpf_program__attach_cgroup(program, cgroup);
+}
+
+/* On each interface that the settings name. All or nothing: detaching takes care of the rest. */
+static int hook_attach_interfaces(struct sonde_object *object, size_t i)
+{
+	int r = -ENODEV;
+
+	for (unsigned n = 0; n < SONDE_INTERFACES_MAX; n++) {
+		char setting[] = SONDE_INTERFACE_SETTING "0";
+		int64_t interface = 0;
+
+		setting[sizeof(setting) - 2] = (char)('1' + n);
+		(void)object_value(object->object, setting, NULL, &interface);
+		if (!interface)
+			continue;
+		r = sonde_interface_attach(object->hooks[i].program_fd, object->hooks[i].name, (uint32_t)interface,
+					   &object->interface_links[i][n]);
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
+static int hook_put_on(struct sonde_object *object, size_t i)
+{
+	struct sonde_object_hook *hook = &object->hooks[i];
+	int r;
+
+	if (sonde_interface_is_hook(hook->name)) {
+		r = hook_attach_interfaces(object, i);
+		hook->attached = !r;
+		return r;
+	}
+	object->links[i] = hook_attach(object->object, object->programs[i], hook->name, hook->iterator);
+	hook->attached = object->links[i];
+	return hook->attached ? 0 : -errno;
+}
+
+static int object_run_iterator(struct bpf_link *link)
+{
+	CLEANUP_CLOSE int fd = bpf_iter_create(bpf_link__fd(link));
+	unsigned again = 0;
+	char output[4096];
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	/* The iterator runs inside read(2); what it has to say goes to the ring. */
+	do {
+		n = read(fd, output, sizeof(output));
+		/* EAGAIN: it returned 1, because it waits for room in the ring (sonde/flush.bpf.h). */
+		if (n < 0 && errno == EAGAIN && again++ < ITERATOR_AGAIN_MAX)
+			(void)usleep(1000);
+		else if (n < 0 && errno != EINTR)
+			break;
+	} while (n);
+	return n < 0 ? -errno : 0;
+}
+
+static bool hook_runs_at_start(const struct bpf_program *program)
+{
+	return !strncmp(bpf_program__name(program), "at_start_", 9);
+}
+
+static bool hook_runs_at_interval(const struct bpf_program *program)
+{
+	return !strncmp(bpf_program__name(program), "at_start_and_interval_", 22) ||
+	       !strncmp(bpf_program__name(program), "at_interval_", 12);
+}
+
+int sonde_object_attach(struct sonde_object *object, char *error, size_t error_size)
+{
+	int r;
+
+	for (size_t i = 0; i < object->n_hooks; i++) {
+		struct sonde_object_hook *hook = &object->hooks[i];
+
+		if (hook->program_fd < 0)
+			continue;
+		r = hook_put_on(object, i);
+		if (!r)
+			continue;
+		snprintf(hook->reason, sizeof(hook->reason), "%s", sonde_attach_reason(hook->name, r));
+		if (hook->optional)
+			continue;
+		snprintf(error, error_size, "cannot attach %s: %s", hook->name, hook->reason);
+		sonde_object_detach(object);
+		return r;
+	}
+	for (size_t i = 0; i < object->n_hooks; i++) {
+		if (!object->hooks[i].iterator || !object->links[i] || !hook_runs_at_start(object->programs[i]))
+			continue;
+		r = object_run_iterator(object->links[i]);
+		if (r < 0) {
+			snprintf(error, error_size, "cannot run %s: %s", object->hooks[i].name, strerror(-r));
+			sonde_object_detach(object);
+			return r;
+		}
+	}
+	return 0;
+}
+
+/* What is counted in maps until the next interval is told now, when nothing adds to it any more. */
+static bool hook_is_last_word(const struct bpf_program *program)
+{
+	return !strncmp(bpf_program__name(program), "at_interval_", 12);
+}
+
+void sonde_object_detach(struct sonde_object *object)
+{
+	for (size_t i = 0; i < object->n_hooks; i++) {
+		if (object->hooks[i].iterator)
+			continue;
+		bpf_link__destroy(object->links[i]);
+		object->links[i] = NULL;
+		for (unsigned n = 0; n < SONDE_INTERFACES_MAX; n++)
+			if (object->interface_links[i][n] > 0)
+				close(TAKE_FD(object->interface_links[i][n]));
+	}
+	for (size_t i = 0; i < object->n_hooks; i++) {
+		if (object->links[i] && hook_is_last_word(object->programs[i]))
+			(void)object_run_iterator(object->links[i]);
+		bpf_link__destroy(object->links[i]);
+		object->links[i] = NULL;
+		object->hooks[i].attached = false;
+	}
+}
+
+int sonde_object_run_interval(struct sonde_object *object)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < object->n_hooks; i++)
+		if (object->links[i] && object->hooks[i].iterator && hook_runs_at_interval(object->programs[i]))
+			r = object_run_iterator(object->links[i]);
+	return r;
+}
+
+int64_t sonde_object_interval_ns(const struct sonde_object *object)
+{
+	for (size_t i = 0; i < object->n_hooks; i++)
+		if (object->hooks[i].iterator && hook_runs_at_interval(object->programs[i]))
+			return object->interval_ns;
+	return 0;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/** @file object_private.h What object.c (open, load) and object_attach.c (attach, run, detach) share; nobody else includes it. */
+
+#include <bpf/libbpf.h>
+#include <bpf/interface.h>
+#include <bpf/object.h>
+
+struct sonde_object {
+	struct bpf_object *object;
+	const struct sonde_schema *schema;
+	int64_t interval_ns;
+	size_t n_hooks;
+	struct sonde_object_hook hooks[SONDE_OBJECT_HOOKS_MAX];
+	struct bpf_program *programs[SONDE_OBJECT_HOOKS_MAX];
+	struct bpf_link *links[SONDE_OBJECT_HOOKS_MAX];
+	int interface_links[SONDE_OBJECT_HOOKS_MAX][SONDE_INTERFACES_MAX]; /* of hooks on interfaces, instead; 0: none */
+};
+
+/** Value of a setting in .rodata; `set` NULL: only read it. @return 0, -ENOENT, -ERANGE ... */
+int object_value(struct bpf_object *object, const char *name, const int64_t *set, int64_t *ret_value);
