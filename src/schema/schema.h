@@ -66,6 +66,8 @@ enum sonde_semantic {
 
 /** "duration_ns", "port", ...: in the schema's JSON; "none" for a number that is none of them. */
 const char *sonde_semantic_word(enum sonde_semantic semantic);
+/** @return 0, -EINVAL: no such word. */
+int sonde_semantic_parse(const char *name, enum sonde_semantic *ret_semantic);
 /** The reverse; SONDE_SEMANTIC_NONE for a word that is not known (a newer agent's). */
 enum sonde_semantic sonde_semantic_from_word(const char *name);
 

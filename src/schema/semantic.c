@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names of the semantics, for the schema's JSON and whoever reads it. Kept for good: clients go by them. */
+/* Names of the semantics, in the schema's JSON and in stores' files. Kept for good: clients and files go by them. */
 #include <schema/schema.h>
 
+#include <errno.h>
 #include <string.h>
 
 static const char *const names[] = {
@@ -33,10 +34,20 @@ const char *sonde_semantic_word(enum sonde_semantic semantic)
 	return (unsigned)semantic < N_NAMES ? names[semantic] : "none";
 }
 
-enum sonde_semantic sonde_semantic_from_word(const char *name)
+int sonde_semantic_parse(const char *name, enum sonde_semantic *ret_semantic)
 {
 	for (size_t i = 0; i < N_NAMES; i++)
-		if (!strcmp(name, names[i]))
-			return (enum sonde_semantic)i;
-	return SONDE_SEMANTIC_NONE;
+		if (!strcmp(name, names[i])) {
+			*ret_semantic = (enum sonde_semantic)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+enum sonde_semantic sonde_semantic_from_word(const char *name)
+{
+	enum sonde_semantic semantic = SONDE_SEMANTIC_NONE;
+
+	(void)sonde_semantic_parse(name, &semantic);
+	return semantic;
 }

@@ -153,7 +153,7 @@ static int describe(sqlite3 *db, const struct sonde_stored_type *stored)
 	for (uint32_t i = 0; !code && i < type->n_columns; i++) {
 		const struct sonde_column *column = &type->columns[i];
 		const char *values[] = {type->name, column->name, sonde_value_type_name(column->type),
-					sonde_semantic_name(column->semantic), column->unit, column->doc};
+					sonde_semantic_word(column->semantic), column->unit, column->doc};
 
 		code = run_texts(db, "INSERT INTO sonde_columns (type, name, value, semantic, unit, doc, position)"
 				     " VALUES (?, ?, ?, ?, ?, ?, ?)", values, 6, i);

@@ -52,5 +52,3 @@ void sonde_types_map(const struct sonde_type *from, const struct sonde_type *to,
 /** Names by which a store's file says what a column is; stable, unlike the numbers of the enums. */
 const char *sonde_value_type_name(enum sonde_value_type type);
 int sonde_value_type_parse(const char *name, enum sonde_value_type *ret_type);
-const char *sonde_semantic_name(enum sonde_semantic semantic);
-int sonde_semantic_parse(const char *name, enum sonde_semantic *ret_semantic);
