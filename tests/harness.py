@@ -12,6 +12,8 @@ import select
 import shutil
 import signal
 import socket
+import sqlite3
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -109,6 +111,18 @@ def only(*names, **sections):
     for name, section in sections.items():
         programs.setdefault(name, {}).update(section)
     return programs
+
+
+def rows(store, sql):
+    """What a question to the store's file gives, asked without sonde's help: in a copy of plain tables, by SQLite's own hand."""
+    with sqlite3.connect("file:%s?mode=ro" % store, uri=True) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)], "the file is damaged"
+    with tempfile.TemporaryDirectory(prefix="sonde-test-") as directory:
+        plain = os.path.join(directory, "plain.db")
+        subprocess.run([SONDE, "export", plain, "--store", store], check=True, timeout=300, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+        with sqlite3.connect(plain) as db:
+            return db.execute(sql).fetchall()
 
 
 def flood(**options):

@@ -8,7 +8,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from harness import ROOT, SONDE, Agent, wait_for  # noqa: E402
+from harness import BUILT_IN, ROOT, SONDE, Agent, wait_for  # noqa: E402
 
 # What only asks, ends by itself, and needs nothing but an agent.
 QUESTION = re.compile(r"^\s*(?:[$#] )?"
@@ -20,7 +20,7 @@ class Docs(unittest.TestCase):
     def test_examples(self):
         files = [os.path.join(ROOT, "README.md"), *glob.glob(ROOT + "/docs/*.md"), *glob.glob(ROOT + "/programs/*/README.md")]
         asked = 0
-        with Agent() as agent:
+        with Agent(programs={name: {"enabled": True} for name in BUILT_IN}) as agent:
             environment = {**os.environ, "SONDE_SOCKET": agent.socket, "PATH": os.path.dirname(SONDE) + ":" + os.environ["PATH"]}
             for type in agent.get("/api/v1/schema")["types"]:  # a table is made with the first commit after the program's start
                 wait_for(lambda: agent.api("/api/v1/sql", "POST", "SELECT 1 FROM " + type["name"]).status == 200, type["name"])

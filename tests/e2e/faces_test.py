@@ -319,7 +319,7 @@ class Windows(unittest.TestCase):
 class Retention(unittest.TestCase):
     def test_size(self):
         """The oldest events go first, are counted as expired, and an answer that asks for them says so."""
-        with Agent(programs=flood(ring_bytes="64MiB"), store={"max_bytes": "8MiB"}) as agent:
+        with Agent(programs=flood(ring_bytes="64MiB"), store={"path": "memory", "max_bytes": "8MiB"}) as agent:
             for _ in range(4):
                 run(load(50000))
                 agent.settle()

@@ -2,20 +2,14 @@
 """Floods: whatever is lost is counted, and the sum is right to the last event."""
 import os
 import signal
-import sqlite3
 import sys
 import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from harness import Agent, flood, load, run  # noqa: E402
+from harness import Agent, flood, load, rows, run  # noqa: E402
 
 MILLION = 1000000
-
-
-def rows(store, sql):
-    with sqlite3.connect("file:%s?mode=ro" % store, uri=True) as db:
-        return db.execute(sql).fetchall()
 
 
 class Flood(unittest.TestCase):

@@ -3,15 +3,15 @@
 import os
 import random
 import signal
-import sqlite3
 import sys
 import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from harness import Agent, flood, load, run, running, wait_for  # noqa: E402
+from harness import Agent, flood, load, rows, run, running, wait_for  # noqa: E402
 
 KILLS = 100
+NUMBERS = "SELECT count(*), count(DISTINCT number), min(number), max(number) FROM flood"
 RATE = 20000
 SEED = int(os.environ.get("SEED", time.time()))
 
@@ -46,9 +46,7 @@ class Kill(unittest.TestCase):
             ledger = agent.settle("flood")["flood"]
             self.assertEqual((ledger["ring_full"], ledger["invalid"], ledger["expired"]), (0, 0, 0), ledger)
             self.assertEqual(agent.stop(), 0)
-            with sqlite3.connect("file:%s?mode=ro" % agent.store, uri=True) as db:
-                self.assertEqual(db.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
-                numbers = db.execute("SELECT count(*), count(DISTINCT number), min(number), max(number) FROM flood").fetchone()
+            numbers = rows(agent.store, NUMBERS)[0]
             entered = ledger["entered"]
             self.assertEqual(numbers, (entered, entered, 0, entered - 1), "SEED=%d" % SEED)
             self.assertGreater(entered, KILLS * 100)
@@ -78,10 +76,7 @@ class Kill(unittest.TestCase):
             wait_for(lambda: not running(worker), "the worker has ended")
             run(process)
             agent.check_nothing_left()
-            with sqlite3.connect("file:%s?mode=ro" % agent.store, uri=True) as db:
-                self.assertEqual(db.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
-                count, distinct, smallest, largest = db.execute(
-                    "SELECT count(*), count(DISTINCT number), min(number), max(number) FROM flood").fetchone()
+            count, distinct, smallest, largest = rows(agent.store, NUMBERS)[0]
             # Everything up to the moment of its death, without a hole.
             self.assertEqual((distinct, smallest, largest), (count, 0, count - 1))
             self.assertGreater(count, 10000)

@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -12,7 +11,7 @@ import threading
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from harness import BUILT_IN, FLOOD, SONDE, TAG, Agent, flood, load, only, run, running, wait_for  # noqa: E402
+from harness import BUILT_IN, FLOOD, SONDE, TAG, Agent, flood, load, only, rows, run, running, wait_for  # noqa: E402
 
 
 def status_of(pid):
@@ -78,9 +77,7 @@ class Privileges(unittest.TestCase):
 
 class Shutdown(unittest.TestCase):
     def rows(self, agent):
-        with sqlite3.connect("file:%s?mode=ro" % agent.store, uri=True) as db:
-            self.assertEqual(db.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
-            return db.execute("SELECT count(*), count(DISTINCT number), min(number), max(number) FROM flood").fetchone()
+        return rows(agent.store, "SELECT count(*), count(DISTINCT number), min(number), max(number) FROM flood")[0]
 
     def under_load(self, signal_number):
         """What entered before the hooks went off is in the store, without a hole."""
