@@ -1,6 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes on disk for each event: a mixed recording, after the agent has ended and the file is whole."""
+"""Bytes on disk for each event, after the agent has ended and the file is whole; and what writing and asking cost, next to plain
+SQLite (store.c)."""
+import json
+import os
+import subprocess
+
 import agent
+
+AIMS = {"CPU, 200,000 events a commit (1,000,000/s)": 200, "size, 200,000 events a commit (1,000,000/s)": 16,
+        "by pid, type and time (10 ms in the middle)": 20, "group by command, all types": 150}
 
 
 def measure(section, quick):
@@ -13,3 +21,10 @@ def measure(section, quick):
     stored = sum(l["stored"] for l in ledgers.values())
     section.add("SQLite file", "bytes/event", [a.store_bytes / stored],
                 ", ".join("%s %s" % ("{:,}".format(l["stored"]), n) for n, l in ledgers.items()))
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "store.sh")
+    out = subprocess.run([script, "1000000" if quick else "10000000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if out.returncode:
+        raise SystemExit("bench: store.sh: " + out.stderr)
+    for line in out.stdout.splitlines():
+        figure = json.loads(line)
+        section.add(figure["figure"], figure["unit"], [figure["value"]], aim=AIMS.get(figure["figure"]))

@@ -12,7 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define ROUNDS 6
+#define ROUNDS 3
 #define QUESTIONS 250
 #define EVENTS_MAX 6000
 

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <zlib.h>
 
 #define TEXT_OF(x) TEXT_OF_(x)
 #define TEXT_OF_(x) #x
@@ -21,7 +22,7 @@ static const char create_sql[] =
 	"PRAGMA user_version = " TEXT_OF(SQLITE_USER_VERSION) ";"
 	"BEGIN;"
 	"CREATE TABLE sonde_types (name TEXT PRIMARY KEY, program TEXT NOT NULL, doc TEXT, stored INTEGER NOT NULL,"
-	" expired INTEGER NOT NULL, readable INTEGER NOT NULL, dropped_until_ns INTEGER) WITHOUT ROWID;"
+	" expired INTEGER NOT NULL, readable INTEGER NOT NULL, dropped_until_ns INTEGER, checksum INTEGER NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE sonde_columns (type TEXT, position INTEGER, name TEXT NOT NULL, value TEXT NOT NULL,"
 	" semantic TEXT NOT NULL, unit TEXT, doc TEXT, PRIMARY KEY (type, position)) WITHOUT ROWID;"
 	"CREATE TABLE sonde_checkpoints (program TEXT, ring_id INTEGER, updated INTEGER NOT NULL, position INTEGER NOT NULL,"
@@ -40,6 +41,21 @@ static const char create_sql[] =
 int sqlite_schema_create(sqlite3 *db)
 {
 	return sqlite_run(db, create_sql);
+}
+
+/* A name or kind that is wrong by a byte would show wrong values; docs only explain. */
+static uint32_t type_checksum(const struct sonde_type *type)
+{
+	uLong crc = crc32(0, (const Bytef *)type->name, (uInt)strlen(type->name) + 1);
+
+	for (uint32_t i = 0; i < type->n_columns; i++) {
+		const char *const texts[] = {type->columns[i].name, sonde_value_type_name(type->columns[i].type),
+					     sonde_semantic_name(type->columns[i].semantic)};
+
+		for (size_t j = 0; j < ARRAY_SIZE(texts); j++)
+			crc = crc32(crc, (const Bytef *)texts[j], (uInt)strlen(texts[j]) + 1);
+	}
+	return (uint32_t)crc;
 }
 
 static const char *column_text(sqlite3_stmt *statement, int i)
@@ -103,6 +119,8 @@ static int load_type(struct sqlite_store *store, sqlite3 *db, sqlite3_stmt *row)
 	code = load_columns(db, type.name, columns, &type.n_columns, &texts);
 	if (code)
 		return code;
+	if (type_checksum(&type) != sqlite3_column_int64(row, 7))
+		return SQLITE_CORRUPT;
 	r = sonde_types_add(&store->types, &type, program, &place);
 	if (r < 0)
 		return r == -ENOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT;
@@ -117,7 +135,7 @@ static int load_type(struct sqlite_store *store, sqlite3 *db, sqlite3_stmt *row)
 int sqlite_schema_load(struct sqlite_store *store, sqlite3 *db)
 {
 	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
-	int code = sqlite3_prepare_v2(db, "SELECT name, program, doc, stored, expired, readable, dropped_until_ns"
+	int code = sqlite3_prepare_v2(db, "SELECT name, program, doc, stored, expired, readable, dropped_until_ns, checksum"
 					  " FROM sonde_types ORDER BY name", -1, &statement, NULL);
 
 	while (!code && (code = sqlite3_step(statement)) == SQLITE_ROW)
@@ -144,9 +162,9 @@ static int describe(sqlite3 *db, const struct sonde_stored_type *stored)
 {
 	const struct sonde_type *type = &stored->type;
 	const char *texts[] = {type->name, stored->program, type->doc};
-	int code = run_texts(db, "INSERT INTO sonde_types (name, program, doc, stored, expired, readable) VALUES (?, ?, ?, 0, 0, 0)"
-				 " ON CONFLICT (name) DO UPDATE SET program = excluded.program, doc = excluded.doc",
-			     texts, 3, 0);
+	int code = run_texts(db, "INSERT INTO sonde_types (name, program, doc, stored, expired, readable, checksum)"
+				 " VALUES (?, ?, ?, 0, 0, 0, ?) ON CONFLICT (name) DO UPDATE SET program = excluded.program,"
+				 " doc = excluded.doc, checksum = excluded.checksum", texts, 3, type_checksum(type));
 
 	if (!code)
 		code = run_texts(db, "DELETE FROM sonde_columns WHERE type = ?", texts, 1, 0);

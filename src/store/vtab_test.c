@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tables in SQL, as the sqlite3 shell sees them with the extension loaded: every statement gives what it gives on plain tables
+ * with the same events (an export), whatever goes down to the blocks.
+ */
+#include <store/sqlite_fixture.h>
+
+#include <inttypes.h>
+#include <store/inspect.h>
+
+#define EVENTS 4000
+
+static void no_error(sqlite3 *db, int code, const char *sql)
+{
+	if (code != SQLITE_OK && code != SQLITE_DONE)
+		fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+}
+
+static void text_of(sqlite3 *db, const char *sql, struct sonde_buffer *out)
+{
+	sqlite3_stmt *statement = NULL;
+	int code;
+
+	sonde_buffer_clear(out);
+	no_error(db, sqlite3_prepare_v2(db, sql, -1, &statement, NULL), sql);
+	while ((code = sqlite3_step(statement)) == SQLITE_ROW)
+		for (int i = 0; i < sqlite3_column_count(statement); i++) {
+			const char *bytes = sqlite3_column_blob(statement, i);
+
+			sonde_buffer_printf(out, "%d:", sqlite3_column_type(statement, i));
+			sonde_buffer_add(out, bytes ?: "", (size_t)sqlite3_column_bytes(statement, i));
+			sonde_buffer_add_char(out, i + 1 < sqlite3_column_count(statement) ? ' ' : '\n');
+		}
+	no_error(db, code, sql);
+	sqlite3_finalize(statement);
+}
+
+static int64_t make_events(struct fixture *f)
+{
+	int64_t start_ns = sonde_clock_wall_ns() - 3600 * SONDE_NS_PER_S;
+
+	open_store(f);
+	for (uint64_t i = 0; i < EVENTS; i += 250) {
+		uint64_t at = i ^ 250; /* neighbours are swapped: times overlap */
+
+		assert_int_equal(test_append(f->store, &test_type, at, 250, start_ns + (int64_t)at * 1000, 1700), 0);
+		assert_int_equal(sonde_store_commit(f->store, NULL, 0), 0);
+	}
+	assert_int_equal(sonde_store_expire(f->store, sonde_clock_wall_ns()), 0); /* merges some */
+	sonde_store_close(&f->store);
+	return start_ns;
+}
+
+static sqlite3 *open_both(struct fixture *f)
+{
+	struct sonde_query all = test_query(NULL);
+	char plain[160], sql[256], *error = NULL;
+	sqlite3 *db;
+	int on;
+
+	snprintf(plain, sizeof(plain), "%s/plain.db", f->folder);
+	if (sonde_store_export(f->path, plain, &all))
+		fail_msg("%s", sonde_store_error(NULL));
+	assert_int_equal(sonde_store_export(f->path, plain, &all), -EEXIST);
+	assert_int_equal(sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 1, &on);
+	if (sqlite3_load_extension(db, SONDE_BUILD_DIR "/sonde.so", NULL, &error))
+		fail_msg("%s", error);
+	snprintf(sql, sizeof(sql), "ATTACH '%s' AS plain", plain);
+	no_error(db, sqlite3_exec(db, sql, NULL, NULL, NULL), sql);
+	return db;
+}
+
+/* %s stands for "main" and for "plain". */
+static void check_same(sqlite3 *db, const char *format)
+{
+	struct sonde_buffer tables CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT, plain CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+	char sql[1024];
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	snprintf(sql, sizeof(sql), format, "plain", "plain");
+	text_of(db, sql, &plain);
+	snprintf(sql, sizeof(sql), format, "main", "main");
+	text_of(db, sql, &tables);
+#pragma GCC diagnostic pop
+	if (strcmp(tables.data ?: "", plain.data ?: ""))
+		fail_msg("%s: '%.200s' is not '%.200s'", sql, tables.data ?: "", plain.data ?: "");
+}
+
+static void test_statements(void **state)
+{
+	static const char *const statements[] = {
+		"SELECT count(*), sum(number), min(offset), max(weight) FROM %s.sample",
+		"SELECT * FROM %s.sample ORDER BY time, number",
+		"SELECT number FROM %s.sample ORDER BY time DESC, number LIMIT 17",
+		"SELECT time FROM %s.sample ORDER BY time DESC LIMIT 500",
+		"SELECT time FROM %s.sample ORDER BY time LIMIT 500 OFFSET 1200",
+		"SELECT command, count(*) FROM %s.sample GROUP BY command ORDER BY 1",
+		"SELECT count(*) FROM %s.sample WHERE pid = '103'",
+		"SELECT count(*) FROM %s.sample WHERE pid = 103.0",
+		"SELECT count(*) FROM %s.sample WHERE pid IS NULL OR pid = 104",
+		"SELECT count(*) FROM %s.sample WHERE command = 'CURL' COLLATE NOCASE",
+		"SELECT count(*) FROM %s.sample WHERE command IN ('curl', 'sh', 'none')",
+		"SELECT count(*) FROM %s.sample WHERE container IS NULL",
+		"SELECT count(*) FROM %s.sample WHERE container LIKE '0123%%'",
+		"SELECT count(*) FROM %s.sample WHERE time > 1e18 AND time < '9'",
+		"SELECT count(*) FROM %s.sample WHERE time >= 9223372036854775807 OR time <= -9223372036854775808",
+		"SELECT count(*) FROM %s.sample WHERE time > NULL",
+		"SELECT a.number, b.number FROM %s.sample a JOIN %s.sample b ON b.pid = a.pid AND b.time = a.time"
+		" WHERE a.number < 40 ORDER BY 1, 2",
+		"SELECT arguments, name, address, typeof(number) FROM %s.sample WHERE number = 77",
+	};
+	struct fixture *f = *state;
+	int64_t start_ns = make_events(f);
+	sqlite3 *db = open_both(f);
+	unsigned seed = 5;
+
+	for (size_t i = 0; i < ARRAY_SIZE(statements); i++)
+		check_same(db, statements[i]);
+	for (int i = 0; i < 300; i++) {
+		static const char *const operators[] = {">", ">=", "<", "<=", "="};
+		char format[512];
+
+		snprintf(format, sizeof(format), "SELECT count(*), sum(number) FROM %%s.sample WHERE time %s %" PRId64 " AND time %s %" PRId64
+			 " AND pid %s %d%s%s", operators[rand_r(&seed) % 5], start_ns + rand_r(&seed) % (EVENTS * 1000),
+			 operators[rand_r(&seed) % 4], start_ns + rand_r(&seed) % (EVENTS * 1000), i % 2 ? "=" : "<>",
+			 100 + rand_r(&seed) % 8, i % 3 ? "" : " AND command = 'curl'",
+			 i % 5 ? "" : " AND container = '0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef'");
+		check_same(db, format);
+	}
+	sqlite3_close(db);
+}
+
+static void test_plan(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_buffer plan CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+	sqlite3 *db;
+
+	make_events(f);
+	db = open_both(f);
+	text_of(db, "EXPLAIN QUERY PLAN SELECT * FROM main.sample WHERE time >= 5 AND pid = 7 AND command = 'x' AND container = 'y'"
+		    " ORDER BY time DESC", &plan);
+	assert_non_null(strstr(plan.data, "time>=? pid=? command=? container=? newest first"));
+	assert_null(strstr(plan.data, "TEMP B-TREE"));
+	text_of(db, "EXPLAIN QUERY PLAN SELECT * FROM main.sample WHERE number = 1", &plan);
+	assert_null(strstr(plan.data, "=?"));
+	assert_int_equal(sqlite3_exec(db, "DELETE FROM main.sample", NULL, NULL, NULL), SQLITE_ERROR);
+	assert_int_equal(sqlite3_exec(db, "INSERT INTO main.sample (pid) VALUES (1)", NULL, NULL, NULL), SQLITE_ERROR);
+	sqlite3_close(db);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_statements, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_plan, setup, teardown),
+	};
+
+	sonde_log_set_level(SONDE_LOG_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
