@@ -50,7 +50,7 @@ static uint32_t type_checksum(const struct sonde_type *type)
 
 	for (uint32_t i = 0; i < type->n_columns; i++) {
 		const char *const texts[] = {type->columns[i].name, sonde_value_type_name(type->columns[i].type),
-					     sonde_semantic_name(type->columns[i].semantic)};
+					     sonde_semantic_word(type->columns[i].semantic)};
 
 		for (size_t j = 0; j < ARRAY_SIZE(texts); j++)
 			crc = crc32(crc, (const Bytef *)texts[j], (uInt)strlen(texts[j]) + 1);
