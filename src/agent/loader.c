@@ -43,10 +43,12 @@ static int loader_reap(struct loader *loader)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid == loader->follower)
+		if (pid == loader->follower) {
 			loader->follower = 0;
-		else if (pid == loader->worker && loader_worker_died(loader, status) < 0)
+			loader->follows_at_ns = loader->follows_next ? sonde_clock_boot_ns() : 0;
+		} else if (pid == loader->worker && loader_worker_died(loader, status) < 0) {
 			r = -ECANCELED;
+		}
 	}
 	return r;
 }
@@ -89,19 +91,25 @@ static void loader_say_ready(struct loader *loader)
 		       c->listen.metrics[0] ? c->listen.metrics : "off", c->listen.health[0] ? c->listen.health : "off");
 }
 
+/* First what is there: the summary of what the iterators told at the start. When that was shown, what happens from then on. */
 static void loader_follow(struct loader *loader)
 {
-	/* What was there already is in the store; here is shown what happens. */
-	char *const arguments[] = {(char *)"sonde", (char *)"events", (char *)"--follow", (char *)"--where",
-				   (char *)"not kind = running", (char *)"--socket", loader->config->listen.socket, NULL};
+	char *const summary[] = {(char *)"sonde", (char *)"summary", (char *)"--since", (char *)"1m", (char *)"--socket",
+				 loader->config->listen.socket, NULL};
+	char *const events[] = {(char *)"sonde", (char *)"events", (char *)"--follow", (char *)"--where",
+				(char *)"not kind = running", (char *)"--socket", loader->config->listen.socket, NULL};
 	sigset_t none;
 
+	loader->follows_at_ns = 0;
 	loader->follower = fork();
-	if (loader->follower)
+	if (loader->follower) {
+		loader->follows_next = !loader->summary_shown;
+		loader->summary_shown = true;
 		return;
+	}
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	execv("/proc/self/exe", arguments);
+	execv("/proc/self/exe", loader->summary_shown ? events : summary);
 	_exit(127);
 }
 
@@ -117,9 +125,12 @@ static int loader_loop(struct loader *loader, int signal_fd, bool follow)
 		if (loader->worker_ready && !said) {
 			said = true;
 			loader_say_ready(loader);
+			/* After the first commits, or the summary would be empty. */
 			if (follow && loader->config->listen.socket[0])
-				loader_follow(loader);
+				loader->follows_at_ns = sonde_clock_boot_ns() + SONDE_NS_PER_S;
 		}
+		if (loader->follows_at_ns && sonde_clock_boot_ns() >= loader->follows_at_ns)
+			loader_follow(loader);
 		if (due >= 0 && due < wait)
 			wait = due;
 		fds[1].fd = loader->socket;

@@ -31,7 +31,10 @@ struct loader {
 	uint64_t ring_ids[SONDE_PROGRAMS_MAX];
 	char ring_names[SONDE_PROGRAMS_MAX][SONDE_PROGRAM_NAME_MAX];
 
-	pid_t follower; /* `sonde events --follow`; 0: none */
+	/* `sonde run --follow`: the child that shows, first a summary, then the events */
+	pid_t follower;	       /* 0: none */
+	int64_t follows_at_ns; /* boot time at which to start the next one; 0: not due */
+	bool summary_shown, follows_next;
 };
 
 /* loader_programs.c */
