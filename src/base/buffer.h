@@ -29,7 +29,8 @@ void sonde_buffer_add_char(struct sonde_buffer *buffer, char c);
 void sonde_buffer_add_u64(struct sonde_buffer *buffer, uint64_t number);
 void sonde_buffer_add_i64(struct sonde_buffer *buffer, int64_t number);
 void sonde_buffer_printf(struct sonde_buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void sonde_buffer_vprintf(struct sonde_buffer *buffer, const char *format, va_list args);
+void sonde_buffer_vprintf(struct sonde_buffer *buffer, const char *format, va_list args)
+	__attribute__((format(printf, 2, 0)));
 /** Empty, the memory kept. */
 void sonde_buffer_clear(struct sonde_buffer *buffer);
 void sonde_buffer_free(struct sonde_buffer *buffer);

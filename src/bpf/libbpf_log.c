@@ -47,6 +47,7 @@ static void log_verdict(char *log)
 		snprintf(first, sizeof(first), "%s: %s%s%s", function, verdict, source[0] ? ", at: " : "", source);
 }
 
+__attribute__((format(printf, 2, 0)))
 static int log_keep(enum libbpf_print_level level, const char *format, va_list args)
 {
 	CLEANUP_FREE char *text = NULL;

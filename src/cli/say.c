@@ -7,6 +7,7 @@
 #include <base/buffer.h>
 #include <unistd.h>
 
+__attribute__((format(printf, 2, 0)))
 static void say(const char *prefix, const char *format, va_list args)
 {
 	struct sonde_buffer text = SONDE_BUFFER_INIT, line = SONDE_BUFFER_INIT;

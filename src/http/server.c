@@ -59,6 +59,7 @@ static void listener_notify(void *userdata, struct MHD_Connection *connection, v
 	*context = sonde_connection_add(&listener->connections, info->connect_fd);
 }
 
+__attribute__((format(printf, 2, 0)))
 static void listener_log(void *userdata, const char *format, va_list args)
 {
 	char text[256];

@@ -11,7 +11,9 @@
 #include <string.h>
 
 /* Simple loops over many numbers: the one place where it pays to let the compiler use vectors. */
+#ifndef __clang__ /* it does so anyway */
 #pragma GCC optimize("O3")
+#endif
 
 enum { NUMBERS_CONSTANT, NUMBERS_PLANES, NUMBERS_DELTAS, NUMBERS_FEW };
 

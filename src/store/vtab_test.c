@@ -107,8 +107,8 @@ static void test_statements(void **state)
 		"SELECT count(*) FROM %s.sample WHERE time > 1e18 AND time < '9'",
 		"SELECT count(*) FROM %s.sample WHERE time >= 9223372036854775807 OR time <= -9223372036854775808",
 		"SELECT count(*) FROM %s.sample WHERE time > NULL",
-		"SELECT a.number, b.number FROM %s.sample a JOIN %s.sample b ON b.pid = a.pid AND b.time = a.time"
-		" WHERE a.number < 40 ORDER BY 1, 2",
+		("SELECT a.number, b.number FROM %s.sample a JOIN %s.sample b ON b.pid = a.pid AND b.time = a.time"
+		 " WHERE a.number < 40 ORDER BY 1, 2"),
 		"SELECT arguments, name, address, typeof(number) FROM %s.sample WHERE number = 77",
 	};
 	struct fixture *f = *state;
