@@ -213,7 +213,7 @@ static void test_flips(void **state)
 	struct fixture *f = *state;
 	int64_t start_ns = sonde_clock_wall_ns(), rows;
 	off_t step = getenv("SONDE_TEST_ALL") ? 1 : 97;
-	uint64_t n = 100, partly = 0, refused = 0;
+	uint64_t n = 500, partly = 0, refused = 0;
 	struct sonde_answer answer;
 	ssize_t size;
 	int fd;
@@ -240,7 +240,7 @@ static void test_flips_of_large(void **state)
 {
 	struct fixture *f = *state;
 	int64_t start_ns = sonde_clock_wall_ns(), rows;
-	uint64_t n = getenv("SONDE_TEST_ALL") ? 20000 : 10000;
+	uint64_t n = getenv("SONDE_TEST_ALL") ? 60000 : 10000;
 	struct sonde_answer answer;
 	unsigned seed = 3;
 	ssize_t size;
