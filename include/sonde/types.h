@@ -12,7 +12,7 @@
  * unit in the name, and never reorder or reuse a field that was released.
  *
  * Layout rules (checked by the schema test): struct sonde_header comes first, no implicit padding, at most
- * SONDE_RECORD_MAX bytes. A record in the ring may be shorter than its struct (sonde_reserve_upto()): the
+ * SONDE_RECORD_MAX bytes. A record in the ring may be shorter than its struct (sonde_reserve_task_upto()): the
  * fields beyond its end are absent (null).
  */
 
