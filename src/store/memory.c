@@ -341,9 +341,8 @@ static int memory_query(struct sonde_store *base, const struct sonde_query *quer
 	return r;
 }
 
-static int memory_count(struct sonde_store *base, const struct sonde_query *query, const char *group_by,
-			int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
-			struct sonde_answer *ret_answer)
+static int memory_count(struct sonde_store *base, const struct sonde_query *query, const struct sonde_count_opts *opts,
+			sonde_group_fn fn, void *userdata, struct sonde_answer *ret_answer)
 {
 	struct memory_view view CLEANUP(view_close) = {};
 	struct sonde_query all = *query;
@@ -353,7 +352,7 @@ static int memory_count(struct sonde_store *base, const struct sonde_query *quer
 	all.cursor = NULL;
 	r = view_open((struct memory_store *)base, &all, &view, &answer);
 	if (!r)
-		r = sonde_rows_count(view.rows, view.n, &all, group_by, fn, userdata, &answer);
+		r = sonde_rows_count(view.rows, view.n, &all, opts, fn, userdata, &answer);
 	if (!r)
 		*ret_answer = answer;
 	return r;

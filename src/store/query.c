@@ -6,7 +6,8 @@
 #include <store/query.h>
 
 #include <store/backend.h>
-#include <store/groups.h>
+#include <store/tally.h>
+#include <store/types.h>
 
 #include <base/cleanup.h>
 
@@ -202,52 +203,43 @@ static uint64_t row_weight(const struct sonde_value *values)
 	return weight->type == SONDE_UINT || weight->type == SONDE_INT ? weight->u : 1;
 }
 
-static int source_count(struct sonde_rows *source, const struct sonde_query *query, int group,
-			struct sonde_groups *groups, uint64_t *rows, uint64_t *sum)
+static int source_count(struct sonde_rows *source, const struct sonde_query *query, struct sonde_tally *tally)
 {
-	static const struct sonde_value null = {.type = SONDE_NULL};
-	struct sonde_value values[SONDE_COLUMNS_MAX];
+	struct sonde_value values[SONDE_COLUMNS_MAX], group[SONDE_COUNT_BY_MAX];
+	struct sonde_tally_columns columns;
+	uint64_t weight;
+	int64_t sum;
 	int r;
 
+	sonde_tally_find(tally, source->type, &columns);
 	while ((r = source->next(source)) > 0) {
 		r = source->values(source, values);
 		if (r < 0)
 			return r;
 		if (query->where && !sonde_filter_match(query->where, source->type, values))
 			continue;
-		(*rows)++;
-		*sum += row_weight(values);
-		r = groups ? sonde_groups_add(groups, group >= 0 ? &values[group] : &null, row_weight(values)) : 0;
+		for (unsigned i = 0; i < tally->n_by; i++)
+			group[i] = columns.by[i] >= 0 ? values[columns.by[i]] : (struct sonde_value){.type = SONDE_NULL};
+		weight = row_weight(values);
+		sum = columns.sum >= 0 ? sonde_tally_sum(0, &values[columns.sum], weight) : 0;
+		r = sonde_tally_add(tally, group, 1, weight, sum);
 		if (r < 0)
 			return r;
 	}
 	return r;
 }
 
-int sonde_rows_count(struct sonde_rows **sources, size_t n, const struct sonde_query *query, const char *group_by,
-			int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
-			struct sonde_answer *answer)
+int sonde_rows_count(struct sonde_rows **sources, size_t n, const struct sonde_query *query,
+		     const struct sonde_count_opts *opts, sonde_group_fn fn, void *userdata, struct sonde_answer *answer)
 {
-	struct sonde_groups *groups CLEANUP(sonde_groups_free) = NULL;
-	uint64_t sum = 0;
-	bool found = !n;
+	struct sonde_tally tally CLEANUP(sonde_tally_free) = {};
+	const struct sonde_type *types[SONDE_TYPES_MAX] = {};
 	int r;
 
-	answer->rows = 0;
-	answer->more = false;
-	answer->cursor[0] = '\0';
-	for (size_t i = 0; group_by && i < n; i++)
-		found |= sonde_type_find_column(sources[i]->type, group_by) >= 0;
-	if (group_by && !found)
-		return sonde_store_fail(-ENOENT, "no column '%s'", group_by);
-	r = group_by ? sonde_groups_new(&groups) : 0;
+	for (size_t i = 0; i < n; i++)
+		types[i] = sources[i]->type;
+	r = sonde_tally_begin(&tally, opts, types, n);
 	for (size_t i = 0; !r && i < n; i++)
-		r = source_count(sources[i], query, group_by ? sonde_type_find_column(sources[i]->type, group_by) : -ENOENT, groups,
-				 &answer->rows, &sum);
-	if (r < 0)
-		return r;
-	if (groups)
-		return sonde_groups_each(groups, fn, userdata);
-	r = fn(NULL, sum, userdata);
-	return r < 0 ? r : 0;
+		r = source_count(sources[i], query, &tally);
+	return r < 0 ? r : sonde_tally_end(&tally, fn, userdata, answer);
 }

@@ -66,6 +66,5 @@ bool sonde_query_container_prefix(const struct sonde_query *query);
 /** Both fill rows, more and cursor of the answer. */
 int sonde_rows_query(struct sonde_rows **sources, size_t n, const struct sonde_query *query, sonde_row_fn fn,
 			void *userdata, struct sonde_answer *answer);
-int sonde_rows_count(struct sonde_rows **sources, size_t n, const struct sonde_query *query, const char *group_by,
-			int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
-			struct sonde_answer *answer);
+int sonde_rows_count(struct sonde_rows **sources, size_t n, const struct sonde_query *query,
+		     const struct sonde_count_opts *opts, sonde_group_fn fn, void *userdata, struct sonde_answer *answer);

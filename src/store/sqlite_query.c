@@ -2,8 +2,8 @@
 /*
  * Queries: a scan over the blocks of each type, under one snapshot with what judges the answer.
  */
-#include <store/groups.h>
 #include <store/sqlite.h>
+#include <store/tally.h>
 
 #include <base/clock.h>
 
@@ -313,53 +313,35 @@ int sqlite_query(struct sonde_store *base, const struct sonde_query *query, sond
 	return 0;
 }
 
-static int count_types(struct view *view, const char *group_by, struct sonde_groups *groups, struct sonde_answer *answer,
-		       uint64_t *weight)
+static int count_types(struct view *view, struct sonde_tally *tally)
 {
 	int r = 0;
 
-	answer->rows = 0;
-	answer->more = false;
-	answer->cursor[0] = '\0';
-	for (size_t i = 0; i < view->n && !r; i++) {
-		struct type_rows *rows = (struct type_rows *)view->rows[i];
-		int group = group_by ? sonde_type_find_column(rows->rows.type, group_by) : -1;
-
-		r = sonde_block_scan_count(&rows->scan, group, groups, &answer->rows, weight);
-	}
+	for (size_t i = 0; i < view->n && !r; i++)
+		r = sonde_block_scan_count(&((struct type_rows *)view->rows[i])->scan, tally);
 	return r ? failed(view, r) : 0;
 }
 
-static int check_group(const struct view *view, const char *group_by)
+int sqlite_count(struct sonde_store *base, const struct sonde_query *query, const struct sonde_count_opts *opts,
+		 sonde_group_fn fn, void *userdata, struct sonde_answer *ret_answer)
 {
-	bool found = !view->n || !group_by;
-
-	for (size_t i = 0; i < view->n && !found; i++)
-		found = sonde_type_find_column(view->rows[i]->type, group_by) >= 0;
-	return found ? 0 : sonde_store_fail(-ENOENT, "no column '%s'", group_by);
-}
-
-int sqlite_count(struct sonde_store *base, const struct sonde_query *query, const char *group_by,
-		 int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
-		 struct sonde_answer *ret_answer)
-{
-	struct sonde_groups *groups CLEANUP(sonde_groups_free) = NULL;
 	struct view view CLEANUP(view_close) = {.store = (struct sqlite_store *)base};
+	struct sonde_tally tally CLEANUP(sonde_tally_free) = {};
+	const struct sonde_type *types[SONDE_TYPES_MAX] = {};
 	struct sonde_query all = *query;
 	struct sonde_answer answer;
-	uint64_t weight = 0;
 	int r;
 
 	all.cursor = NULL;
 	r = view_open(&view, &all, &answer);
+	for (size_t i = 0; i < view.n; i++)
+		types[i] = view.rows[i]->type;
 	if (!r)
-		r = check_group(&view, group_by);
-	if (!r && group_by)
-		r = sonde_groups_new(&groups);
+		r = sonde_tally_begin(&tally, opts, types, view.n);
 	if (!r)
-		r = count_types(&view, group_by, groups, &answer, &weight);
+		r = count_types(&view, &tally);
 	if (!r)
-		r = groups ? sonde_groups_each(groups, fn, userdata) : fn(NULL, weight, userdata);
+		r = sonde_tally_end(&tally, fn, userdata, &answer);
 	if (r < 0)
 		return r;
 	judge_damage(&view, &answer);
