@@ -184,7 +184,7 @@ static __always_inline void sonde_socket_flow_probed(const struct sock *sk, stru
 /** The socket behind a file descriptor of the current process, to be read by BPF_CORE_READ() only. NULL: no socket. */
 static __always_inline const struct sock *sonde_socket_of_fd(unsigned int fd)
 {
-	struct files_struct *open = bpf_get_current_task_btf()->files;
+	struct files_struct *open = sonde_cast(struct task_struct, bpf_get_current_task_btf())->files;
 	struct file **files, *file = NULL;
 	struct socket *socket;
 

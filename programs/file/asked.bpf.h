@@ -44,8 +44,8 @@ static __always_inline bool asked_read(struct asked *asked, const char *path, in
 	}
 	opened = file_of(directory);
 	if (opened && has_path(opened)) {
-		asked->dentry = load(opened, f_path.dentry);
-		asked->mount = load(opened, f_path.mnt);
+		asked->dentry = sonde_load(opened, f_path.dentry);
+		asked->mount = sonde_load(opened, f_path.mnt);
 	}
 	return true;
 }
@@ -64,7 +64,7 @@ static __always_inline void identify_asked(const struct asked *asked, int direct
 	ret_identity->name = hash;
 	ret_identity->directories = asked->relative ? mix(directory, 1) : 0;
 	if (asked->dentry)
-		ret_identity->directories = hash_place(cast(struct dentry, asked->dentry), asked->mount);
+		ret_identity->directories = hash_place(sonde_cast(struct dentry, asked->dentry), asked->mount);
 }
 
 static __always_inline void asked_path(const struct asked *asked, char scratch[SONDE_PATH_SCRATCH],

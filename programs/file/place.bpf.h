@@ -32,46 +32,25 @@ static __always_inline __u64 mix(__u64 hash, __u64 word)
 	return hash ^ hash >> 32;
 }
 
-/* Linux 6.2: a plain pointer becomes one that is loaded through directly, about 1 ns a load, where a helper takes 28. */
-extern void *bpf_rdonly_cast(const void *pointer, __u32 type) __ksym __weak;
-/* Came with the same release; a function's existence cannot be asked for, nor a type's that is only declared. */
-struct bpf_list_head___any {
-	int any;
-};
-#define CAN_CAST bpf_core_type_exists(struct bpf_list_head___any)
-
-#define cast(type, pointer)                                                                  \
-	((type *)(CAN_CAST ? bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(type)) : (void *)(pointer)))
-
-#define load(pointer, field)                                                            \
-	({                                                                              \
-		typeof((pointer)->field) __value;                                       \
-		if (CAN_CAST)                                                           \
-			__value = (pointer)->field;                                     \
-		else                                                                    \
-			bpf_core_read(&__value, sizeof(__value), &(pointer)->field);    \
-		__value;                                                                \
-	})
-
 /* The open file behind a descriptor of the current process; NULL: there is none. */
 static __always_inline struct file___kernel *file_of(unsigned int fd)
 {
-	struct files_struct *open = bpf_get_current_task_btf()->files;
+	struct files_struct *open = sonde_cast(struct task_struct, bpf_get_current_task_btf())->files;
 	struct file___kernel **files, *found = NULL;
 
 	if (!open || fd >= open->fdt->max_fds)
 		return NULL;
 	files = open->fdt->fd;
 	bpf_probe_read_kernel(&found, sizeof(found), files + fd);
-	return found ? cast(struct file___kernel, found) : NULL;
+	return found ? sonde_cast(struct file___kernel, found) : NULL;
 }
 
 static __always_inline bool has_path(struct file___kernel *opened)
 {
-	struct inode *inode = load(opened, f_inode);
-	struct super_block *super = load(inode, i_sb);
+	struct inode *inode = sonde_load(opened, f_inode);
+	struct super_block *super = sonde_load(inode, i_sb);
 
-	return !(load(super, s_flags) & SB_NOUSER);
+	return !(sonde_load(super, s_flags) & SB_NOUSER);
 }
 
 static __always_inline __u64 hash_bytes(__u64 hash, const void *from, __u32 length)
@@ -90,40 +69,40 @@ static __always_inline __u64 hash_bytes(__u64 hash, const void *from, __u32 leng
 /* Of all directories up to the root of the mount namespace, so that a rename of any makes another identity. */
 static __always_inline __u64 hash_place(struct dentry *dentry, struct vfsmount *vfsmount)
 {
-	struct mount *mount = cast(struct mount, (void *)vfsmount - bpf_core_field_offset(struct mount, mnt)), *below;
-	struct dentry *mount_root = load(mount, mnt.mnt_root), *parent;
+	struct mount *mount = sonde_cast(struct mount, (void *)vfsmount - bpf_core_field_offset(struct mount, mnt)), *below;
+	struct dentry *mount_root = sonde_load(mount, mnt.mnt_root), *parent;
 	__u64 hash = 0;
 
 	for (int i = 0; i < SONDE_PATH_DEPTH; i++) {
 		if (dentry == mount_root) {
-			below = load(mount, mnt_parent);
+			below = sonde_load(mount, mnt_parent);
 			if (below == mount || !below)
 				break;
-			dentry = load(mount, mnt_mountpoint);
+			dentry = sonde_load(mount, mnt_mountpoint);
 			mount = below;
-			mount_root = load(mount, mnt.mnt_root);
+			mount_root = sonde_load(mount, mnt.mnt_root);
 			continue;
 		}
-		hash = mix(hash, load(dentry, d_name.hash_len));
-		parent = load(dentry, d_parent);
+		hash = mix(hash, sonde_load(dentry, d_name.hash_len));
+		parent = sonde_load(dentry, d_parent);
 		if (parent == dentry || !parent)
 			break;
 		dentry = parent;
 	}
-	return mix(hash, load(mount, mnt_id));
+	return mix(hash, sonde_load(mount, mnt_id));
 }
 
 static __always_inline void identify_file(struct file___kernel *opened, struct identity *ret_identity)
 {
-	struct dentry *dentry = load(opened, f_path.dentry);
-	__u32 length = load(dentry, d_name.len);
-	const unsigned char *name = load(dentry, d_name.name);
-	struct dentry *parent = load(dentry, d_parent);
-	struct inode *directory = load(parent, d_inode);
+	struct dentry *dentry = sonde_load(opened, f_path.dentry);
+	__u32 length = sonde_load(dentry, d_name.len);
+	const unsigned char *name = sonde_load(dentry, d_name.name);
+	struct dentry *parent = sonde_load(dentry, d_parent);
+	struct inode *directory = sonde_load(parent, d_inode);
 	/* No pointer is mixed in: the verifier allows no arithmetic on one that can be loaded through. */
-	__u64 hash = mix(directory ? load(directory, i_ino) : 0, load(dentry, d_hash.pprev) ? 0 : 1);
+	__u64 hash = mix(directory ? sonde_load(directory, i_ino) : 0, sonde_load(dentry, d_hash.pprev) ? 0 : 1);
 
-	ret_identity->directories = hash_place(dentry, load(opened, f_path.mnt));
+	ret_identity->directories = hash_place(dentry, sonde_load(opened, f_path.mnt));
 	hash = hash_bytes(hash, name, length);
 	if (length > NAME_BYTES)
 		hash = hash_bytes(hash, name + length - NAME_BYTES, NAME_BYTES);
