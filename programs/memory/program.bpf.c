@@ -195,12 +195,14 @@ static __always_inline bool is_at_limit(struct cgroup_subsys_state___parent *css
 	return usage >= 0 && (unsigned long)usage + slack >= max;
 }
 
-static __noinline bool is_inside(struct cgroup_subsys_state___parent *css, struct cgroup_subsys_state___parent *outer)
+/* Global, by addresses: so that the verifier looks at it once, and not in each round of the loop below. */
+__noinline int is_inside(__u64 inner, __u64 outer)
 {
+	struct cgroup_subsys_state___parent *css = (void *)inner;
 	int i;
 
 	for (i = 0; i < CGROUP_DEPTH && css; i++) {
-		if (css == outer)
+		if (css == (void *)outer)
 			return true;
 		css = BPF_CORE_READ(css, parent);
 	}
@@ -217,7 +219,7 @@ static __always_inline struct cgroup_subsys_state___parent *limit_of(struct cgro
 	for (i = 0; i < CGROUP_DEPTH && css; i++) {
 		if (!BPF_CORE_READ(css, parent)) /* the root has no limit */
 			return NULL;
-		if (is_at_limit(css) && is_inside(trigger, css))
+		if (is_at_limit(css) && is_inside((__u64)trigger, (__u64)css))
 			return css;
 		css = BPF_CORE_READ(css, parent);
 	}
@@ -299,15 +301,13 @@ static __always_inline void fill_limit(struct memory *e, struct cgroup_subsys_st
 		e->limit_bytes = BPF_CORE_READ(memcg, memory.max);
 		e->used_bytes = BPF_CORE_READ(memcg, memory.usage.counter);
 		e->limit_cgroup_id = id_of(limit);
-		path_of(limit, e->cgroup);
-		return;
+	} else {
+		e->scope = MEMORY_SCOPE_NODE;
+		e->limit_bytes = e->used_bytes = e->limit_cgroup_id = 0;
 	}
-	e->scope = MEMORY_SCOPE_NODE;
-	e->limit_bytes = e->used_bytes = e->limit_cgroup_id = 0;
-	if (victim)
-		path_of(victim, e->cgroup);
-	else
-		e->cgroup[0] = '\0';
+	e->cgroup[0] = '\0';
+	if (limit || victim)
+		path_of(limit ?: victim, e->cgroup);
 }
 
 static __always_inline void fill_rest(struct memory *e)
@@ -320,8 +320,9 @@ static __always_inline void fill_rest(struct memory *e)
 	e->untracked = 0;
 }
 
-static __always_inline int report(struct task_struct *victim)
+static __always_inline int report(struct task_struct *trusted)
 {
+	struct task_struct *victim = sonde_cast(struct task_struct, trusted);
 	struct cgroup_subsys_state___parent *css = memory_state(victim), *limit = NULL;
 	struct task_struct *leader = victim->group_leader;
 	struct scope_key key = {};
