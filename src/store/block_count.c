@@ -4,7 +4,6 @@
 #include <store/groups.h>
 
 #include <base/cleanup.h>
-#include <base/clock.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -161,7 +160,7 @@ int sonde_block_scan_count(struct sonde_block_scan *scan, int group, struct sond
 
 	scan->want.unordered = true;
 	for (size_t i = 0; !r && i < scan->n; i++)
-		r = sonde_clock_boot_ns() > scan->want.deadline_ns ? -ETIMEDOUT : count_block(scan, &counting, &scan->refs[i]);
+		r = sonde_block_want_late(&scan->want) ? -ETIMEDOUT : count_block(scan, &counting, &scan->refs[i]);
 	*rows += counting.rows;
 	*weight += counting.weight;
 	return r;

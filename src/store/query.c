@@ -6,12 +6,10 @@
 #include <store/query.h>
 
 #include <store/backend.h>
-#include <store/groups.h>
-
-#include <base/cleanup.h>
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,31 +135,9 @@ static struct sonde_rows *sources_first(struct sonde_rows **sources, size_t n, b
 	return first;
 }
 
-/* Goes to the first row, from where the sources stand, that meets the condition. */
-static int sources_match(struct sonde_rows **sources, size_t n, const struct sonde_query *query,
-			 struct sonde_value *values, struct sonde_rows **ret_source)
-{
-	struct sonde_rows *source;
-	int r;
-
-	while ((source = sources_first(sources, n, query->oldest_first))) {
-		r = source->values(source, values);
-		if (r < 0)
-			return r;
-		if (!query->where || sonde_filter_match(query->where, source->type, values))
-			break;
-		r = source_advance(source);
-		if (r < 0)
-			return r;
-	}
-	*ret_source = source;
-	return 0;
-}
-
 int sonde_rows_query(struct sonde_rows **sources, size_t n, const struct sonde_query *query, sonde_row_fn fn,
 			void *userdata, struct sonde_answer *answer)
 {
-	struct sonde_value values[SONDE_COLUMNS_MAX];
 	struct sonde_rows *source;
 	int r, stop = 0;
 
@@ -174,9 +150,7 @@ int sonde_rows_query(struct sonde_rows **sources, size_t n, const struct sonde_q
 			return r;
 	}
 	for (;;) {
-		r = sources_match(sources, n, query, values, &source);
-		if (r < 0)
-			return r;
+		source = sources_first(sources, n, query->oldest_first);
 		if (!source)
 			return 0;
 		/* One row is looked at beyond the end: `more` promises that there is one. */
@@ -184,7 +158,7 @@ int sonde_rows_query(struct sonde_rows **sources, size_t n, const struct sonde_q
 			answer->more = true;
 			return 0;
 		}
-		stop = fn(source->type, values, userdata);
+		stop = fn(source->type, source->values, userdata);
 		if (stop < 0)
 			return stop;
 		answer->rows++;
@@ -193,61 +167,4 @@ int sonde_rows_query(struct sonde_rows **sources, size_t n, const struct sonde_q
 		if (r < 0)
 			return r;
 	}
-}
-
-static uint64_t row_weight(const struct sonde_value *values)
-{
-	const struct sonde_value *weight = &values[SONDE_COLUMN_WEIGHT];
-
-	return weight->type == SONDE_UINT || weight->type == SONDE_INT ? weight->u : 1;
-}
-
-static int source_count(struct sonde_rows *source, const struct sonde_query *query, int group,
-			struct sonde_groups *groups, uint64_t *rows, uint64_t *sum)
-{
-	static const struct sonde_value null = {.type = SONDE_NULL};
-	struct sonde_value values[SONDE_COLUMNS_MAX];
-	int r;
-
-	while ((r = source->next(source)) > 0) {
-		r = source->values(source, values);
-		if (r < 0)
-			return r;
-		if (query->where && !sonde_filter_match(query->where, source->type, values))
-			continue;
-		(*rows)++;
-		*sum += row_weight(values);
-		r = groups ? sonde_groups_add(groups, group >= 0 ? &values[group] : &null, row_weight(values)) : 0;
-		if (r < 0)
-			return r;
-	}
-	return r;
-}
-
-int sonde_rows_count(struct sonde_rows **sources, size_t n, const struct sonde_query *query, const char *group_by,
-			int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
-			struct sonde_answer *answer)
-{
-	struct sonde_groups *groups CLEANUP(sonde_groups_free) = NULL;
-	uint64_t sum = 0;
-	bool found = !n;
-	int r;
-
-	answer->rows = 0;
-	answer->more = false;
-	answer->cursor[0] = '\0';
-	for (size_t i = 0; group_by && i < n; i++)
-		found |= sonde_type_find_column(sources[i]->type, group_by) >= 0;
-	if (group_by && !found)
-		return sonde_store_fail(-ENOENT, "no column '%s'", group_by);
-	r = group_by ? sonde_groups_new(&groups) : 0;
-	for (size_t i = 0; !r && i < n; i++)
-		r = source_count(sources[i], query, group_by ? sonde_type_find_column(sources[i]->type, group_by) : -ENOENT, groups,
-				 &answer->rows, &sum);
-	if (r < 0)
-		return r;
-	if (groups)
-		return sonde_groups_each(groups, fn, userdata);
-	r = fn(NULL, sum, userdata);
-	return r < 0 ? r : 0;
 }

@@ -39,6 +39,7 @@ struct sqlite_reader {
 	unsigned generation;
 	bool busy;
 	int64_t deadline_ns; /* boot clock */
+	const atomic_bool *interrupted;
 };
 
 struct sqlite_slot {

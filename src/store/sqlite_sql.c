@@ -71,6 +71,8 @@ static int failed(struct sqlite_store *store, sqlite3 *db, int code)
 	sqlite_note(store, code);
 	switch (code) {
 	case SQLITE_INTERRUPT:
+		if (store->base.interrupted)
+			return sonde_store_fail(-ECANCELED, "the agent is stopping");
 		return sonde_store_fail(-ETIMEDOUT, "the statement took too long; ask for a shorter span of time");
 	case SQLITE_NOMEM:
 		return sonde_store_fail(-ENOMEM, "the statement needs too much memory");

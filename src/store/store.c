@@ -157,6 +157,11 @@ int sonde_store_sql(struct sonde_store *store, const char *sql, uint32_t limit, 
 	return r;
 }
 
+void sonde_store_interrupt(struct sonde_store *store)
+{
+	store->interrupted = true;
+}
+
 void sonde_store_status(struct sonde_store *store, struct sonde_store_status *ret_status)
 {
 	store->ops->status(store, ret_status);

@@ -174,5 +174,7 @@ int sonde_store_count(struct sonde_store *store, const struct sonde_query *query
 int sonde_store_sql(struct sonde_store *store, const char *sql, uint32_t limit, int64_t timeout_ns,
 		    int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
 		    void *userdata, const char **ret_error);
+/** Queries and SQL that run, and those that come, end with -ECANCELED: the agent stops. Any thread, also a signal handler. */
+void sonde_store_interrupt(struct sonde_store *store);
 void sonde_store_status(struct sonde_store *store, struct sonde_store_status *ret_status);
 const char *sonde_store_error(struct sonde_store *store);
