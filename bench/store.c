@@ -255,7 +255,7 @@ static int take_row(const struct sonde_type *type, const struct sonde_value *val
 	return 0;
 }
 
-static int take_group(const struct sonde_value *group, uint64_t count, void *userdata)
+static int take_group(const struct sonde_group *group, void *userdata)
 {
 	(*(uint64_t *)userdata)++;
 	return 0;
@@ -268,7 +268,7 @@ static int order(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static void ask(struct sonde_store *store, const struct sonde_query *query, const char *group_by, bool count, const char *what)
+static void ask(struct sonde_store *store, const struct sonde_query *query, const struct sonde_count_opts *count, const char *what)
 {
 	double ms[ROUNDS];
 	struct sonde_answer answer;
@@ -278,7 +278,7 @@ static void ask(struct sonde_store *store, const struct sonde_query *query, cons
 		int64_t start = sonde_clock_boot_ns();
 
 		n = 0;
-		if (count ? sonde_store_count(store, query, group_by, take_group, &n, &answer) :
+		if (count ? sonde_store_count(store, query, count, take_group, &n, &answer) :
 			    sonde_store_query(store, query, take_row, &n, &answer))
 			die(what);
 		ms[i] = (double)(sonde_clock_boot_ns() - start) / 1e6;
@@ -295,31 +295,32 @@ static void ask_all(struct sonde_store *store, uint64_t n)
 	struct sonde_filter *where CLEANUP(sonde_filter_free) = NULL;
 	const char *error;
 
-	ask(store, &query, NULL, true, "count of all");
-	ask(store, &query, "command", true, "group by command, all types");
-	ask(store, &query, "pid", true, "group by pid, all types");
+	ask(store, &query, &(struct sonde_count_opts){}, "count of all");
+	ask(store, &query, &(struct sonde_count_opts){.by = {"command"}}, "group by command, all types");
+	ask(store, &query, &(struct sonde_count_opts){.by = {"pid"}}, "group by pid, all types");
+	ask(store, &query, &(struct sonde_count_opts){.by = {"pid", "command"}}, "group by pid and command, all types");
 	query.type = "connection";
-	ask(store, &query, "remote_address", true, "group by remote_address, connection");
+	ask(store, &query, &(struct sonde_count_opts){.by = {"remote_address"}}, "group by remote_address, connection");
 	query.type = middle.type->name;
 	query.pid = middle.record->pid;
 	query.since_ns = middle.time_ns - 5 * SONDE_NS_PER_MS;
 	query.until_ns = middle.time_ns + 5 * SONDE_NS_PER_MS;
-	ask(store, &query, NULL, false, "by pid, type and time (10 ms in the middle)");
+	ask(store, &query, NULL, "by pid, type and time (10 ms in the middle)");
 	query.since_ns = INT64_MIN;
 	query.until_ns = INT64_MAX;
 	query.limit = 100;
-	ask(store, &query, NULL, false, "the last 100 of a pid and type");
+	ask(store, &query, NULL, "the last 100 of a pid and type");
 	query.pid = 4194303; /* nobody has it */
-	ask(store, &query, NULL, false, "by a pid that is not there");
+	ask(store, &query, NULL, "by a pid that is not there");
 	query = (struct sonde_query){.since_ns = last.time_ns - 60 * SONDE_NS_PER_S, .until_ns = INT64_MAX, .pid = -1, .limit = 1000};
-	ask(store, &query, NULL, false, "the last 1000 of all types");
+	ask(store, &query, NULL, "the last 1000 of all types");
 	query.limit = 0;
 	query.since_ns = INT64_MIN;
 	query.type = "connection";
 	if (sonde_filter_new("remote_port = 1 or duration_ns > 1h", &error, &where))
 		die(error);
 	query.where = where;
-	ask(store, &query, NULL, true, "count by a condition on two columns, connection");
+	ask(store, &query, &(struct sonde_count_opts){}, "count by a condition on two columns, connection");
 }
 
 /* ---- plain SQLite, for comparison ---- */

@@ -16,13 +16,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/**
- * Reads a field here and now, once: its later uses take the value from a register. For pointers out of a hook's arguments, as
- * early as possible: at each such load, in each state of the program that it checks, the verifier looks through the names of all
- * the kernel's types several times (btf_nested_type_is_trusted(), kernel/bpf/btf.c, since 6.3), about a millisecond.
- */
-#define sonde_load_here(lvalue) (*(volatile typeof(lvalue) *)&(lvalue))
-
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct list_head {

@@ -251,7 +251,7 @@ static __always_inline bool sonde_packet_is_bare_tcp(const struct sk_buff *skb)
  */
 static __always_inline struct net_device *sonde_packet_device(const struct sk_buff *skb, __u32 *ret_namespace)
 {
-	struct net_device *device = sonde_load_here(skb->dev);
+	struct net_device *device = skb->dev;
 	__u32 inode;
 
 	if (!device)

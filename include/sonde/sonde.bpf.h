@@ -25,6 +25,7 @@
  */
 
 #include <sonde/types.h>
+#include <sonde/cast.bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
@@ -99,26 +100,29 @@ static __always_inline void sonde_map_full(void)
 }
 
 /** The cgroup of a task: of the unified hierarchy, or, where that has no use for it, of v1's memory controller. */
-static __always_inline __u64 sonde_task_cgroup(struct task_struct *task)
+static __always_inline __u64 sonde_task_cgroup(const struct task_struct *task)
 {
-	struct css_set *set = task->cgroups;
-	struct cgroup_subsys_state *css = NULL;
-	struct cgroup *cgroup;
-	__u64 id = set->dfl_cgrp->kn->id;
+	const struct css_set *set = sonde_cast(struct task_struct, task)->cgroups;
+	const struct cgroup *unified = set->dfl_cgrp, *cgroup;
+	const struct cgroup_subsys_state *css;
+	__u64 id = unified->kn->id;
 
 	/* 1 is the root of v2 (kernfs gives ids from 1): in a hybrid set-up everything sits there. */
 	if (id != 1 || !bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
 		return id;
-	bpf_core_read(&css, sizeof(css), &set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)]);
-	cgroup = BPF_CORE_READ(css, cgroup);
-	if (!cgroup || cgroup == set->dfl_cgrp)
+	css = *(struct cgroup_subsys_state **)((void *)set + bpf_core_field_offset(struct css_set, subsys) +
+					       sizeof(css) * bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id));
+	cgroup = css->cgroup;
+	if (!cgroup || cgroup == unified)
 		return id;
-	return BPF_CORE_READ(cgroup, kn, id) | SONDE_CGROUP_V1;
+	return cgroup->kn->id | SONDE_CGROUP_V1;
 }
 
 /** The facts of a process, by plain loads (about 1 ns each; helpers cost 25 to 40). */
-static __always_inline void sonde_process_of(struct task_struct *task, struct sonde_process *process)
+static __always_inline void sonde_process_of(const struct task_struct *trusted, struct sonde_process *process)
 {
+	const struct task_struct *task = sonde_cast(struct task_struct, trusted);
+
 	process->start_time_ns = task->group_leader->start_boottime;
 	process->cgroup_id = sonde_task_cgroup(task);
 	process->pid = task->tgid;
@@ -128,10 +132,7 @@ static __always_inline void sonde_process_of(struct task_struct *task, struct so
 	__builtin_memcpy(process->command, task->comm, SONDE_COMMAND_LENGTH);
 }
 
-/*
- * Global, so that the verifier looks at it once and not in each of its callers: it searches the kernel's whole BTF for every
- * pointer that is followed (btf_nested_type_is_trusted()), some 10 ms each.
- */
+/* Global, so that the verifier looks at it once and not in each of its callers. */
 __noinline int sonde_process_current(struct sonde_process *process)
 {
 	if (!process)
@@ -147,8 +148,7 @@ static __always_inline bool sonde_admit(struct sonde_counters *counters, __u32 *
 	return true;
 }
 
-static __always_inline void *sonde_reserve_bytes(__u64 size, __u16 type, struct task_struct *task,
-						 const struct sonde_process *owner)
+static __always_inline void *sonde_reserve_bytes(__u64 size, __u16 type, const struct sonde_process *owner)
 {
 	struct sonde_counters *counters = sonde_counters_here();
 	struct sonde_header *header;
@@ -173,14 +173,7 @@ static __always_inline void *sonde_reserve_bytes(__u64 size, __u16 type, struct 
 	header->type = type;
 	header->flags = 0;
 	header->reserved = 0;
-	if (task) {
-		header->start_time_ns = task->group_leader->start_boottime;
-		header->cgroup_id = sonde_task_cgroup(task);
-		header->pid = task->tgid;
-		header->tid = task->pid;
-		header->uid = task->cred->uid.val;
-		__builtin_memcpy(header->command, task->comm, SONDE_COMMAND_LENGTH);
-	} else if (owner && owner->pid) {
+	if (owner && owner->pid) {
 		header->start_time_ns = owner->start_time_ns;
 		header->cgroup_id = owner->cgroup_id;
 		header->pid = owner->pid;
@@ -199,26 +192,36 @@ static __always_inline void *sonde_reserve_bytes(__u64 size, __u16 type, struct 
 	return header;
 }
 
-/** Room for one event of the current process. NULL: refused and counted. */
-#define sonde_reserve(name)                                                                                  \
-	({                                                                                                   \
-		struct sonde_process current_;                                                               \
-		sonde_process_current(&current_);                                                            \
-		(struct name *)sonde_reserve_bytes(sizeof(struct name), sonde_event_##name, NULL, &current_); \
+/** Room for one event of a remembered process (struct sonde_process *; NULL or pid 0: process unknown). NULL: refused and counted. */
+#define sonde_reserve_owner(name, owner) ((struct name *)sonde_reserve_bytes(sizeof(struct name), sonde_event_##name, owner))
+/** The same, a shorter record that ends before `field`; the fields from there on are null. */
+#define sonde_reserve_owner_upto(name, field, owner) \
+	((struct name *)sonde_reserve_bytes(offsetof(struct name, field), sonde_event_##name, owner))
+/** The same, of the current process. */
+#define sonde_reserve(name)                         \
+	({                                          \
+		struct sonde_process current_;      \
+		sonde_process_current(&current_);   \
+		sonde_reserve_owner(name, &current_); \
 	})
 /** The same, of another task (a BTF pointer). */
-#define sonde_reserve_task(name, task) \
-	((struct name *)sonde_reserve_bytes(sizeof(struct name), sonde_event_##name, task, NULL))
-/** The same, of a remembered process (struct sonde_process *; NULL or pid 0: process unknown). */
-#define sonde_reserve_owner(name, owner) \
-	((struct name *)sonde_reserve_bytes(sizeof(struct name), sonde_event_##name, NULL, owner))
-/** A shorter record that ends before `field`; the fields from there on are null. */
-#define sonde_reserve_upto(name, field, task) \
-	((struct name *)sonde_reserve_bytes(offsetof(struct name, field), sonde_event_##name, task, NULL))
+#define sonde_reserve_task(name, task)             \
+	({                                         \
+		struct sonde_process facts_;       \
+		sonde_process_of(task, &facts_);   \
+		sonde_reserve_owner(name, &facts_); \
+	})
+/** Both: of another task, and shorter. */
+#define sonde_reserve_task_upto(name, field, task)             \
+	({                                                     \
+		struct sonde_process facts_;                   \
+		sonde_process_of(task, &facts_);               \
+		sonde_reserve_owner_upto(name, field, &facts_); \
+	})
 
 /** A record for the program's own user-space code (program.h): `number` below 0x8000, chosen by the program. */
 #define sonde_reserve_inner(name, number, owner) \
-	((struct name *)sonde_reserve_bytes(sizeof(struct name), SONDE_INNER_TYPE + (number), NULL, owner))
+	((struct name *)sonde_reserve_bytes(sizeof(struct name), SONDE_INNER_TYPE + (number), owner))
 
 /** Hands the event over. Wakes the reader only if it sleeps, once: a wake-up costs 7 us, a submit 0.1. */
 static __always_inline void sonde_submit(void *event)

@@ -12,7 +12,7 @@
  * unit in the name, and never reorder or reuse a field that was released.
  *
  * Layout rules (checked by the schema test): struct sonde_header comes first, no implicit padding, at most
- * SONDE_RECORD_MAX bytes. A record in the ring may be shorter than its struct (sonde_reserve_upto()): the
+ * SONDE_RECORD_MAX bytes. A record in the ring may be shorter than its struct (sonde_reserve_task_upto()): the
  * fields beyond its end are absent (null).
  */
 
@@ -40,6 +40,12 @@
 /** Bytes of this char array that are valid stand in that other field (smaller than the array's size or cut to it).
  * A field of the same struct, hidden or not. sonde_arguments always need it. */
 #define SONDE_LENGTH(field) SONDE_TAG("sonde:length=" #field)
+/** The field's most frequent values are worth showing (`sonde top`, `sonde summary`): paths, names, peers. Those of enums,
+ * errors and protocols are without it. */
+#define SONDE_TOP SONDE_TAG("sonde:top")
+/** What an event stands for, where that is more than one thing: rankings add this number up instead of counting events.
+ * One field of an event. */
+#define SONDE_MEASURE SONDE_TAG("sonde:measure")
 /** Not a column: only the program's own user-space code looks at it. */
 #define SONDE_HIDDEN SONDE_TAG("sonde:hidden")
 
@@ -67,8 +73,8 @@ typedef char sonde_arguments; /* char array of NUL-separated words (argv); shown
 
 /** Two ends of a packet as they stand in its headers. */
 struct sonde_packet_flow {
-	sonde_address source_address SONDE_DOC("address the packet came from");
-	sonde_address destination_address SONDE_DOC("address the packet was going to");
+	sonde_address source_address SONDE_DOC("address the packet came from") SONDE_TOP;
+	sonde_address destination_address SONDE_DOC("address the packet was going to") SONDE_TOP;
 	sonde_port source_port SONDE_DOC("port the packet came from") SONDE_ABSENT(0);
 	sonde_port destination_port SONDE_DOC("port the packet was going to") SONDE_ABSENT(0);
 	sonde_protocol protocol SONDE_DOC("transport protocol") SONDE_ABSENT(0);
@@ -78,7 +84,7 @@ struct sonde_packet_flow {
 /** Two ends of a socket as its owner sees them. */
 struct sonde_socket_flow {
 	sonde_address local_address SONDE_DOC("address on the side of the owner");
-	sonde_address remote_address SONDE_DOC("address of the peer");
+	sonde_address remote_address SONDE_DOC("address of the peer") SONDE_TOP;
 	sonde_port local_port SONDE_DOC("port on the side of the owner") SONDE_ABSENT(0);
 	sonde_port remote_port SONDE_DOC("port of the peer") SONDE_ABSENT(0);
 	sonde_protocol protocol SONDE_DOC("transport protocol") SONDE_ABSENT(0);

@@ -67,8 +67,9 @@ struct {
 
 static __always_inline struct desk *desk_take(void)
 {
-	for (__u32 i = 0; i < DESKS; i++) {
-		struct desk *desk = bpf_map_lookup_elem(&desks, &i);
+	for (int i = 0; i < DESKS; i++) {
+		__u32 key = i; /* older verifiers (6.12) forget a counter that lies on the stack */
+		struct desk *desk = bpf_map_lookup_elem(&desks, &key);
 
 		if (desk && !__sync_val_compare_and_swap(&desk->taken, 0, 1))
 			return desk;
@@ -277,9 +278,10 @@ static __always_inline bool question_claim(struct question *question)
 /* Nobody answers it any more: to be said by who claimed it. */
 static __always_inline void send_timeout(const struct question *question, __u64 cookie)
 {
-	struct dns_short *record = sonde_reserve_inner(dns_short, DNS_INNER_SHORT, &question->owner);
+	struct dns_short *record;
 
 	count_timeout(question);
+	record = sonde_reserve_inner(dns_short, DNS_INNER_SHORT, &question->owner);
 	if (!record)
 		return;
 	fill_head(&record->head, question, cookie);
@@ -327,20 +329,22 @@ static __always_inline void send_bare_answer(const struct question *question, co
 	sonde_submit(record);
 }
 
-#define SEND_ANSWER(name, number)                                                                    \
-	do {                                                                                         \
-		struct name *record = sonde_reserve_inner(name, number, &question->owner);           \
-		__u32 size = answer->available;                                                      \
-                                                                                                     \
-		if (!record)                                                                         \
-			return;                                                                      \
-		if (size > sizeof(record->bytes))                                                    \
-			size = sizeof(record->bytes);                                                \
-		fill_answer(&record->head, question, answer);                                        \
-		record->head.captured = size;                                                        \
-		if (size < 1 || bpf_skb_load_bytes(skb, answer->offset, record->bytes, size))        \
-			record->head.captured = 0;                                                   \
-		sonde_submit(record);                                                                \
+/* barrier_var: the compiler knows more of the size than older verifiers (6.1) do, and would leave out the checks. */
+#define SEND_ANSWER(name, number)                                                                          \
+	do {                                                                                               \
+		struct name *record = sonde_reserve_inner(name, number, &question->owner);                 \
+		__u32 size = answer->available;                                                            \
+                                                                                                           \
+		if (!record)                                                                               \
+			return;                                                                            \
+		fill_answer(&record->head, question, answer);                                              \
+		barrier_var(size);                                                                         \
+		if (size > sizeof(record->bytes))                                                          \
+			size = sizeof(record->bytes);                                                      \
+		record->head.captured = size;                                                              \
+		if (size < MESSAGE_HEADER || bpf_skb_load_bytes(skb, answer->offset, record->bytes, size)) \
+			record->head.captured = 0;                                                         \
+		sonde_submit(record);                                                                      \
 	} while (0)
 
 static __always_inline void send_answer(struct __sk_buff *skb, const struct question *question, const struct answer *answer)

@@ -15,7 +15,8 @@ struct file {
 	struct sonde_header header;
 	enum file_operation operation SONDE_DOC("open, read, write, or sync (fsync and its like)");
 	sonde_errno error SONDE_DOC("why it failed; null: it did not") SONDE_ABSENT(0);
-	sonde_count count SONDE_DOC("operations that this event stands for: all of one path, process, operation and error");
+	sonde_count count SONDE_DOC("operations that this event stands for: all of one path, process, operation and error")
+		SONDE_MEASURE;
 	sonde_bytes bytes SONDE_DOC("bytes read or written, all together") SONDE_ABSENT(-1);
 	sonde_duration_ns latency_ns SONDE_DOC("time in these operations, all together; only with the setting latency")
 		SONDE_ABSENT(0);
@@ -24,5 +25,6 @@ struct file {
 	sonde_bool path_is_relative SONDE_DOC("whether path counts from a directory that is not known") SONDE_ABSENT(0);
 	__u8 reserved[7] SONDE_HIDDEN;
 	char path[FILE_PATH_SIZE]
-		SONDE_DOC("the file, as seen in its mount namespace; \"...\" stands for what is cut") SONDE_ABSENT(0);
+		SONDE_DOC("the file, as seen in its mount namespace; \"...\" stands for what is cut") SONDE_ABSENT(0)
+		SONDE_TOP;
 };

@@ -43,7 +43,7 @@ struct memory {
 	__u32 untracked SONDE_DOC("cgroups with a limit that are not watched") SONDE_ABSENT(0);
 	__u64 limit_cgroup_id SONDE_HIDDEN;  /* whose limit it is; as sonde_header.cgroup_id */
 	__u64 victim_cgroup_id SONDE_HIDDEN; /* the header's, from the kernel, is that of the process that asked */
-	char cgroup[MEMORY_CGROUP_SIZE] SONDE_DOC("path of the cgroup whose limit it is; scope node: of the victim's");
+	char cgroup[MEMORY_CGROUP_SIZE] SONDE_DOC("path of the cgroup whose limit it is; scope node: of the victim's") SONDE_TOP;
 };
 
 /* The black box: what led to a kill. */
@@ -59,7 +59,7 @@ struct memory_history {
 	sonde_duration_ns warned_ns SONDE_DOC("how long before the kill its first forecast was said") SONDE_ABSENT(0);
 	__u32 pressure_some_pct SONDE_DOC("share of the last 10 s in which some task waited for memory") SONDE_ABSENT(-1);
 	__u32 pressure_full_pct SONDE_DOC("share of the last 10 s in which all tasks did") SONDE_ABSENT(-1);
-	char cgroup[MEMORY_CGROUP_SIZE] SONDE_DOC("path of the cgroup whose limit it is; scope node: of the victim's");
+	char cgroup[MEMORY_CGROUP_SIZE] SONDE_DOC("path of the cgroup whose limit it is; scope node: of the victim's") SONDE_TOP;
 	char curve[MEMORY_CURVE_SIZE] SONDE_DOC("what was used: seconds before the kill:MiB, the oldest first");
 };
 

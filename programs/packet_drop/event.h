@@ -17,9 +17,9 @@ struct packet_drop {
 	sonde_kernel_enum reason SONDE_DOC("why the kernel dropped it") SONDE_ENUM("skb_drop_reason")
 		SONDE_PREFIX("SKB_DROP_REASON_") SONDE_ABSENT(0);
 	enum drop_class class SONDE_DOC("kind of reason: network, resource, policy, application, benign or unknown");
-	sonde_symbol location SONDE_DOC("kernel function that dropped it");
+	sonde_symbol location SONDE_DOC("kernel function that dropped it") SONDE_TOP;
 	sonde_bytes length_bytes SONDE_DOC("bytes of the packet from its IP header on");
-	char interface[SONDE_INTERFACE_LENGTH] SONDE_DOC("network interface it was on");
+	char interface[SONDE_INTERFACE_LENGTH] SONDE_DOC("network interface it was on") SONDE_TOP;
 	__u32 interface_index SONDE_DOC("number of that interface, also where its name is lost") SONDE_ABSENT(0);
 	__u32 network_namespace SONDE_DOC("inode of the network namespace") SONDE_ABSENT(0);
 	sonde_cookie socket_cookie SONDE_DOC("socket it belongs to") SONDE_ABSENT(0);

@@ -127,8 +127,8 @@ static __always_inline struct sock *socket_of(const __u64 *ctx, const struct sk_
 	struct sock *receiver = NULL;
 
 	if (bpf_core_field_exists(struct trace_event_raw_kfree_skb, rx_sk))
-		receiver = (void *)ctx[3];
-	return whole_socket(receiver ?: sonde_load_here(skb->sk));
+		receiver = sonde_cast(struct sock, ctx[3]);
+	return whole_socket(receiver ?: skb->sk);
 }
 
 static __always_inline void send_drop(const __u64 *ctx, struct sk_buff *skb, bool is_sent, const struct packet_drop_key *key,
@@ -155,7 +155,7 @@ static __always_inline void send_drop(const __u64 *ctx, struct sk_buff *skb, boo
 	e->interface_index = device ? device->ifindex : skb->skb_iif;
 	e->network_namespace = namespace;
 	if (!namespace && sk)
-		e->network_namespace = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+		e->network_namespace = sk->__sk_common.skc_net.net->ns.inum;
 	e->socket_cookie = cookie;
 	e->flow = *flow;
 	if (!e->flow.protocol && sk && is_sent)
@@ -166,7 +166,7 @@ static __always_inline void send_drop(const __u64 *ctx, struct sk_buff *skb, boo
 SEC("tp_btf/kfree_skb")
 int on_kfree_skb(__u64 *ctx)
 {
-	struct sk_buff *skb = (void *)ctx[0];
+	struct sk_buff *skb = sonde_cast(struct sk_buff, ctx[0]);
 	struct sonde_packet_flow flow = {};
 	struct packet_drop_key key = {};
 	struct net_device *device;
@@ -177,7 +177,7 @@ int on_kfree_skb(__u64 *ctx)
 		key.reason = ctx[2];
 	if (is_consumed(key.reason))
 		return 0;
-	is_sent = sonde_load_here(skb->sk);
+	is_sent = skb->sk;
 	device = sonde_packet_device(skb, &namespace);
 	key.class = is_unspecified(key.reason) ? DROP_CLASS_UNKNOWN : classify(key.reason);
 	if (key.class != DROP_CLASS_BENIGN || benign) /* in one place: the verifier checks each anew */

@@ -28,7 +28,8 @@ struct process {
 	sonde_bool core_dumped SONDE_DOC("whether its end wrote a core dump") SONDE_ABSENT(2);
 	__u8 reserved SONDE_HIDDEN;
 	char path[PROCESS_PATH_SIZE]
-		SONDE_DOC("executable, as seen in its mount namespace; \"...\" starts one that is cut");
+		SONDE_DOC("executable, as seen in its mount namespace; \"...\" starts one that is cut")
+		SONDE_TOP;
 	sonde_arguments arguments[PROCESS_ARGUMENTS_SIZE]
 		SONDE_DOC("its command line, what looks like a secret replaced by ***") SONDE_LENGTH(arguments_kept);
 };

@@ -45,7 +45,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 
 	if (!is_leader(child))
 		return 0;
-	e = sonde_reserve_upto(process, path, child);
+	e = sonde_reserve_task_upto(process, path, child);
 	if (!e)
 		return 0;
 	fill_common(e, child, PROCESS_KIND_FORK);
@@ -129,7 +129,7 @@ int on_exit(__u64 *ctx)
 	if (!is_group_dead(ctx, task))
 		return 0;
 	/* The leader may be gone since long; pid and command of the process are still its own. */
-	e = sonde_reserve_upto(process, path, task->group_leader);
+	e = sonde_reserve_task_upto(process, path, task->group_leader);
 	if (!e)
 		return 0;
 	fill_common(e, task->group_leader, PROCESS_KIND_EXIT);

@@ -17,7 +17,7 @@ struct syscall {
 	__u32 number SONDE_DOC("its number on this architecture");
 	sonde_bool is_32_bit SONDE_DOC("whether a 32-bit program made it, to which other numbers belong");
 	__u8 reserved[3] SONDE_HIDDEN;
-	sonde_count count SONDE_DOC("calls that returned");
+	sonde_count count SONDE_DOC("calls that returned") SONDE_MEASURE;
 	sonde_count errors SONDE_DOC("how many of them failed");
 	sonde_duration_ns latency_ns SONDE_DOC("time in these calls, all together; only with the setting latency")
 		SONDE_ABSENT(0);

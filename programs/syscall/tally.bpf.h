@@ -166,7 +166,7 @@ static __always_inline void take_histogram(struct amount *amount, struct syscall
 
 static __always_inline int tell(struct amount *amount, __u32 number, const struct sonde_process *owner)
 {
-	struct syscall *e = sonde_reserve_bytes(offsetof(struct syscall, result), sonde_event_syscall, NULL, owner);
+	struct syscall *e = sonde_reserve_owner_upto(syscall, result, owner);
 
 	if (!e)
 		return 0;

@@ -254,6 +254,7 @@ void worker_view_init(struct worker *worker)
 	worker->view = (struct sonde_view){
 		.userdata = worker,
 		.bus = worker->bus,
+		.window = worker->window,
 		.store = worker->store,
 		.names = sonde_enrich_names(worker->enrich),
 		.version = SONDE_VERSION,

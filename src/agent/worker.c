@@ -67,6 +67,8 @@ static int worker_open(struct worker *worker)
 	r = sonde_enrich_new(&enrich, &worker->enrich);
 	if (r >= 0)
 		r = sonde_bus_new(&worker->bus);
+	if (r >= 0)
+		r = sonde_window_new(sonde_clock_boot_ns(), &worker->window);
 	if (r < 0)
 		return sonde_log_err(r, "cannot start");
 	store.names = sonde_enrich_names(worker->enrich);

@@ -29,6 +29,7 @@ struct worker {
 	struct sonde_enrich *enrich;
 	struct sonde_store *store;
 	struct sonde_bus *bus;
+	struct sonde_window *window;
 	struct sonde_writer *writer;
 	struct sonde_http *http;
 	struct sonde_view view;

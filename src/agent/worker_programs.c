@@ -12,6 +12,7 @@
 
 #include <agent/worker_private.h>
 #include <base/cleanup.h>
+#include <base/clock.h>
 #include <base/log.h>
 #include <bpf/embedded.h>
 #include <runtime/attachment.h>
@@ -21,8 +22,10 @@ static void worker_deliver(struct sonde_source *source, struct sonde_batch_full 
 {
 	struct worker *worker = userdata;
 
-	if (batch->batch.n)
+	if (batch->batch.n) {
+		sonde_window_add(worker->window, batch->events, batch->batch.n, sonde_clock_boot_ns());
 		sonde_bus_publish(worker->bus, &batch->batch);
+	}
 	sonde_writer_deliver(worker->writer, source, batch);
 }
 

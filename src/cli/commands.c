@@ -9,6 +9,7 @@ extern const struct sonde_command sonde_command_check;
 extern const struct sonde_command sonde_command_trace;
 extern const struct sonde_command sonde_command_events;
 extern const struct sonde_command sonde_command_count;
+extern const struct sonde_command sonde_command_top;
 extern const struct sonde_command sonde_command_summary;
 extern const struct sonde_command sonde_command_programs;
 extern const struct sonde_command sonde_command_status;
@@ -28,6 +29,7 @@ const struct sonde_command *const sonde_commands[] = {
 	&sonde_command_trace,
 	&sonde_command_events,
 	&sonde_command_count,
+	&sonde_command_top,
 	&sonde_command_summary,
 	&sonde_command_programs,
 	&sonde_command_status,

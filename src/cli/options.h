@@ -26,10 +26,12 @@ enum sonde_option_id {
 	SONDE_OPTION_CONTAINER,
 	SONDE_OPTION_WHERE,
 	SONDE_OPTION_BY,
+	SONDE_OPTION_SUM,
 	SONDE_OPTION_FOLLOW,
 	SONDE_OPTION_LIMIT,
 	SONDE_OPTION_OLDEST_FIRST,
 	SONDE_OPTION_FOR,
+	SONDE_OPTION_INTERVAL,
 	SONDE_OPTION_OUTPUT,
 	SONDE_OPTION_SCHEMA_OUTPUT,
 	SONDE_OPTION_JSON,
@@ -56,9 +58,9 @@ enum sonde_option_id {
 struct sonde_options {
 	int64_t since_ns, until_ns; /* wall clock; INT64_MIN, INT64_MAX: not given */
 	int64_t pid;		    /* -1: any */
-	const char *command, *container, *where, *by;
+	const char *command, *container, *where, *by, *sum;
 	int64_t limit;		    /* 0: not given */
-	int64_t for_ns;		    /* 0: not given */
+	int64_t for_ns, interval_ns; /* 0: not given */
 	bool follow, oldest_first, json, man, markdown, help;
 	enum sonde_format format;
 	enum sonde_color color;

@@ -10,5 +10,5 @@
 void sonde_answer_merge(struct sonde_answer *all, const struct sonde_answer *answer);
 /** `"complete":..,"lost":..,"reason":..` and, if paged, `,"next":..` */
 void sonde_answer_json(const struct sonde_answer *answer, bool paged, struct sonde_buffer *out);
-/** The column in the type, or in the first type that has it (type NULL); NULL: none. */
-const struct sonde_column *sonde_column_find(const struct sonde_view *view, const struct sonde_type *type, const char *name);
+/** For sonde_store_count() without groups: adds to the uint64_t that `total` points to. */
+int sonde_answer_total(const struct sonde_group *group, void *total);

@@ -180,6 +180,7 @@ static inline struct test_agent *test_agent_with(const char *store)
 	if (strcmp(store, "memory"))
 		opts.path = path;
 	assert_int_equal(sonde_bus_new(&agent->view.bus), 0);
+	assert_int_equal(sonde_window_new(sonde_clock_boot_ns(), &agent->view.window), 0);
 	assert_int_equal(sonde_store_open(&opts, &agent->view.store), 0);
 	for (size_t i = 0; i < 2; i++)
 		assert_int_equal(sonde_store_add_type(agent->view.store, &test_types[i]), 0);
@@ -204,6 +205,7 @@ static inline void test_agent_free(struct test_agent *agent)
 	sonde_http_free(&agent->http, 5 * SONDE_NS_PER_S);
 	sonde_store_close(&agent->view.store);
 	sonde_bus_free(&agent->view.bus);
+	sonde_window_free(&agent->view.window);
 	rmdir(agent->directory);
 	free(agent);
 }

@@ -24,12 +24,6 @@
 static const char attempts_where[] = "kind in (connect, fail)";
 static const char drops_where[] = "not class = benign";
 
-static int total_row(const struct sonde_value *group, uint64_t count, void *userdata)
-{
-	*(uint64_t *)userdata += count;
-	return 0;
-}
-
 struct summary {
 	struct sonde_query query;
 	uint64_t duration_s;
@@ -79,7 +73,7 @@ static int legacy_summary(struct sonde_request *request, const char *type, const
 	if (r < 0)
 		return r;
 	summary.query.where = filter;
-	r = sonde_store_count(request->view->store, &summary.query, NULL, total_row, &total, &answer);
+	r = sonde_store_count(request->view->store, &summary.query, NULL, sonde_answer_total, &total, &answer);
 	sonde_filter_free(&filter);
 	if (r < 0)
 		return sonde_request_store_failed(request, r);
@@ -297,7 +291,7 @@ int sonde_legacy_events(struct sonde_request *request)
 	    sonde_selection_read(request, INT64_MIN, &selection))
 		return 0;
 	sonde_legacy_names_read(request->view, &events.names);
-	r = sonde_store_count(request->view->store, &selection.query, NULL, total_row, &total, &answer);
+	r = sonde_store_count(request->view->store, &selection.query, NULL, sonde_answer_total, &total, &answer);
 	sonde_buffer_add_text(out, "{\"events\":[");
 	selection.query.limit = (uint32_t)limit;
 	if (!r)

@@ -11,6 +11,7 @@
 
 #include <runtime/bus.h>
 #include <runtime/ledger.h>
+#include <runtime/window.h>
 #include <schema/schema.h>
 #include <store/store.h>
 
@@ -59,6 +60,7 @@ typedef void (*sonde_number_fn)(const char *name, const char *doc, bool is_count
 struct sonde_view {
 	void *userdata;
 	struct sonde_bus *bus;
+	struct sonde_window *window;
 	struct sonde_store *store;
 	const struct sonde_names *names;
 	const char *version;

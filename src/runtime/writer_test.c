@@ -109,9 +109,9 @@ static struct sonde_ledger settle(struct fixture *f)
 	return ledger;
 }
 
-static int count_row(const struct sonde_value *group, uint64_t count, void *userdata)
+static int count_row(const struct sonde_group *group, void *userdata)
 {
-	*(uint64_t *)userdata = count;
+	*(uint64_t *)userdata = group->count;
 	return 0;
 }
 

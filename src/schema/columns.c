@@ -126,6 +126,7 @@ static int column_add_second(struct sonde_builder *builder, struct sonde_columns
 {
 	struct sonde_column column = *first;
 
+	column.is_top = false;
 	if (first->semantic == SONDE_SEMANTIC_ERRNO_NAME) {
 		column.name = "errno";
 		column.doc = sonde_arena_printf(&builder->arena, "%s, as its number", first->doc);
@@ -294,6 +295,8 @@ static int field_check_tags(const struct field *field, const struct sonde_column
 		return field_fail(field, "SONDE_PREFIX() belongs to a sonde_kernel_enum or an enum: drop the tag");
 	if (field->tags.length && !column->is_chars)
 		return field_fail(field, "SONDE_LENGTH() belongs to an array of char: drop the tag");
+	if (field->tags.measure && !sonde_column_is_quantity(column))
+		return field_fail(field, "SONDE_MEASURE belongs to a number of things, bytes or ns: drop the tag");
 	return 0;
 }
 
@@ -306,6 +309,8 @@ static int field_column(struct sonde_builder *builder, struct sonde_columns *col
 		.offset = field->offset,
 		.size = field->size,
 		.length_offset = -1,
+		.is_top = field->tags.top,
+		.is_measure = field->tags.measure,
 	};
 	uint32_t first = columns->n;
 	int r;

@@ -39,8 +39,9 @@ static void add_json_member(struct sonde_buffer *out, const char *name, const ch
 		sonde_buffer_add_text(out, "null");
 }
 
-static void add_json_column(struct sonde_buffer *out, const struct sonde_column *column)
+static void add_json_column(struct sonde_buffer *out, const struct sonde_type *type, uint32_t i)
 {
+	const struct sonde_column *column = &type->columns[i];
 	const struct sonde_enum *words = column_words(column);
 
 	sonde_buffer_add_char(out, '{');
@@ -53,12 +54,16 @@ static void add_json_column(struct sonde_buffer *out, const struct sonde_column 
 	add_json_member(out, "unit", column->unit);
 	sonde_buffer_add_char(out, ',');
 	add_json_member(out, "doc", column->doc);
+	if (sonde_type_has_top(type, i))
+		sonde_buffer_add_text(out, ",\"top\":true");
+	if (column->is_measure)
+		sonde_buffer_add_text(out, ",\"measure\":true");
 	if (words) {
 		sonde_buffer_add_text(out, ",\"values\":[");
-		for (uint32_t i = 0; i < words->n; i++) {
-			if (i)
+		for (uint32_t w = 0; w < words->n; w++) {
+			if (w)
 				sonde_buffer_add_char(out, ',');
-			sonde_encode_json_text(words->entries[i].name, strlen(words->entries[i].name), out);
+			sonde_encode_json_text(words->entries[w].name, strlen(words->entries[w].name), out);
 		}
 		sonde_buffer_add_char(out, ']');
 	}
@@ -75,7 +80,7 @@ int sonde_encode_schema_json(const struct sonde_type *type, struct sonde_buffer 
 	for (uint32_t i = 0; i < type->n_columns; i++) {
 		if (i)
 			sonde_buffer_add_char(out, ',');
-		add_json_column(out, &type->columns[i]);
+		add_json_column(out, type, i);
 	}
 	sonde_buffer_add_text(out, "]}");
 	return sonde_buffer_error(out);

@@ -46,7 +46,7 @@ static const char *member(const json_t *columns, const char *name, const char *k
 static void test_json(void **state)
 {
 	CLEANUP(sonde_buffer_free) struct sonde_buffer out = SONDE_BUFFER_INIT;
-	json_t *root, *columns, *values;
+	json_t *root, *columns, *column, *values;
 
 	assert_int_equal(sonde_encode_schema_json(&schema->types[0], &out), 0);
 	root = json_loadb(out.data, out.length, JSON_REJECT_DUPLICATES, NULL);
@@ -66,6 +66,10 @@ static void test_json(void **state)
 	assert_string_equal(member(columns, "yes", "type"), "boolean");
 	assert_string_equal(member(columns, "address", "type"), "address");
 	assert_string_equal(member(columns, "reason", "type"), "text");
+	column = json_array_get(columns, (size_t)sonde_type_find_column(&schema->types[0], "things"));
+	assert_true(json_is_true(json_object_get(column, "measure")) && !json_object_get(column, "top"));
+	column = json_array_get(columns, (size_t)sonde_type_find_column(&schema->types[0], "kind"));
+	assert_true(json_is_true(json_object_get(column, "top")) && !json_object_get(column, "measure"));
 	values = json_object_get(json_array_get(columns, (size_t)sonde_type_find_column(&schema->types[0], "kind")), "values");
 	assert_int_equal(json_array_size(values), 3);
 	assert_string_equal(json_string_value(json_array_get(values, 1)), "first_one");

@@ -42,6 +42,22 @@ static uint32_t event_struct(const struct sonde_builder *builder, const char *na
 	return 0;
 }
 
+/* A ranking can be by one number only. */
+static int measure_check(const struct sonde_columns *columns)
+{
+	const char *first = NULL;
+
+	for (uint32_t i = 0; i < columns->n; i++) {
+		if (!columns->columns[i].is_measure)
+			continue;
+		if (first)
+			return sonde_builder_fail("%s: '%s' and '%s' are both its SONDE_MEASURE: keep one", columns->what, first,
+						  columns->columns[i].name);
+		first = columns->columns[i].name;
+	}
+	return 0;
+}
+
 static int event_build(struct sonde_builder *builder, const struct btf_type *variable, const char *doc,
 		       struct sonde_type *type)
 {
@@ -75,6 +91,7 @@ static int event_build(struct sonde_builder *builder, const struct btf_type *var
 	sonde_common_columns(&columns);
 	r = sonde_common_check(builder, what, structure);
 	r = r ?: sonde_columns_walk(builder, &columns, id, 1, sizeof(struct sonde_header));
+	r = r ?: measure_check(&columns);
 	r = r ?: sonde_columns_take(builder, &columns, &type->columns);
 	if (r)
 		return r;
@@ -245,6 +262,31 @@ void sonde_schema_free(struct sonde_schema **schema)
 const struct sonde_type *sonde_schema_type(const struct sonde_schema *schema, uint16_t number)
 {
 	return number < schema->n_types ? &schema->types[number] : NULL;
+}
+
+bool sonde_column_is_quantity(const struct sonde_column *column)
+{
+	return (column->type == SONDE_UINT || column->type == SONDE_INT) &&
+	       (column->semantic == SONDE_SEMANTIC_NONE || column->semantic == SONDE_SEMANTIC_BYTES ||
+		column->semantic == SONDE_SEMANTIC_COUNT || column->semantic == SONDE_SEMANTIC_DURATION_NS);
+}
+
+bool sonde_type_has_top(const struct sonde_type *type, uint32_t column)
+{
+	enum sonde_semantic semantic = type->columns[column].semantic;
+
+	if (column < SONDE_COLUMN_COMMON_MAX)
+		return column == SONDE_COLUMN_COMMAND || column == SONDE_COLUMN_CONTAINER;
+	return type->columns[column].is_top || semantic == SONDE_SEMANTIC_ENUM || semantic == SONDE_SEMANTIC_KERNEL_ENUM ||
+	       semantic == SONDE_SEMANTIC_ERRNO_NAME || semantic == SONDE_SEMANTIC_PROTOCOL;
+}
+
+int sonde_type_measure(const struct sonde_type *type)
+{
+	for (uint32_t i = 0; i < type->n_columns; i++)
+		if (type->columns[i].is_measure)
+			return (int)i;
+	return -ENOENT;
 }
 
 int sonde_type_find_column(const struct sonde_type *type, const char *name)

@@ -103,6 +103,8 @@ struct sonde_column {
 	int length_offset; /* of the field that holds the number of valid bytes; -1: NUL-terminated */
 	int length_size;
 	const struct sonde_enum *names;
+	bool is_top;	 /* SONDE_TOP, see sonde_type_has_top() */
+	bool is_measure; /* SONDE_MEASURE; at most one of a type */
 	/* For sonde_event_value() alone. */
 	bool is_plain; /* the number is the value */
 	bool is_chars; /* text that stands in the record */
@@ -183,6 +185,12 @@ int sonde_schema_new(const char *program, const void *object, size_t size, const
 void sonde_schema_free(struct sonde_schema **schema);
 const struct sonde_type *sonde_schema_type(const struct sonde_schema *schema, uint16_t number);
 int sonde_type_find_column(const struct sonde_type *type, const char *name); /* index or -ENOENT */
+/** Is it a number of which a sum means something: bytes, things, time spent, or a number that is nothing else? */
+bool sonde_column_is_quantity(const struct sonde_column *column);
+/** Are the column's most frequent values worth showing? What the program says, and command, container, enums and errors. */
+bool sonde_type_has_top(const struct sonde_type *type, uint32_t column);
+/** The quantity that an event of the type stands for. @return -ENOENT: each event is one thing. */
+int sonde_type_measure(const struct sonde_type *type);
 
 /** An event on its way through user space: the kernel's record and what was added to it. */
 struct sonde_event {

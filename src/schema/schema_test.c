@@ -127,6 +127,26 @@ static void test_column_meaning(void **state)
 	sonde_schema_free(&schema);
 }
 
+static void test_top(void **state)
+{
+	static const char *const tops[] = {"command", "container", "reason", "error", "kind", "colour", "remote_address",
+					   "protocol", "name"};
+	struct sonde_schema *schema = schema_open("valid");
+	const struct sonde_type *type = &schema->types[0];
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < type->n_columns; i++)
+		if (sonde_type_has_top(type, i))
+			assert_string_equal(type->columns[i].name, tops[n++]);
+	assert_int_equal(n, sizeof(tops) / sizeof(tops[0]));
+	assert_int_equal(sonde_type_measure(type), sonde_type_find_column(type, "things"));
+	assert_int_equal(sonde_type_measure(&schema->types[1]), -ENOENT);
+	assert_true(sonde_column_is_quantity(column(type, "took_ns")));
+	assert_false(sonde_column_is_quantity(column(type, "pid")));
+	assert_false(sonde_column_is_quantity(column(type, "name")));
+	sonde_schema_free(&schema);
+}
+
 static void test_column_places(void **state)
 {
 	struct sonde_schema *schema = schema_open("valid");
@@ -290,7 +310,7 @@ int main(void)
 		cmocka_unit_test(test_settings),
 		cmocka_unit_test(test_setting_places),
 		cmocka_unit_test(test_metrics),
-		cmocka_unit_test(test_broken_objects),
+		cmocka_unit_test(test_top), cmocka_unit_test(test_broken_objects),
 		cmocka_unit_test(test_not_an_object),
 	};
 

@@ -47,6 +47,10 @@ int sonde_member_tags_read(const struct sonde_builder *builder, const char *fiel
 			*texts[i].value = tag + strlen(texts[i].key);
 		} else if (!strcmp(tag, "hidden")) {
 			tags.hidden = true;
+		} else if (!strcmp(tag, "top")) {
+			tags.top = true;
+		} else if (!strcmp(tag, "measure")) {
+			tags.measure = true;
 		} else if (!strncmp(tag, "absent=", 7)) {
 			r = absent_read(field, tag + 7, &tags);
 			if (r)

@@ -111,10 +111,6 @@ int sonde_block_scan_value(struct sonde_block_scan *scan, uint32_t column, struc
 int64_t sonde_block_scan_time(const struct sonde_block_scan *scan);
 int64_t sonde_block_scan_sequence(const struct sonde_block_scan *scan);
 
-struct sonde_groups;
-/**
- * @brief Count the rows (block_count.c) instead of walking them.
- * @param group Column to add weights up by, -1: the type has no such column; `groups` NULL: no groups.
- */
-int sonde_block_scan_count(struct sonde_block_scan *scan, int group, struct sonde_groups *groups, uint64_t *rows,
-			   uint64_t *weight);
+struct sonde_tally;
+/** Count the rows (block_count.c) instead of walking them. @return as sonde_block_scan_next(), and -E2BIG too many groups. */
+int sonde_block_scan_count(struct sonde_block_scan *scan, struct sonde_tally *tally);

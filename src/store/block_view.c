@@ -3,7 +3,7 @@
 #include <store/block_view.h>
 
 #include <store/backend.h>
-#include <store/groups.h>
+#include <store/tally.h>
 
 #include <base/cleanup.h>
 
@@ -165,47 +165,30 @@ int sonde_block_view_query(struct sonde_block_view *view, const struct sonde_que
 	return r;
 }
 
-static int count_types(struct sonde_block_view *view, const char *group_by, struct sonde_groups *groups,
-		       struct sonde_answer *answer, uint64_t *weight)
+static int count_types(struct sonde_block_view *view, struct sonde_tally *tally)
 {
 	int r = 0;
 
-	answer->rows = 0;
-	answer->more = false;
-	answer->cursor[0] = '\0';
-	for (size_t i = 0; i < view->n && !r; i++) {
-		struct type_rows *rows = rows_of(view, i);
-		int group = group_by ? sonde_type_find_column(rows->rows.type, group_by) : -1;
-
-		r = sonde_block_scan_count(&rows->scan, group, groups, &answer->rows, weight);
-	}
+	for (size_t i = 0; i < view->n && !r; i++)
+		r = sonde_block_scan_count(&rows_of(view, i)->scan, tally);
 	return r ? failed(view, r) : 0;
 }
 
-static int check_group(const struct sonde_block_view *view, const char *group_by)
-{
-	bool found = !view->n || !group_by;
-
-	for (size_t i = 0; i < view->n && !found; i++)
-		found = sonde_type_find_column(view->rows[i]->type, group_by) >= 0;
-	return found ? 0 : sonde_store_fail(-ENOENT, "no column '%s'", group_by);
-}
-
-int sonde_block_view_count(struct sonde_block_view *view, const char *group_by,
-			   int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
+int sonde_block_view_count(struct sonde_block_view *view, const struct sonde_count_opts *opts, sonde_group_fn fn, void *userdata,
 			   struct sonde_answer *answer)
 {
-	struct sonde_groups *groups CLEANUP(sonde_groups_free) = NULL;
-	uint64_t weight = 0;
-	int r = check_group(view, group_by);
+	struct sonde_tally tally CLEANUP(sonde_tally_free) = {};
+	const struct sonde_type *types[SONDE_TYPES_MAX];
+	int r;
 
+	for (size_t i = 0; i < view->n; i++)
+		types[i] = view->rows[i]->type;
 	scans_start(view);
-	if (!r && group_by)
-		r = sonde_groups_new(&groups);
+	r = sonde_tally_begin(&tally, opts, types, view->n);
 	if (!r)
-		r = count_types(view, group_by, groups, answer, &weight);
+		r = count_types(view, &tally);
 	if (!r)
-		r = groups ? sonde_groups_each(groups, fn, userdata) : fn(NULL, weight, userdata);
+		r = sonde_tally_end(&tally, fn, userdata, answer);
 	if (r < 0)
 		return r;
 	judge_damage(view, answer);

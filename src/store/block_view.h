@@ -36,6 +36,5 @@ void sonde_block_view_close(struct sonde_block_view *view);
 /** As the calls of the store; of the answer, what is known already stays, and what damaged blocks lost is added. */
 int sonde_block_view_query(struct sonde_block_view *view, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
 			   struct sonde_answer *answer);
-int sonde_block_view_count(struct sonde_block_view *view, const char *group_by,
-			   int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
+int sonde_block_view_count(struct sonde_block_view *view, const struct sonde_count_opts *opts, sonde_group_fn fn, void *userdata,
 			   struct sonde_answer *answer);

@@ -11,24 +11,40 @@
 #define BUCKETS (SONDE_GROUPS_MAX * 2)
 
 struct group {
-	struct sonde_value value;
 	uint64_t count;
+	int64_t sum;
+	struct sonde_value values[];
 };
 
 struct sonde_groups {
-	struct group *items;
-	size_t n, capacity;
+	char *items; /* struct group, one after the other */
+	size_t item_bytes, n, capacity;
+	unsigned n_values;
 	uint32_t buckets[BUCKETS]; /* index + 1; 0: free */
 };
 
-int sonde_groups_new(struct sonde_groups **ret_groups)
+int sonde_groups_new(unsigned n_values, struct sonde_groups **ret_groups)
 {
 	struct sonde_groups *groups = calloc(1, sizeof(*groups));
 
 	if (!groups)
 		return -ENOMEM;
+	groups->n_values = n_values;
+	groups->item_bytes = sizeof(struct group) + n_values * sizeof(struct sonde_value);
 	*ret_groups = groups;
 	return 0;
+}
+
+static struct group *group_at(const struct sonde_groups *groups, size_t i)
+{
+	return (struct group *)(void *)(groups->items + i * groups->item_bytes);
+}
+
+static void values_free(struct sonde_value *values, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (values[i].type == SONDE_TEXT || values[i].type == SONDE_ADDRESS)
+			free((char *)values[i].text);
 }
 
 void sonde_groups_free(struct sonde_groups **groups)
@@ -36,8 +52,7 @@ void sonde_groups_free(struct sonde_groups **groups)
 	if (!*groups)
 		return;
 	for (size_t i = 0; i < (*groups)->n; i++)
-		if ((*groups)->items[i].value.type == SONDE_TEXT || (*groups)->items[i].value.type == SONDE_ADDRESS)
-			free((char *)(*groups)->items[i].value.text);
+		values_free(group_at(*groups, i)->values, (*groups)->n_values);
 	free((*groups)->items);
 	free(*groups);
 	*groups = NULL;
@@ -75,15 +90,28 @@ static bool value_equal(const struct sonde_value *a, const struct sonde_value *b
 	return a->type == b->type && lengths[0] == lengths[1] && (!lengths[0] || !memcmp(x, y, lengths[0]));
 }
 
-static uint32_t value_hash(const struct sonde_value *value)
+static uint32_t values_hash(const struct sonde_value *values, unsigned n)
 {
-	uint64_t number, hash = 0xcbf29ce484222325u ^ value->type;
-	size_t length;
-	const uint8_t *bytes = value_bytes(value, &number, &length);
+	uint64_t number, hash = 0xcbf29ce484222325u;
 
-	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ bytes[i]) * 0x100000001b3u;
+	for (unsigned k = 0; k < n; k++) {
+		size_t length;
+		const uint8_t *bytes = value_bytes(&values[k], &number, &length);
+
+		hash = (hash ^ values[k].type) * 0x100000001b3u;
+		for (size_t i = 0; i < length; i++)
+			hash = (hash ^ bytes[i]) * 0x100000001b3u;
+	}
 	return (uint32_t)(hash ^ hash >> 32);
+}
+
+static bool values_equal(const struct sonde_value *a, const struct sonde_value *b, unsigned n)
+{
+	unsigned i = 0;
+
+	while (i < n && value_equal(&a[i], &b[i]))
+		i++;
+	return i == n;
 }
 
 static int value_own(const struct sonde_value *value, struct sonde_value *ret_value)
@@ -103,68 +131,110 @@ static int value_own(const struct sonde_value *value, struct sonde_value *ret_va
 	return 0;
 }
 
-int sonde_groups_add(struct sonde_groups *groups, const struct sonde_value *value, uint64_t weight)
+/* A new group, its numbers zero. */
+static int group_new(struct sonde_groups *groups, const struct sonde_value *values, struct group **ret_group)
 {
-	uint32_t bucket = value_hash(value) % BUCKETS;
-	int r;
+	struct group *group;
 
-	for (; groups->buckets[bucket]; bucket = (bucket + 1) % BUCKETS) {
-		struct group *group = &groups->items[groups->buckets[bucket] - 1];
-
-		if (value_equal(&group->value, value)) {
-			group->count += weight;
-			return 0;
-		}
-	}
 	if (groups->n == SONDE_GROUPS_MAX)
 		return sonde_store_fail(-E2BIG, "more than %d groups; narrow the query", SONDE_GROUPS_MAX);
 	if (groups->n == groups->capacity) {
 		size_t capacity = groups->capacity ? groups->capacity * 2 : 64;
-		struct group *items = reallocarray(groups->items, capacity, sizeof(*items));
+		char *items = reallocarray(groups->items, capacity, groups->item_bytes);
 
 		if (!items)
 			return -ENOMEM;
 		groups->items = items;
 		groups->capacity = capacity;
 	}
-	r = value_own(value, &groups->items[groups->n].value);
-	if (r)
-		return r;
-	groups->items[groups->n].count = weight;
-	groups->buckets[bucket] = (uint32_t)++groups->n;
+	group = group_at(groups, groups->n);
+	group->count = 0;
+	group->sum = 0;
+	for (unsigned i = 0; i < groups->n_values; i++) {
+		int r = value_own(&values[i], &group->values[i]);
+
+		if (r) {
+			values_free(group->values, i);
+			return r;
+		}
+	}
+	groups->n++;
+	*ret_group = group;
 	return 0;
 }
 
-/* Equal counts by value, so that two answers over the same rows are the same. */
-static int group_order(const void *a, const void *b)
+int sonde_groups_add(struct sonde_groups *groups, const struct sonde_value *values, uint64_t count, int64_t sum)
 {
-	const struct group *x = a, *y = b;
+	uint32_t bucket = values_hash(values, groups->n_values) % BUCKETS;
+	struct group *group = NULL;
+	int r;
+
+	for (; groups->buckets[bucket] && !group; bucket = (bucket + 1) % BUCKETS) {
+		group = group_at(groups, groups->buckets[bucket] - 1);
+		if (!values_equal(group->values, values, groups->n_values))
+			group = NULL;
+	}
+	if (!group) {
+		r = group_new(groups, values, &group);
+		if (r)
+			return r;
+		groups->buckets[bucket] = (uint32_t)groups->n;
+	}
+	group->count += count;
+	group->sum = sonde_sum(group->sum, sum);
+	return 0;
+}
+
+static int value_order(const struct sonde_value *x, const struct sonde_value *y)
+{
 	uint64_t numbers[2];
 	size_t lengths[2];
 	const void *p, *q;
 	int order;
 
-	if (x->count != y->count)
-		return x->count < y->count ? 1 : -1;
-	if (x->value.type != y->value.type)
-		return x->value.type < y->value.type ? -1 : 1;
-	p = value_bytes(&x->value, &numbers[0], &lengths[0]);
-	q = value_bytes(&y->value, &numbers[1], &lengths[1]);
+	if (x->type != y->type)
+		return x->type < y->type ? -1 : 1;
+	p = value_bytes(x, &numbers[0], &lengths[0]);
+	q = value_bytes(y, &numbers[1], &lengths[1]);
 	if (p == &numbers[0])
 		return numbers[0] < numbers[1] ? -1 : numbers[0] > numbers[1];
 	order = memcmp(p, q, lengths[0] < lengths[1] ? lengths[0] : lengths[1]);
-	return order ? order : (lengths[0] > lengths[1]) - (lengths[0] < lengths[1]);
+	return order ?: (lengths[0] > lengths[1]) - (lengths[0] < lengths[1]);
 }
 
-int sonde_groups_each(struct sonde_groups *groups,
-		      int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata)
+struct ranking {
+	bool by_sum;
+	unsigned n_values;
+};
+
+/* Equal ones by value, so that two answers over the same rows are the same. */
+static int group_order(const void *a, const void *b, void *userdata)
 {
+	const struct ranking *ranking = userdata;
+	const struct group *x = a, *y = b;
+	int order = 0;
+
+	if (ranking->by_sum && x->sum != y->sum)
+		return x->sum < y->sum ? 1 : -1;
+	if (x->count != y->count)
+		return x->count < y->count ? 1 : -1;
+	for (unsigned i = 0; !order && i < ranking->n_values; i++)
+		order = value_order(&x->values[i], &y->values[i]);
+	return order;
+}
+
+int sonde_groups_each(struct sonde_groups *groups, bool by_sum, sonde_group_fn fn, void *userdata)
+{
+	struct ranking ranking = {by_sum, groups->n_values};
 	int r = 0;
 
 	if (groups->n)
-		qsort(groups->items, groups->n, sizeof(*groups->items), group_order);
+		qsort_r(groups->items, groups->n, groups->item_bytes, group_order, &ranking);
 	memset(groups->buckets, 0, sizeof(groups->buckets)); /* the places are no longer right */
-	for (size_t i = 0; i < groups->n && !r; i++)
-		r = fn(&groups->items[i].value, groups->items[i].count, userdata);
+	for (size_t i = 0; i < groups->n && !r; i++) {
+		const struct group *group = group_at(groups, i);
+
+		r = fn(&(struct sonde_group){.values = group->values, .count = group->count, .sum = group->sum}, userdata);
+	}
 	return r < 0 ? r : 0;
 }

@@ -3,22 +3,30 @@
 
 /**
  * @file groups.h
- * Sums by value, for counts with group_by.
+ * Numbers by values: by those of one column, or of several together.
  *
  * Threads: one.
  */
 
-#include <schema/schema.h>
+#include <store/store.h>
 
-/** Distinct values of one answer. */
+/** Groups of one answer. */
 #define SONDE_GROUPS_MAX 65536
 
 struct sonde_groups;
 
-int sonde_groups_new(struct sonde_groups **ret_groups);
+/** Held at the limits of 64 bits. */
+static inline int64_t sonde_sum(int64_t a, int64_t b)
+{
+	int64_t sum;
+
+	return __builtin_add_overflow(a, b, &sum) ? a < 0 ? INT64_MIN : INT64_MAX : sum;
+}
+
+/** @param n_values Of each group, at most SONDE_COUNT_BY_MAX. */
+int sonde_groups_new(unsigned n_values, struct sonde_groups **ret_groups);
 void sonde_groups_free(struct sonde_groups **groups);
-/** Add to the sum of a value, which is copied if it is new. @return 0, -E2BIG more than SONDE_GROUPS_MAX values, -ENOMEM. */
-int sonde_groups_add(struct sonde_groups *groups, const struct sonde_value *value, uint64_t weight);
-/** Largest first. @return 0, or what `fn` returned below zero; a positive result of `fn` ends it. */
-int sonde_groups_each(struct sonde_groups *groups,
-		      int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata);
+/** Add to a group, whose values are copied if it is new. @return 0, -E2BIG more than SONDE_GROUPS_MAX groups, -ENOMEM. */
+int sonde_groups_add(struct sonde_groups *groups, const struct sonde_value *values, uint64_t count, int64_t sum);
+/** Largest first, by sum or by count. @return 0, or what `fn` returned below zero; a positive result of `fn` ends it. */
+int sonde_groups_each(struct sonde_groups *groups, bool by_sum, sonde_group_fn fn, void *userdata);

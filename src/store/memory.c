@@ -1,62 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The store that writes nothing to disk: the same blocks as in a file, in lists. Events live as long as the process; their
- * checkpoints live in shared memory that outlives it, so that the next process goes on where this one ended and counts what died
- * with it as expired.
- *
- * A block never changes. The writer adds, drops and merges them under the lock; a query takes references to what is there and
- * reads without it.
- */
-#include <store/backend.h>
-#include <store/checkpoints.h>
-#include <store/block_index.h>
+/* The writer's side of the store that writes nothing to disk. */
+#include <store/memory.h>
+
 #include <store/block_merge.h>
-#include <store/block_view.h>
-#include <store/gaps.h>
-#include <store/intake.h>
-#include <store/retention.h>
 
 #include <base/cleanup.h>
 #include <base/clock.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define DEFAULT_BYTES (64ull << 20)
 #define PENDING_MAX (16u << 20)
 #define BLOCK_BYTES (4u << 20) /* of open columns */
-#define RINGS_MAX 128
 /* Blocks of one max_age: what is dropped by age is dropped at most this part of it late. */
 #define BLOCKS_OF_AGE 8
 #define MERGE_NS (20 * SONDE_NS_PER_MS) /* at once */
-
-struct memory_type {
-	struct sonde_block_index blocks; /* an id is an address */
-	uint64_t stored, expired;
-	int64_t dropped_until_ns;
-};
-
-struct memory_ring {
-	struct sonde_checkpoint checkpoint;
-	int64_t base; /* sonde_checkpoint_expired() */
-};
-
-struct memory_store {
-	struct sonde_store base;
-	uint64_t max_bytes;
-	int64_t max_age_ns, started_ns;
-	struct sonde_types types;
-	struct sonde_intake intake; /* the writer's */
-	struct sonde_checkpoints shared;
-	struct sonde_retention retention;
-	pthread_mutex_t lock; /* of all below */
-	struct memory_type slots[SONDE_TYPES_MAX]; /* the writer, who alone changes them, also reads them without it */
-	struct memory_ring rings[RINGS_MAX];
-	size_t n_rings;
-	struct sonde_gaps gaps;
-	uint64_t bytes, commits;
-};
 
 static void limits_set(struct memory_store *store, const struct sonde_store_opts *opts)
 {
@@ -97,24 +56,13 @@ static int memory_open(const struct sonde_store_opts *opts, struct sonde_store *
 	return 0;
 }
 
-static struct sonde_block *block_of(const struct sonde_indexed_block *indexed)
-{
-	return (struct sonde_block *)(intptr_t)indexed->id;
-}
-
-static void block_unref(struct sonde_block *block)
-{
-	if (atomic_fetch_sub(&block->references, 1) == 1)
-		free(block);
-}
-
 static void memory_close(struct sonde_store *base)
 {
 	struct memory_store *store = (struct memory_store *)base;
 
 	for (size_t i = 0; i < store->types.n; i++) {
 		for (size_t j = 0; j < store->slots[i].blocks.n; j++)
-			block_unref(block_of(&store->slots[i].blocks.items[j]));
+			memory_block_unref(memory_block_of(&store->slots[i].blocks.items[j]));
 		sonde_block_index_free(&store->slots[i].blocks);
 	}
 	sonde_intake_free(&store->intake);
@@ -153,8 +101,8 @@ static uint64_t block_bytes(const struct sonde_block *block)
 static void memory_remove(struct memory_store *store, struct memory_type *slot, size_t at, size_t n)
 {
 	for (size_t i = at; i < at + n; i++) {
-		store->bytes -= block_bytes(block_of(&slot->blocks.items[i]));
-		block_unref(block_of(&slot->blocks.items[i]));
+		store->bytes -= block_bytes(memory_block_of(&slot->blocks.items[i]));
+		memory_block_unref(memory_block_of(&slot->blocks.items[i]));
 	}
 	sonde_block_index_remove(&slot->blocks, at, n);
 }
@@ -251,7 +199,7 @@ static size_t merge_take(struct memory_store *store, size_t i, size_t at, size_t
 	while (taken < n && (!taken || sonde_block_merge_bytes(merge) < store->intake.block_bytes)) {
 		struct sonde_block_ref ref;
 
-		sonde_block_ref_set(&ref, &block_of(&store->slots[i].blocks.items[at + taken])->facts);
+		sonde_block_ref_set(&ref, &memory_block_of(&store->slots[i].blocks.items[at + taken])->facts);
 		if (sonde_block_merge_take(merge, &source, type, &ref) != 1)
 			break;
 		taken++;
@@ -318,7 +266,7 @@ static void memory_save(struct memory_store *store, const struct sonde_checkpoin
 	uint64_t stored, expired;
 
 	if (!ring) {
-		if (store->n_rings == RINGS_MAX) /* rings come with a start of a program; the oldest is long gone */
+		if (store->n_rings == MEMORY_RINGS_MAX) /* rings come with a start of a program; the oldest is long gone */
 			memmove(store->rings, store->rings + 1, --store->n_rings * sizeof(*ring));
 		ring = &store->rings[store->n_rings++];
 		program_totals(store, checkpoint->program, &stored, &expired);
@@ -386,155 +334,11 @@ static int memory_gap(struct sonde_store *base, const struct sonde_gap *gap)
 	return 0;
 }
 
-/* ---- queries ---- */
-
-struct memory_view {
-	struct sonde_block_view blocks;
-	struct sonde_block **held;
-	size_t n;
-};
-
-static void view_close(struct memory_view *view)
-{
-	sonde_block_view_close(&view->blocks);
-	for (size_t i = 0; i < view->n; i++)
-		block_unref(view->held[i]);
-	free(view->held);
-}
-
-static int view_hold(struct memory_view *view, const struct sonde_block_index *index)
-{
-	struct sonde_block **held = reallocarray(view->held, view->n + index->n + 1, sizeof(*held));
-	int r = 0;
-
-	if (!held)
-		return -ENOMEM;
-	view->held = held;
-	for (size_t i = 0; i < index->n && !r; i++) {
-		struct sonde_block *block = block_of(&index->items[i]);
-
-		atomic_fetch_add(&block->references, 1);
-		held[view->n++] = block;
-		r = sonde_block_view_offer(&view->blocks, &block->facts);
-	}
-	return r;
-}
-
-/* Under the lock: the answer's worth is judged on the same state as its rows. */
-static int view_fill(struct memory_store *store, const struct sonde_query *query, const struct sonde_cursor *cursor,
-		     struct memory_view *view, struct sonde_answer *answer)
-{
-	struct sonde_run run = {.from_ns = store->started_ns, .to_ns = INT64_MAX};
-	struct sonde_coverage coverage = {
-		.gaps = store->gaps.items, .n_gaps = store->gaps.n, .runs = &run, .n_runs = 1,
-		.dropped_until_ns = INT64_MIN, .now_ns = sonde_clock_wall_ns(),
-	};
-	int only = query->type ? sonde_types_find(&store->types, query->type) : -1, r = 0;
-
-	if (query->type && only < 0)
-		return sonde_store_fail(-ENOENT, "no type '%s'", query->type);
-	for (size_t i = 0; i < sonde_types_count(&store->types) && !r; i++) {
-		const struct sonde_stored_type *stored = sonde_types_get(&store->types, i);
-
-		if (only >= 0 && i != (size_t)only)
-			continue;
-		if (store->slots[i].dropped_until_ns > coverage.dropped_until_ns)
-			coverage.dropped_until_ns = store->slots[i].dropped_until_ns;
-		if (only >= 0)
-			coverage.program = stored->program;
-		r = sonde_block_view_add(&view->blocks, &stored->type, query, cursor);
-		if (!r)
-			r = view_hold(view, &store->slots[i].blocks);
-	}
-	if (!r)
-		sonde_coverage_judge(&coverage, query, answer);
-	return r;
-}
-
-static int view_open(struct memory_store *store, const struct sonde_query *query, struct memory_view *view,
-		     struct sonde_answer *answer)
-{
-	struct sonde_cursor cursor;
-	int r = sonde_cursor_parse(query, &cursor);
-
-	if (r < 0)
-		return r;
-	view->blocks.source.in_memory = true;
-	view->blocks.deadline_ns = sonde_clock_boot_ns() + SONDE_QUERY_NS;
-	view->blocks.interrupted = &store->base.interrupted;
-	pthread_mutex_lock(&store->lock);
-	r = view_fill(store, query, &cursor, view, answer);
-	pthread_mutex_unlock(&store->lock);
-	return r;
-}
-
-static int memory_query(struct sonde_store *base, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
-			struct sonde_answer *ret_answer)
-{
-	struct memory_view view CLEANUP(view_close) = {};
-	struct sonde_answer answer;
-	int r = view_open((struct memory_store *)base, query, &view, &answer);
-
-	if (!r)
-		r = sonde_block_view_query(&view.blocks, query, fn, userdata, &answer);
-	if (!r)
-		*ret_answer = answer;
-	return r;
-}
-
-static int memory_count(struct sonde_store *base, const struct sonde_query *query, const char *group_by,
-			int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
-			struct sonde_answer *ret_answer)
-{
-	struct memory_view view CLEANUP(view_close) = {};
-	struct sonde_query all = *query;
-	struct sonde_answer answer;
-	int r;
-
-	all.cursor = NULL;
-	r = view_open((struct memory_store *)base, &all, &view, &answer);
-	if (!r)
-		r = sonde_block_view_count(&view.blocks, group_by, fn, userdata, &answer);
-	if (!r)
-		*ret_answer = answer;
-	return r;
-}
-
 static int memory_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_t timeout_ns,
 		      int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
 		      void *userdata)
 {
 	return sonde_store_fail(-ENOTSUP, "the store in memory has no SQL; use 'sonde events' or a store on disk");
-}
-
-static void memory_status(struct sonde_store *base, struct sonde_store_status *ret_status)
-{
-	struct memory_store *store = (struct memory_store *)base;
-	struct sonde_store_status status = {.backend = "memory", .path = "memory", .oldest_ns = INT64_MAX};
-
-	pthread_mutex_lock(&store->lock);
-	status.bytes = store->bytes;
-	status.commits = store->commits;
-	status.clock_jumps = store->retention.jumps;
-	for (size_t i = 0; i < SONDE_TYPES_MAX; i++) {
-		const struct memory_type *slot = &store->slots[i];
-
-		status.stored += slot->stored;
-		status.expired += slot->expired;
-		for (size_t j = 0; j < slot->blocks.n; j++) {
-			const struct sonde_indexed_block *block = &slot->blocks.items[j];
-
-			status.readable += block->count;
-			if (block->oldest_ns < status.oldest_ns)
-				status.oldest_ns = block->oldest_ns;
-			if (block->newest_ns > status.newest_ns)
-				status.newest_ns = block->newest_ns;
-		}
-	}
-	pthread_mutex_unlock(&store->lock);
-	if (!status.readable)
-		status.oldest_ns = status.newest_ns = 0;
-	*ret_status = status;
 }
 
 const struct sonde_store_ops sonde_store_memory = {

@@ -23,6 +23,8 @@ struct naive_event {
 	uint64_t arrival; /* among the events of its type */
 };
 
+static unsigned n_by; /* columns of the question at hand */
+
 struct naive {
 	struct sonde_store *store;
 	struct naive_event events[EVENTS_MAX];
@@ -244,13 +246,14 @@ static void check_rows(struct naive *naive, const struct sonde_query *query, con
 			 query->oldest_first ? "oldest" : "newest", page.limit);
 }
 
-static int add_group(const struct sonde_value *group, uint64_t count, void *userdata)
+/* Of a group its values, then the number of its events and the sum. */
+static int add_group(const struct sonde_group *group, void *userdata)
 {
 	struct sonde_buffer *out = userdata;
 
-	if (group)
-		test_value_text(group, out);
-	sonde_buffer_printf(out, "=%" PRIu64 "\n", count);
+	for (unsigned i = 0; group->values && i < n_by; i++)
+		test_value_text(&group->values[i], out);
+	sonde_buffer_printf(out, "=%" PRIu64 " %" PRId64 "\n", group->count, group->sum);
 	return 0;
 }
 
@@ -277,60 +280,98 @@ static void sort_lines(struct sonde_buffer *text)
 }
 
 struct naive_group {
-	char value[200];
+	char value[300];
 	uint64_t weight;
+	__int128 sum;
 };
 
-static void naive_groups(const struct naive *naive, const struct sonde_query *query, const char *by, struct sonde_buffer *out)
+static int64_t limited(__int128 sum)
+{
+	return sum > INT64_MAX ? INT64_MAX : sum < INT64_MIN ? INT64_MIN : (int64_t)sum;
+}
+
+static void add_value(const struct sonde_type *type, const struct sonde_value *values, const char *name, struct sonde_buffer *out)
+{
+	int column = sonde_type_find_column(type, name);
+
+	test_value_text(column < 0 ? &(struct sonde_value){.type = SONDE_NULL} : &values[column], out);
+}
+
+static void naive_groups(const struct naive *naive, const struct sonde_query *query, const struct sonde_count_opts *opts,
+			 struct sonde_buffer *out)
 {
 	static struct naive_group groups[EVENTS_MAX];
 	struct sonde_value values[SONDE_COLUMNS_MAX];
-	size_t n = 0;
+	size_t n = n_by ? 0 : 1; /* without groups there is a number also of nothing */
 
 	for (size_t i = 0; i < naive->n; i++) {
 		const struct naive_event *event = &naive->events[i];
-		int column = sonde_type_find_column(event->type, by);
+		int sum = opts->sum ? sonde_type_find_column(event->type, opts->sum) : -1;
 		struct sonde_buffer text CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
 		size_t j = 0;
 
 		if (!naive_fits(query, event, values))
 			continue;
-		test_value_text(column < 0 ? &(struct sonde_value){.type = SONDE_NULL} : &values[column], &text);
-		while (j < n && strcmp(groups[j].value, text.data))
+		for (unsigned k = 0; k < n_by; k++)
+			add_value(event->type, values, opts->by[k], &text);
+		while (j < n && strcmp(groups[j].value, text.data ?: ""))
 			j++;
 		if (j == n)
 			snprintf(groups[n++].value, sizeof(groups[0].value), "%s", text.data);
 		groups[j].weight += event->record.header.weight;
+		if (sum >= 0 && values[sum].type != SONDE_NULL)
+			groups[j].sum += (__int128)values[sum].i * event->record.header.weight;
 	}
 	for (size_t i = 0; i < n; i++) {
-		sonde_buffer_printf(out, "%s=%" PRIu64 "\n", groups[i].value, groups[i].weight);
-		groups[i].weight = 0;
+		sonde_buffer_printf(out, "%s=%" PRIu64 " %" PRId64 "\n", groups[i].value, groups[i].weight, limited(groups[i].sum));
+		groups[i] = (struct naive_group){};
 	}
+}
+
+/* None to three columns, mostly one, and perhaps a sum: all below 2^63 of one sign, so that no order matters. */
+static void make_opts(struct naive *naive, struct sonde_count_opts *opts)
+{
+	static const char *const columns[] = {"command", "pid", "port", "name", "address", "flag", "type", "container", "weight", "offset"};
+	static const char *const sums[] = {NULL, "number", "offset", "weight"};
+
+	n_by = pick(naive, 2) ? 1 : pick(naive, 4);
+	*opts = (struct sonde_count_opts){.sum = sums[pick(naive, ARRAY_SIZE(sums))]};
+	for (unsigned i = 0; i < n_by; i++)
+		opts->by[i] = columns[pick(naive, ARRAY_SIZE(columns))];
+}
+
+static void check_groups(struct naive *naive, const struct sonde_query *query, const char *text)
+{
+	struct sonde_buffer got CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT, expected CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+	struct sonde_count_opts opts;
+	struct sonde_answer answer;
+	int r;
+
+	make_opts(naive, &opts);
+	r = sonde_store_count(naive->store, query, &opts, add_group, &got, &answer);
+	if (r == -ENOENT && query->type) /* this type has no such column */
+		return;
+	assert_int_equal(r, 0);
+	naive_groups(naive, query, &opts, &expected);
+	sort_lines(&got);
+	sort_lines(&expected);
+	if (strcmp(got.data ?: "", expected.data ?: ""))
+		fail_msg("other groups by %s,%s,%s, sum of %s, where %s:\n%s\nnot\n%s", opts.by[0], opts.by[1] ?: "", opts.by[2] ?: "",
+			 opts.sum ?: "", text, got.data ?: "", expected.data ?: "");
 }
 
 static void check_counts(struct naive *naive, const struct sonde_query *query, const char *text, uint64_t rows, uint64_t weight)
 {
-	static const char *const columns[] = {"command", "pid", "port", "name", "address", "flag", "type", "container", "weight", "offset"};
-	struct sonde_buffer got CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT, expected CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
-	const char *by = columns[pick(naive, ARRAY_SIZE(columns))];
+	struct sonde_buffer got CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
 	struct sonde_answer answer;
 	char sum[40];
-	int r;
 
 	assert_int_equal(sonde_store_count(naive->store, query, NULL, add_group, &got, &answer), 0);
-	snprintf(sum, sizeof(sum), "=%" PRIu64 "\n", weight);
+	snprintf(sum, sizeof(sum), "=%" PRIu64 " 0\n", weight);
 	if (strcmp(got.data, sum) || answer.rows != rows)
 		fail_msg("count %s not %s, %" PRIu64 " rows not %" PRIu64 ": where %s", got.data, sum, answer.rows, rows, text);
 	sonde_buffer_clear(&got);
-	r = sonde_store_count(naive->store, query, by, add_group, &got, &answer);
-	if (r == -ENOENT && query->type) /* this type has no such column */
-		return;
-	assert_int_equal(r, 0);
-	naive_groups(naive, query, by, &expected);
-	sort_lines(&got);
-	sort_lines(&expected);
-	if (strcmp(got.data ?: "", expected.data ?: ""))
-		fail_msg("other groups by %s, where %s:\n%s\nnot\n%s", by, text, got.data ?: "", expected.data ?: "");
+	check_groups(naive, query, text);
 }
 
 static void ask(struct naive *naive)

@@ -187,9 +187,8 @@ void sqlite_reader_put(struct sqlite_store *store, struct sqlite_reader *reader)
 void sqlite_readers_close(struct sqlite_store *store);
 int sqlite_query(struct sonde_store *base, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
 		 struct sonde_answer *ret_answer);
-int sqlite_count(struct sonde_store *base, const struct sonde_query *query, const char *group_by,
-		 int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
-		 struct sonde_answer *ret_answer);
+int sqlite_count(struct sonde_store *base, const struct sonde_query *query, const struct sonde_count_opts *opts,
+		 sonde_group_fn fn, void *userdata, struct sonde_answer *ret_answer);
 int sqlite_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_t timeout_ns,
 	       int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
 	       void *userdata);

@@ -193,9 +193,8 @@ int sqlite_query(struct sonde_store *base, const struct sonde_query *query, sond
 	return 0;
 }
 
-int sqlite_count(struct sonde_store *base, const struct sonde_query *query, const char *group_by,
-		 int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
-		 struct sonde_answer *ret_answer)
+int sqlite_count(struct sonde_store *base, const struct sonde_query *query, const struct sonde_count_opts *opts,
+		 sonde_group_fn fn, void *userdata, struct sonde_answer *ret_answer)
 {
 	struct view view CLEANUP(view_close) = {.store = (struct sqlite_store *)base};
 	struct sonde_query all = *query;
@@ -205,7 +204,7 @@ int sqlite_count(struct sonde_store *base, const struct sonde_query *query, cons
 	all.cursor = NULL;
 	r = view_open(&view, &all, &answer);
 	if (!r)
-		r = sonde_block_view_count(&view.blocks, group_by, fn, userdata, &answer);
+		r = sonde_block_view_count(&view.blocks, opts, fn, userdata, &answer);
 	if (r)
 		return view.blocks.failed ? failed(&view, r) : r;
 	*ret_answer = answer;

@@ -137,11 +137,10 @@ int sonde_store_query(struct sonde_store *store, const struct sonde_query *query
 	return store->ops->query(store, query, fn, userdata, ret_answer);
 }
 
-int sonde_store_count(struct sonde_store *store, const struct sonde_query *query, const char *group_by,
-		      int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
-		      struct sonde_answer *ret_answer)
+int sonde_store_count(struct sonde_store *store, const struct sonde_query *query, const struct sonde_count_opts *opts,
+		      sonde_group_fn fn, void *userdata, struct sonde_answer *ret_answer)
 {
-	return store->ops->count(store, query, group_by, fn, userdata, ret_answer);
+	return store->ops->count(store, query, opts, fn, userdata, ret_answer);
 }
 
 int sonde_store_sql(struct sonde_store *store, const char *sql, uint32_t limit, int64_t timeout_ns,

@@ -83,6 +83,23 @@ struct sonde_answer {
 /** @return 0 to go on, 1 to stop, negative: error, passed through. `values` is valid during the call. */
 typedef int (*sonde_row_fn)(const struct sonde_type *type, const struct sonde_value *values, void *userdata);
 
+#define SONDE_COUNT_BY_MAX 3
+
+/** What to count beside the number of events. */
+struct sonde_count_opts {
+	const char *by[SONDE_COUNT_BY_MAX]; /* groups with the same values in these columns, up to the first NULL */
+	const char *sum; /* a column of quantities to add up, and to rank groups by; NULL: they are ranked by number */
+};
+
+struct sonde_group {
+	const struct sonde_value *values; /* of the columns `by`, in this order; NULL without */
+	uint64_t count; /* events: the weights of the rows */
+	int64_t sum;	/* of the column `sum`: each value as often as its row's weight says. It ends at the limits of its type */
+};
+
+/** @return as sonde_row_fn. */
+typedef int (*sonde_group_fn)(const struct sonde_group *group, void *userdata);
+
 struct sonde_store_status {
 	const char *backend; /* "sqlite", "memory" */
 	const char *path;
@@ -111,9 +128,8 @@ struct sonde_store_ops {
 	int (*expire)(struct sonde_store *store, int64_t now_ns);
 	int (*query)(struct sonde_store *store, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
 		     struct sonde_answer *ret_answer);
-	int (*count)(struct sonde_store *store, const struct sonde_query *query, const char *group_by,
-		     int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
-		     struct sonde_answer *ret_answer);
+	int (*count)(struct sonde_store *store, const struct sonde_query *query, const struct sonde_count_opts *opts,
+		     sonde_group_fn fn, void *userdata, struct sonde_answer *ret_answer);
 	int (*sql)(struct sonde_store *store, const char *sql, uint32_t limit, int64_t timeout_ns,
 		   int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
 		   void *userdata);
@@ -158,14 +174,14 @@ int sonde_store_expire(struct sonde_store *store, int64_t now_ns);
 int sonde_store_query(struct sonde_store *store, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
 		      struct sonde_answer *ret_answer);
 /**
- * @brief Number of matching events, weights added up; by the values of a column if group_by is not NULL, largest first.
- * Without group_by one call, with group NULL. Events of a type without the column count as null. limit and cursor have no
- * meaning here; answer.rows are the rows without their weights.
- * @return also -ENOENT no type has the column, -E2BIG more than 65,536 groups.
+ * @brief Number of matching events, weights added up; in groups if opts has `by`, the largest first, else with one call. limit
+ * and cursor have no meaning here; answer.rows are the rows without their weights. An event of a type without a column
+ * counts as null.
+ * @param opts NULL: only the number.
+ * @return also -ENOENT no type has the column, -EINVAL its values cannot be added up, -E2BIG more than 65,536 groups.
  */
-int sonde_store_count(struct sonde_store *store, const struct sonde_query *query, const char *group_by,
-		      int (*fn)(const struct sonde_value *group, uint64_t count, void *userdata), void *userdata,
-		      struct sonde_answer *ret_answer);
+int sonde_store_count(struct sonde_store *store, const struct sonde_query *query, const struct sonde_count_opts *opts,
+		      sonde_group_fn fn, void *userdata, struct sonde_answer *ret_answer);
 /**
  * @brief One read-only SQL statement with an authorizer, a limit of rows (0: none) and of time (0: 10 s). Numbers with a fraction
  * come as text. `ret_error` is borrowed until the next call in this thread.

@@ -140,7 +140,7 @@ static void test_size(void **state)
 	struct sonde_store_status status;
 	struct sonde_query query = test_query(NULL);
 	struct sonde_answer answer;
-	uint64_t n = 0, thousands = is_memory(f) ? 150 : 600;
+	uint64_t n = 0, thousands = 600;
 
 	sonde_store_close(&f->store);
 	f->opts.max_bytes = 8 << 20;

@@ -57,7 +57,7 @@ struct test_record {
 
 static const struct sonde_column test_columns[] = {
 	COMMON_COLUMNS,
-	OWN(number, SONDE_UINT, .semantic = SONDE_SEMANTIC_COOKIE, .unit = "1", .is_plain = true),
+	OWN(number, SONDE_UINT, .semantic = SONDE_SEMANTIC_COUNT, .unit = "1", .is_plain = true),
 	OWN(offset, SONDE_INT, .is_plain = true, .is_signed = true),
 	OWN(address, SONDE_ADDRESS, .semantic = SONDE_SEMANTIC_ADDRESS),
 	OWN(name, SONDE_TEXT, .is_chars = true, .length_offset = offsetof(struct test_record, name_length), .length_size = 2),

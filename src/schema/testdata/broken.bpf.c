@@ -101,6 +101,10 @@ struct broken { HEADER; char text[8] SONDE_DOC("text") SONDE_LENGTH(size); };
 struct broken { HEADER; struct other other; char text[8] SONDE_DOC("text") SONDE_LENGTH(other); };
 #elif defined(length_of_number) /* expect: SONDE_LENGTH() belongs to an array of char */
 struct broken { HEADER; NUMBER; __u64 second SONDE_DOC("second") SONDE_LENGTH(number); };
+#elif defined(measure_of_text) /* expect: SONDE_MEASURE belongs to a number of things, bytes or ns */
+struct broken { HEADER; char text[8] SONDE_DOC("text") SONDE_MEASURE; };
+#elif defined(two_measures) /* expect: 'number' and 'second' are both its SONDE_MEASURE: keep one */
+struct broken { HEADER; __u64 number SONDE_DOC("a number") SONDE_MEASURE; __u64 second SONDE_DOC("second") SONDE_MEASURE; };
 #elif defined(arguments_no_length) /* expect: sonde_arguments need SONDE_LENGTH(field) */
 struct broken { HEADER; sonde_arguments words[8] SONDE_DOC("words"); };
 #elif defined(kernel_enum_no_name) /* expect: a sonde_kernel_enum needs SONDE_ENUM */

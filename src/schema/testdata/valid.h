@@ -20,7 +20,7 @@ struct everything {
 	sonde_time_ns begin SONDE_DOC("when it began") SONDE_ABSENT(0);
 	sonde_duration_ns took_ns SONDE_DOC("how long it took") SONDE_ABSENT(0);
 	sonde_bytes length_bytes SONDE_DOC("how large it was") SONDE_ABSENT(-1);
-	sonde_count things SONDE_DOC("how many") SONDE_ABSENT(0xffffffffffffffff);
+	sonde_count things SONDE_DOC("how many") SONDE_ABSENT(0xffffffffffffffff) SONDE_MEASURE;
 	sonde_symbol location SONDE_DOC("function that did it") SONDE_ABSENT(0);
 	sonde_cookie cookie SONDE_DOC("socket");
 	__s64 signed_long SONDE_DOC("a long number");
@@ -42,7 +42,7 @@ struct everything {
 	__u8 raw[3] SONDE_HIDDEN;
 	__u16 words_length SONDE_HIDDEN;
 	__u16 data_length SONDE_DOC("bytes of the data");
-	char name[16] SONDE_DOC("a name");
+	char name[16] SONDE_DOC("a name") SONDE_TOP;
 	char label[8] SONDE_DOC("a name that may be missing") SONDE_ABSENT(0);
 	char data[24] SONDE_DOC("bytes") SONDE_LENGTH(data_length);
 	sonde_arguments words[32] SONDE_DOC("words") SONDE_LENGTH(words_length);

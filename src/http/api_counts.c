@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Numbers of stored events: counts, groups of the same values, and the summary with its lists of what is most frequent. What is
+ * worth a list, and which quantity it is ranked by, the schema says.
+ */
+#include <http/answer.h>
+#include <http/request.h>
+#include <schema/encode.h>
+
+#include <base/clock.h>
+#include <errno.h>
+#include <string.h>
+
+#define GROUPS_DEFAULT 1000
+#define GROUPS_MAX 10000
+#define SUMMARY_NS (300 * SONDE_NS_PER_S)
+#define SUMMARY_TOP 10
+#define TYPES_MAX 256
+#define BY_TEXT_MAX (SONDE_COUNT_BY_MAX * 64)
+
+int sonde_answer_total(const struct sonde_group *group, void *total)
+{
+	*(uint64_t *)total += group->count;
+	return 0;
+}
+
+/* ---- a list of groups ---- */
+
+struct groups {
+	struct sonde_request *request;
+	struct sonde_count_opts opts;
+	const struct sonde_column *columns[SONDE_COUNT_BY_MAX]; /* of `by` */
+	unsigned n_by;
+	uint64_t limit, n;
+	struct sonde_group total;
+	bool known; /* at least one value is not null */
+};
+
+static void groups_value(const struct groups *groups, const struct sonde_group *group, struct sonde_buffer *out)
+{
+	sonde_buffer_add_text(out, groups->n_by > 1 ? "{\"values\":[" : "{\"value\":");
+	for (unsigned i = 0; i < groups->n_by; i++) {
+		if (i)
+			sonde_buffer_add_char(out, ',');
+		sonde_encode_json_value(groups->columns[i], &group->values[i], out);
+	}
+	sonde_buffer_add_text(out, groups->n_by > 1 ? "]," : ",");
+}
+
+/* `"count":n`, and `,"sum":n` if a sum was asked for. */
+static void numbers_json(const struct groups *groups, const struct sonde_group *group, struct sonde_buffer *out)
+{
+	sonde_json_u64(out, "count", group->count);
+	if (groups->opts.sum) {
+		sonde_buffer_add_char(out, ',');
+		sonde_json_i64(out, "sum", group->sum);
+	}
+}
+
+static int groups_row(const struct sonde_group *group, void *userdata)
+{
+	struct groups *groups = userdata;
+	struct sonde_buffer *out = &groups->request->out;
+
+	if (groups->request->http->cancelled)
+		return -ECANCELED;
+	groups->total.count += group->count;
+	if (__builtin_add_overflow(groups->total.sum, group->sum, &groups->total.sum))
+		groups->total.sum = group->sum < 0 ? INT64_MIN : INT64_MAX;
+	for (unsigned i = 0; i < groups->n_by; i++)
+		groups->known |= group->values[i].type != SONDE_NULL;
+	if (groups->n++ >= groups->limit)
+		return 0;
+	if (groups->n > 1)
+		sonde_buffer_add_char(out, ',');
+	groups_value(groups, group, out);
+	numbers_json(groups, group, out);
+	sonde_buffer_add_char(out, '}');
+	return sonde_buffer_error(out);
+}
+
+static int total_row(const struct sonde_group *group, void *userdata)
+{
+	((struct groups *)userdata)->total = *group;
+	return 0;
+}
+
+/* ---- count ---- */
+
+/* The column in the type, or in the first type that has it (type NULL); NULL: none. */
+static const struct sonde_column *column_find(const struct sonde_view *view, const struct sonde_type *type, const char *name)
+{
+	const struct sonde_type *types[TYPES_MAX];
+	size_t n = type ? 1 : sonde_types(view, types, TYPES_MAX);
+	int column;
+
+	if (type)
+		types[0] = type;
+	for (size_t i = 0; i < n; i++) {
+		column = sonde_type_find_column(types[i], name);
+		if (column >= 0)
+			return &types[i]->columns[column];
+	}
+	return NULL;
+}
+
+static int column_unknown(struct sonde_request *request, const struct sonde_type *type, const char *parameter)
+{
+	return !sonde_request_bad(request, parameter, "no such column%s%s; /api/v1/schema lists them", type ? " in type " : "",
+				  type ? type->name : "");
+}
+
+/* group_by=A,B: the names are cut apart in `text`. @return 0, or 1: refused. */
+static int read_by(struct sonde_request *request, const struct sonde_type *type, char *text, struct groups *groups)
+{
+	const char *by = sonde_param(request, "group_by");
+	char *name;
+
+	if (!by)
+		return 0;
+	if (strlen(by) >= BY_TEXT_MAX)
+		return column_unknown(request, type, "group_by");
+	strcpy(text, by);
+	while ((name = strsep(&text, ","))) {
+		if (groups->n_by == SONDE_COUNT_BY_MAX)
+			return !sonde_request_bad(request, "group_by", "at most %d columns", SONDE_COUNT_BY_MAX);
+		groups->columns[groups->n_by] = column_find(request->view, type, name);
+		if (!groups->columns[groups->n_by])
+			return column_unknown(request, type, "group_by");
+		groups->opts.by[groups->n_by++] = name;
+	}
+	return 0;
+}
+
+static int read_sum(struct sonde_request *request, const struct sonde_type *type, struct groups *groups)
+{
+	const struct sonde_column *column;
+
+	groups->opts.sum = sonde_param(request, "sum");
+	if (!groups->opts.sum)
+		return 0;
+	column = column_find(request->view, type, groups->opts.sum);
+	if (!column)
+		return column_unknown(request, type, "sum");
+	return sonde_column_is_quantity(column) ? 0 : !sonde_request_bad(request, "sum", "its values cannot be added up");
+}
+
+/* `{"groups":[...],"more_groups":n,"count":total`, without group_by `{"count":total` */
+static int count_selected(struct sonde_request *request, const struct sonde_selection *selection, struct groups *groups)
+{
+	struct sonde_buffer *out = &request->out;
+	struct sonde_answer answer = {0};
+	int r;
+
+	sonde_buffer_add_text(out, groups->n_by ? "{\"groups\":[" : "{");
+	r = sonde_store_count(request->view->store, &selection->query, &groups->opts, groups->n_by ? groups_row : total_row,
+			      groups, &answer);
+	if (groups->n_by) {
+		sonde_buffer_add_text(out, "],");
+		sonde_json_u64(out, "more_groups", groups->n > groups->limit ? groups->n - groups->limit : 0);
+		sonde_buffer_add_char(out, ',');
+	}
+	numbers_json(groups, &groups->total, out);
+	if (r == -E2BIG)
+		return sonde_request_bad(request, "group_by", "too many different values; narrow the selection");
+	if (r < 0)
+		return sonde_request_store_failed(request, r);
+	sonde_buffer_add_char(out, ',');
+	sonde_answer_json(&answer, false, out);
+	sonde_buffer_add_text(out, "}\n");
+	return 0;
+}
+
+int sonde_api_count(struct sonde_request *request)
+{
+	struct groups groups = {.request = request};
+	struct sonde_selection selection;
+	char by[BY_TEXT_MAX];
+	int r = 0;
+
+	if (sonde_param_u64(request, "limit", 1, GROUPS_MAX, GROUPS_DEFAULT, &groups.limit))
+		return 0;
+	if (!sonde_param(request, "group_by") && sonde_param(request, "limit"))
+		return sonde_request_bad(request, "limit", "limits the groups: give group_by too");
+	if (sonde_selection_read(request, INT64_MIN, &selection))
+		return 0;
+	if (!read_by(request, selection.type, by, &groups) && !read_sum(request, selection.type, &groups))
+		r = count_selected(request, &selection, &groups);
+	sonde_selection_free(&selection);
+	return r;
+}
+
+/* ---- summary ---- */
+
+struct summary {
+	struct sonde_request *request;
+	struct sonde_query query;
+	bool whole; /* all events of each type are meant: the window has no parts */
+	struct sonde_answer all;
+};
+
+/* `,"window":{...}`: the last minute, which needs no store. */
+static void window_json(const struct sonde_view *view, const struct sonde_type *type, struct sonde_buffer *out)
+{
+	struct sonde_window_counts counts;
+
+	sonde_window_read(view->window, type->name, sonde_clock_boot_ns(), &counts);
+	sonde_buffer_add_text(out, ",\"window\":{");
+	sonde_json_u64(out, "last_second", counts.last_second);
+	sonde_buffer_add_char(out, ',');
+	sonde_json_u64(out, "last_10s", counts.last_10s);
+	sonde_buffer_add_char(out, ',');
+	sonde_json_u64(out, "last_60s", counts.last_60s);
+	sonde_buffer_add_char(out, ',');
+	sonde_json_u64(out, "rows_60s", counts.rows_60s);
+	sonde_buffer_add_text(out, ",\"per_second\":[");
+	for (unsigned i = 0; i < SONDE_WINDOW_SECONDS; i++) {
+		if (i)
+			sonde_buffer_add_char(out, ',');
+		if (i < SONDE_WINDOW_SECONDS - counts.known)
+			sonde_buffer_add_text(out, "null");
+		else
+			sonde_buffer_add_u64(out, counts.per_second[i]);
+	}
+	sonde_buffer_add_text(out, "],");
+	sonde_json_u64(out, "too_late", counts.too_late);
+	sonde_buffer_add_char(out, ',');
+	sonde_json_u64(out, "from_future", counts.from_future);
+	sonde_buffer_add_char(out, '}');
+}
+
+/* `"COLUMN[,COLUMN]":[...]` behind those that are there. Nothing but null says nothing; too many values are said. */
+static int top_list(struct summary *summary, const struct sonde_type *type, const uint32_t *columns, unsigned n,
+		    const char *measure, bool *first)
+{
+	struct groups groups = {.request = summary->request, .n_by = n, .limit = SUMMARY_TOP, .opts.sum = measure};
+	struct sonde_buffer *out = &summary->request->out;
+	struct sonde_answer answer;
+	size_t before = out->length;
+	int r;
+
+	sonde_buffer_add_text(out, *first ? "\"" : ",\"");
+	for (unsigned i = 0; i < n; i++) {
+		groups.columns[i] = &type->columns[columns[i]];
+		groups.opts.by[i] = groups.columns[i]->name;
+		sonde_buffer_printf(out, "%s%s", i ? "," : "", groups.columns[i]->name);
+	}
+	sonde_buffer_add_text(out, "\":[");
+	r = sonde_store_count(summary->request->view->store, &summary->query, &groups.opts, groups_row, &groups, &answer);
+	if (r == -E2BIG) { /* the list is not known; nothing of it was written */
+		out->length--;
+		sonde_buffer_add_text(out, "null");
+	} else if (r < 0) {
+		return r;
+	} else {
+		sonde_buffer_add_char(out, ']');
+	}
+	if (r == -E2BIG || groups.known)
+		*first = false;
+	else
+		out->length = before;
+	return 0;
+}
+
+static int top_lists(struct summary *summary, const struct sonde_type *type, const char *measure)
+{
+	static const uint32_t process[] = {SONDE_COLUMN_PID, SONDE_COLUMN_COMMAND};
+	bool first = true;
+	int r;
+
+	r = top_list(summary, type, process, 2, measure, &first);
+	for (uint32_t i = 0; !r && i < type->n_columns; i++)
+		if (sonde_type_has_top(type, i))
+			r = top_list(summary, type, &i, 1, measure, &first);
+	return r;
+}
+
+static int summary_type(struct summary *summary, const struct sonde_type *type)
+{
+	int index = sonde_type_measure(type), r;
+	const char *measure = index < 0 ? NULL : type->columns[index].name;
+	struct groups total = {.opts.sum = measure};
+	struct sonde_buffer *out = &summary->request->out;
+	struct sonde_answer answer = {0};
+
+	summary->query.type = type->name;
+	r = sonde_store_count(summary->request->view->store, &summary->query, &total.opts, total_row, &total, &answer);
+	if (r < 0)
+		return r;
+	sonde_answer_merge(&summary->all, &answer);
+	sonde_buffer_add_char(out, '{');
+	sonde_json_text(out, "type", type->name);
+	sonde_buffer_add_char(out, ',');
+	numbers_json(&total, &total.total, out);
+	if (measure) {
+		sonde_buffer_add_char(out, ',');
+		sonde_json_text(out, "measure", measure);
+	}
+	if (summary->whole)
+		window_json(summary->request->view, type, out);
+	sonde_buffer_add_text(out, ",\"top\":{");
+	r = answer.rows ? top_lists(summary, type, measure) : 0;
+	sonde_buffer_add_text(out, "}}");
+	return r;
+}
+
+static int summary_types(struct summary *summary, const struct sonde_type *only)
+{
+	struct sonde_buffer *out = &summary->request->out;
+	const struct sonde_view *view = summary->request->view;
+	const struct sonde_type *types[TYPES_MAX];
+	size_t n = only ? 1 : sonde_types(view, types, TYPES_MAX);
+	int r = 0;
+
+	if (only)
+		types[0] = only;
+	sonde_buffer_add_char(out, '{');
+	sonde_json_i64(out, "since_ns", summary->query.since_ns);
+	sonde_buffer_add_char(out, ',');
+	sonde_json_i64(out, "until_ns", summary->query.until_ns);
+	sonde_buffer_add_char(out, ',');
+	sonde_json_i64(out, "window_since_ns", sonde_window_since_ns(view->window) + sonde_clock_wall_offset_ns());
+	sonde_buffer_add_text(out, ",\"types\":[");
+	for (size_t i = 0; !r && i < n; i++) {
+		if (i)
+			sonde_buffer_add_char(out, ',');
+		r = summary_type(summary, types[i]);
+	}
+	sonde_buffer_add_text(out, "],");
+	sonde_answer_json(&summary->all, false, out);
+	sonde_buffer_add_text(out, "}\n");
+	return r;
+}
+
+int sonde_api_summary(struct sonde_request *request)
+{
+	struct summary summary = {.request = request, .all.complete = true};
+	struct sonde_selection selection;
+	int r;
+
+	if (sonde_selection_read(request, SUMMARY_NS, &selection))
+		return 0;
+	summary.query = selection.query;
+	if (summary.query.until_ns == INT64_MAX) /* so that all counts are of the same span */
+		summary.query.until_ns = sonde_clock_wall_ns();
+	summary.whole = selection.query.pid < 0 && !selection.query.command && !selection.query.container && !selection.where;
+	r = summary_types(&summary, selection.type);
+	sonde_selection_free(&selection);
+	return r < 0 ? sonde_request_store_failed(request, r) : 0;
+}
