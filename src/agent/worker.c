@@ -90,6 +90,7 @@ static void worker_finish(struct worker *worker)
 
 	worker->stopping = true;
 	worker_programs_stop(worker);
+	sonde_store_interrupt(worker->store); /* a query that runs would take from the time for the rings */
 	sonde_http_free(&worker->http, limit / 2);
 	sonde_writer_free(&worker->writer, sonde_clock_boot_ns() + limit / 2);
 	for (unsigned i = 0; i < worker->n_programs; i++)

@@ -58,7 +58,10 @@ static void row_read(sqlite3_stmt *statement, struct row *row)
 			*value = (struct sonde_value){.type = SONDE_TEXT, .text = sqlite3_column_blob(statement, i) ?: ""};
 			value->length = (uint32_t)sqlite3_column_bytes(statement, i);
 			break;
-		default: /* text, and numbers with a fraction */
+		case SQLITE_FLOAT:
+			*value = (struct sonde_value){.type = SONDE_REAL, .real = sqlite3_column_double(statement, i)};
+			break;
+		default:
 			value->type = SONDE_TEXT;
 			value->text = (const char *)sqlite3_column_text(statement, i) ?: "";
 			value->length = (uint32_t)sqlite3_column_bytes(statement, i);

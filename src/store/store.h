@@ -183,8 +183,8 @@ int sonde_store_query(struct sonde_store *store, const struct sonde_query *query
 int sonde_store_count(struct sonde_store *store, const struct sonde_query *query, const struct sonde_count_opts *opts,
 		      sonde_group_fn fn, void *userdata, struct sonde_answer *ret_answer);
 /**
- * @brief One read-only SQL statement with an authorizer, a limit of rows (0: none) and of time (0: 10 s). Numbers with a fraction
- * come as text. `ret_error` is borrowed until the next call in this thread.
+ * @brief One read-only SQL statement with an authorizer, a limit of rows (0: none) and of time (0: 10 s). A number
+ * with a fraction is SONDE_REAL. `ret_error` is borrowed until the next call in this thread.
  * @return 0; -EINVAL with SQLite's message, -EPERM not a query, -ETIMEDOUT, -ENOTSUP: the memory store has none.
  */
 int sonde_store_sql(struct sonde_store *store, const char *sql, uint32_t limit, int64_t timeout_ns,
