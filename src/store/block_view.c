@@ -3,12 +3,12 @@
 #include <store/block_view.h>
 
 #include <store/backend.h>
+#include <store/gaps.h>
 #include <store/tally.h>
 
 #include <base/cleanup.h>
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,7 +133,6 @@ static void scans_start(struct sonde_block_view *view)
 static void judge_damage(const struct sonde_block_view *view, struct sonde_answer *answer)
 {
 	uint64_t lost = 0, blocks = 0;
-	size_t length = strlen(answer->reason);
 
 	for (size_t i = 0; i < view->n; i++) {
 		const struct type_rows *rows = rows_of(view, i);
@@ -145,12 +144,8 @@ static void judge_damage(const struct sonde_block_view *view, struct sonde_answe
 			lost += rows->expected - rows->found;
 		}
 	}
-	if (!blocks)
-		return;
-	answer->complete = false;
-	answer->lost += lost;
-	snprintf(answer->reason + length, sizeof(answer->reason) - length, "%s%" PRIu64 " events lost in damaged blocks of the file",
-		 length ? "; " : "", lost);
+	if (blocks)
+		sonde_answer_damaged(answer, lost);
 }
 
 int sonde_block_view_query(struct sonde_block_view *view, const struct sonde_query *query, sonde_row_fn fn, void *userdata,

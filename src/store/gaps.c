@@ -203,3 +203,30 @@ void sonde_coverage_judge(const struct sonde_coverage *coverage, const struct so
 	}
 	judge_runs(coverage, span, answer);
 }
+
+void sonde_answer_damaged(struct sonde_answer *answer, uint64_t lost)
+{
+	bool known = answer->complete || answer->lost;
+	char text[96];
+
+	snprintf(text, sizeof(text), "%" PRIu64 " events lost in damaged blocks of the file", lost);
+	reason_add(answer, text);
+	answer->lost = known ? answer->lost + lost : 0;
+}
+
+void sonde_answer_join(struct sonde_answer *answer, const struct sonde_answer *other)
+{
+	bool known = (answer->complete || answer->lost) && (other->complete || other->lost);
+
+	if (other->complete)
+		return;
+	if (!strstr(answer->reason, other->reason)) /* of the same time, as a rule */
+		reason_add(answer, other->reason);
+	answer->lost = known ? answer->lost + other->lost : 0;
+}
+
+void sonde_answer_incomplete(struct sonde_answer *answer, const char *reason)
+{
+	reason_add(answer, reason);
+	answer->lost = 0;
+}

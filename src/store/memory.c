@@ -336,7 +336,7 @@ static int memory_gap(struct sonde_store *base, const struct sonde_gap *gap)
 
 static int memory_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_t timeout_ns,
 		      int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
-		      void *userdata)
+		      void *userdata, struct sonde_answer *ret_answer)
 {
 	return sonde_store_fail(-ENOTSUP, "the store in memory has no SQL; use 'sonde events' or a store on disk");
 }

@@ -127,23 +127,25 @@ static int load_dropped(sqlite3 *db, const char *type, int64_t *ret_ns)
 	return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-static int judge(struct view *view, const struct sonde_query *query, const char *program, struct sonde_answer *answer)
+int sqlite_judge(struct sqlite_store *store, sqlite3 *db, const struct sonde_query *query, struct sonde_answer *answer)
 {
 	struct known *known CLEANUP_FREE = calloc(1, sizeof(*known));
-	struct sonde_coverage coverage = {.dropped_until_ns = INT64_MIN, .program = program, .now_ns = sonde_clock_wall_ns()};
-	int code;
+	struct sonde_coverage coverage = {.dropped_until_ns = INT64_MIN, .now_ns = sonde_clock_wall_ns()};
+	int slot = query->type ? sonde_types_find(&store->types, query->type) : -1, code;
 
 	if (!known)
 		return -ENOMEM;
-	code = load_gaps(view->reader->db, &known->gaps);
+	code = load_gaps(db, &known->gaps);
 	if (!code)
-		code = load_runs(view->store, view->reader->db, coverage.now_ns, known->runs, &coverage.n_runs);
+		code = load_runs(store, db, coverage.now_ns, known->runs, &coverage.n_runs);
 	if (!code)
-		code = load_dropped(view->reader->db, query->type, &coverage.dropped_until_ns);
+		code = load_dropped(db, query->type, &coverage.dropped_until_ns);
 	if (code) {
-		sqlite_note(view->store, code);
-		return sqlite_fail(view->reader->db, code, "cannot read");
+		sqlite_note(store, code);
+		return sqlite_fail(db, code, "cannot read");
 	}
+	if (slot >= 0)
+		coverage.program = sonde_types_get(&store->types, (size_t)slot)->program;
 	coverage.gaps = known->gaps.items;
 	coverage.n_gaps = known->gaps.n;
 	coverage.runs = known->runs;
@@ -171,7 +173,7 @@ static int view_open(struct view *view, const struct sonde_query *query, struct 
 	r = sqlite_run(view->reader->db, "BEGIN");
 	if (r)
 		return sqlite_fail(view->reader->db, r, "cannot read");
-	r = judge(view, query, only >= 0 ? sonde_types_get(&store->types, (size_t)only)->program : NULL, answer);
+	r = sqlite_judge(store, view->reader->db, query, answer);
 	for (size_t i = 0; i < sonde_types_count(&store->types) && !r; i++)
 		if (only < 0 || i == (size_t)only)
 			r = sonde_block_view_add(&view->blocks, &sonde_types_get(&store->types, i)->type, query, &cursor);

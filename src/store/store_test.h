@@ -164,6 +164,9 @@ static inline void test_value_text(const struct sonde_value *value, struct sonde
 	case SONDE_BOOL:
 		sonde_buffer_add_u64(out, value->b);
 		break;
+	case SONDE_REAL:
+		sonde_buffer_printf(out, "%.15g", value->real);
+		break;
 	default:
 		for (uint32_t i = 0; i < length; i++)
 			sonde_buffer_printf(out, "%02x", bytes[i]);
