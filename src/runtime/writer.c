@@ -22,6 +22,7 @@
 #define SOURCES_MAX 64
 #define COMMIT_FILL_PCT 40   /* a ring this full is not kept waiting for the interval */
 #define LOOK_NS SONDE_NS_PER_S /* at losses and limits */
+#define END_LOOK_NS (20 * SONDE_NS_PER_MS)
 #define RETRY_NS (500 * SONDE_NS_PER_MS)
 
 struct item {
@@ -47,7 +48,8 @@ struct sonde_writer {
 	struct item *queue;
 	size_t head, n, max;
 	bool urgent, stopping;
-	int64_t deadline_ns;
+	int64_t deadline_ns; /* to end */
+	int64_t readers_deadline_ns; /* 0: they wait */
 	unsigned n_watched;
 	struct watched watched[SOURCES_MAX];
 	_Atomic int64_t progress_ns;
@@ -252,6 +254,27 @@ static bool writer_goes_on(struct sonde_writer *writer)
 	return on;
 }
 
+/* What no reader brought, or no commit took, ends with the ring. The gaps go with the checkpoints, so both are right or neither. */
+static void writer_note_backlog(struct sonde_writer *writer)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < writer->n_watched; i++) {
+		struct watched *w = &writer->watched[i];
+		struct sonde_counters now;
+
+		writer_look_at(writer, w);
+		if (sonde_source_counters(w->source, &now) < 0 || now.submitted <= w->next.consumed)
+			continue;
+		sonde_log_warning("%s: the time to stop (shutdown_timeout) is over: %llu events that waited are lost",
+				  sonde_source_name(w->source), (unsigned long long)(now.submitted - w->next.consumed));
+		gap_note(writer, w, "shutdown", w->next.consumed, now.submitted);
+		any = w->changed = true;
+	}
+	if (any && writer_commit(writer) < 0)
+		sonde_log_err(0, "the store cannot write: what waited for it, and how much that was, is not in it");
+}
+
 static void *writer_main(void *userdata)
 {
 	struct sonde_writer *writer = userdata;
@@ -263,6 +286,7 @@ static void *writer_main(void *userdata)
 
 		nanosleep(&pause, NULL);
 	}
+	writer_note_backlog(writer);
 	return NULL;
 }
 
@@ -294,6 +318,14 @@ int sonde_writer_new(const struct sonde_writer_opts *opts, struct sonde_writer *
 	return 0;
 }
 
+void sonde_writer_stop(struct sonde_writer *writer, int64_t deadline_ns)
+{
+	pthread_mutex_lock(&writer->lock);
+	writer->readers_deadline_ns = deadline_ns;
+	pthread_cond_broadcast(&writer->room);
+	pthread_mutex_unlock(&writer->lock);
+}
+
 void sonde_writer_free(struct sonde_writer **pointer, int64_t deadline_ns)
 {
 	struct sonde_writer *writer = TAKE_PTR(*pointer);
@@ -316,12 +348,13 @@ void sonde_writer_deliver(struct sonde_writer *writer, struct sonde_source *sour
 {
 	pthread_mutex_lock(&writer->lock);
 	/* The reader lives while it waits for a store that cannot write. */
-	while (writer->n == writer->max && !writer->stopping) {
-		(void)sonde_cond_wait_for(&writer->room, &writer->lock, LOOK_NS);
+	while (writer->n == writer->max && !writer->stopping &&
+	       (!writer->readers_deadline_ns || sonde_clock_boot_ns() < writer->readers_deadline_ns)) {
+		(void)sonde_cond_wait_for(&writer->room, &writer->lock, writer->readers_deadline_ns ? END_LOOK_NS : LOOK_NS);
 		sonde_source_touch(source);
 	}
 	if (writer->n == writer->max) {
-		sonde_batch_unref(&batch->batch); /* its position never moves: a next start finds it in the ring */
+		sonde_batch_unref(&batch->batch); /* its position never moves: the next worker finds it in the ring, if there is one */
 	} else {
 		writer->queue[(writer->head + writer->n++) % writer->max] = (struct item){source, batch};
 		pthread_cond_signal(&writer->work);
