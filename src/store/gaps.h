@@ -50,5 +50,5 @@ void sonde_coverage_judge(const struct sonde_coverage *coverage, const struct so
 void sonde_answer_damaged(struct sonde_answer *answer, uint64_t lost);
 /** Make it the worth of two answers together. */
 void sonde_answer_join(struct sonde_answer *answer, const struct sonde_answer *other);
-/** Incomplete, for this reason too; how many events are missing is not known. */
-void sonde_answer_incomplete(struct sonde_answer *answer, const char *reason);
+/** Incomplete for this reason too. */
+void sonde_answer_incomplete(struct sonde_answer *answer, const char *text);
