@@ -73,6 +73,21 @@ void sonde_known_process_exit(struct sonde_hook_context *context, __u32 pid, __u
  */
 void sonde_known_cgroup_set(struct sonde_hook_context *context, __u64 cgroup_id, const char *path);
 
+/** A name that a process was told for an address. */
+struct sonde_known_name {
+	sonde_address address;
+	const char *name;
+	__u64 answered_ns; /* CLOCK_BOOTTIME; from then on it holds */
+	__u32 ttl_seconds; /* so long; less than 5 count as 5 (the connection that follows), more than a day as a day */
+};
+
+/**
+ * Remember or replace. Columns with SONDE_NAMED then show it in events of the process, and of others in its cgroup that
+ * learned no name for the address themselves. Of a name 255 bytes are kept.
+ * @param asker The process, by the header of its record.
+ */
+void sonde_known_name_set(struct sonde_hook_context *context, const struct sonde_header *asker, const struct sonde_known_name *name);
+
 /**
  * @brief Hide what looks like a secret in a command line, in place.
  * Values of words like --password=x, --token x, API_KEY=x, and user:password@ in URLs become "***".

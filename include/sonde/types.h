@@ -46,6 +46,9 @@
 /** What an event stands for, where that is more than one thing: rankings add this number up instead of counting events.
  * One field of an event. */
 #define SONDE_MEASURE SONDE_TAG("sonde:measure")
+/** On a sonde_address: also a column with the name that the event's process last learned for it (DNS), for `remote_address`
+ * `remote_name`; null where none is known. */
+#define SONDE_NAMED SONDE_TAG("sonde:named")
 /** Not a column: only the program's own user-space code looks at it. */
 #define SONDE_HIDDEN SONDE_TAG("sonde:hidden")
 
@@ -84,7 +87,7 @@ struct sonde_packet_flow {
 /** Two ends of a socket as its owner sees them. */
 struct sonde_socket_flow {
 	sonde_address local_address SONDE_DOC("address on the side of the owner");
-	sonde_address remote_address SONDE_DOC("address of the peer") SONDE_TOP;
+	sonde_address remote_address SONDE_DOC("address of the peer") SONDE_TOP SONDE_NAMED;
 	sonde_port local_port SONDE_DOC("port on the side of the owner") SONDE_ABSENT(0);
 	sonde_port remote_port SONDE_DOC("port of the peer") SONDE_ABSENT(0);
 	sonde_protocol protocol SONDE_DOC("transport protocol") SONDE_ABSENT(0);

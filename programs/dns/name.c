@@ -47,6 +47,13 @@ bool dns_name_fit(const char *name, char *field, size_t size)
 	return false;
 }
 
+bool dns_name_is_whole(const char *field)
+{
+	size_t length = strlen(field);
+
+	return length < 3 || strcmp(field + length - 3, "...") != 0;
+}
+
 static char *label_write(char *text, const __u8 *label, size_t length)
 {
 	for (size_t i = 0; i < length; i++) {

@@ -38,3 +38,5 @@ int dns_name_read(const __u8 *message, size_t size, size_t offset, char *ret_tex
 int dns_name_skip(const __u8 *message, size_t size, size_t offset);
 /** Copies a name into a field. A longer one ends in "...", cut between characters. @return Whether it is whole. */
 bool dns_name_fit(const char *name, char *field, size_t size);
+/** Of a field as dns_name_fit() left it. (A dot within a label is escaped, so no name ends in dots.) */
+bool dns_name_is_whole(const char *field);

@@ -12,52 +12,15 @@
 #include <string.h>
 
 #include "name.h"
+#include "record.h"
 #include "word.h"
 
-#define HEADER_BYTES 12
-#define RECORD_BYTES 10 /* of a record, without its name and data */
 #define FLAG_TRUNCATED 0x02 /* in the third byte */
 #define ABSENT_BOOL 2
 #define ABSENT_COUNT UINT32_MAX
 
-struct record {
-	__u16 type;
-	__u32 ttl;
-	size_t data, length; /* offset and bytes of its data */
-};
-
-static __u16 get16(const __u8 *at)
-{
-	return (__u16)(at[0] << 8 | at[1]);
-}
-
-static __u32 get32(const __u8 *at)
-{
-	return (__u32)get16(at) << 16 | get16(at + 2);
-}
-
-/* Offset behind the record, or an error as of dns_name_read(). */
-static int record_read(const struct dns_bytes *message, size_t offset, struct record *ret_record)
-{
-	int end = dns_name_skip(message->bytes, message->captured, offset);
-	const __u8 *fixed;
-
-	if (end < 0)
-		return end;
-	fixed = message->bytes + end;
-	if ((size_t)end + RECORD_BYTES > message->captured)
-		return -ENODATA;
-	ret_record->type = get16(fixed);
-	ret_record->ttl = get32(fixed + 4);
-	ret_record->length = get16(fixed + 8);
-	ret_record->data = (size_t)end + RECORD_BYTES;
-	if (ret_record->data + ret_record->length > message->captured)
-		return -ENODATA;
-	return (int)(ret_record->data + ret_record->length);
-}
-
 /* A record whose data are `skip` bytes and a name: "CNAME www.example.org". */
-static int name_text(const struct dns_bytes *message, const struct record *record, const char *word, char *text, size_t size)
+static int name_text(const struct dns_bytes *message, const struct dns_record *record, const char *word, char *text, size_t size)
 {
 	const __u8 *data = message->bytes + record->data;
 	size_t skip = record->type == DNS_TYPE_MX ? 2 : record->type == DNS_TYPE_SRV ? 6 : 0;
@@ -71,16 +34,16 @@ static int name_text(const struct dns_bytes *message, const struct record *recor
 	if (end < 0 || (size_t)end != record->data + record->length)
 		return -EINVAL;
 	if (record->type == DNS_TYPE_MX)
-		snprintf(text, size, "%s %u %s", word, get16(data), name);
+		snprintf(text, size, "%s %u %s", word, dns_get16(data), name);
 	else if (record->type == DNS_TYPE_SRV)
-		snprintf(text, size, "%s %u %u %u %s", word, get16(data), get16(data + 2), get16(data + 4), name);
+		snprintf(text, size, "%s %u %u %u %s", word, dns_get16(data), dns_get16(data + 2), dns_get16(data + 4), name);
 	else
 		snprintf(text, size, "%s %s", word, name);
 	return 0;
 }
 
 /* One answer as text; what has no form of its own is told by type and size. */
-static int record_text(const struct dns_bytes *message, const struct record *record, char *text, size_t size)
+static int record_text(const struct dns_bytes *message, const struct dns_record *record, char *text, size_t size)
 {
 	const __u8 *data = message->bytes + record->data;
 	char word[DNS_WORD_SIZE];
@@ -118,8 +81,8 @@ static int answers_read(const struct dns_bytes *message, int offset, struct dns 
 
 	for (__u32 i = 0; i < event->answer_count; i++) {
 		char text[DNS_NAME_TEXT_MAX + 2 * DNS_WORD_SIZE];
-		struct record record;
-		int end = record_read(message, (size_t)offset, &record), r;
+		struct dns_record record;
+		int end = dns_record_read(message, (size_t)offset, &record), r;
 
 		if (end < 0) {
 			note_end(message, end, event);
@@ -144,12 +107,12 @@ static int answers_read(const struct dns_bytes *message, int offset, struct dns 
 /* EDNS (RFC 6891) keeps the upper bits of the code in a record of its own, somewhere in the last section. */
 static __u16 upper_rcode(const struct dns_bytes *message, int offset, struct dns *event)
 {
-	__u32 authority = get16(message->bytes + 8), additional = get16(message->bytes + 10);
+	__u32 authority = dns_get16(message->bytes + 8), additional = dns_get16(message->bytes + 10);
 
 	for (__u32 i = 0; i < authority + additional; i++) {
-		struct record record;
+		struct dns_record record;
 
-		offset = record_read(message, (size_t)offset, &record);
+		offset = dns_record_read(message, (size_t)offset, &record);
 		if (offset < 0) {
 			/* Seen or not, what is missing is no answer: only a lie about it is worth a word. */
 			if (offset != -ENODATA || message->captured >= message->length)
@@ -167,15 +130,15 @@ static int question_parse(const struct dns_bytes *message, struct dns *event)
 	char text[DNS_NAME_TEXT_MAX];
 	int end;
 
-	if (message->captured < HEADER_BYTES || get16(message->bytes + 4) != 1)
+	if (message->captured < DNS_HEADER_BYTES || dns_get16(message->bytes + 4) != 1)
 		return -EINVAL;
-	end = dns_name_read(message->bytes, message->captured, HEADER_BYTES, text);
+	end = dns_name_read(message->bytes, message->captured, DNS_HEADER_BYTES, text);
 	if (end < 0 || (size_t)end + 4 > message->captured)
 		return -EINVAL;
 	event->incomplete = !dns_name_fit(text, event->name, sizeof(event->name));
-	event->id = get16(message->bytes);
-	dns_type_word(get16(message->bytes + end), event->qtype);
-	dns_class_word(get16(message->bytes + end + 2), event->qclass);
+	event->id = dns_get16(message->bytes);
+	dns_type_word(dns_get16(message->bytes + end), event->qtype);
+	dns_class_word(dns_get16(message->bytes + end + 2), event->qclass);
 	return end + 4;
 }
 
@@ -194,7 +157,7 @@ int dns_parse(const struct dns_bytes *message, bool answered, struct dns *ret_ev
 		return 0;
 	ret_event->truncated = (message->bytes[2] & FLAG_TRUNCATED) != 0;
 	ret_event->malformed = false;
-	ret_event->answer_count = get16(message->bytes + 6);
+	ret_event->answer_count = dns_get16(message->bytes + 6);
 	rcode = message->bytes[3] & 0xf;
 	offset = answers_read(message, offset, ret_event);
 	if (offset >= 0)

@@ -8,10 +8,29 @@
 
 #include <sonde/program.h>
 
+#include "addresses.h"
 #include "event.h"
+#include "name.h"
 #include "parse.h"
 
 #define DNS_TYPE 0 /* sonde_header.type of the only event */
+
+/* The asker connects to what it was told: its events can then show the name. One that is cut would be another's. */
+static void tell_names(struct sonde_hook_context *context, const struct dns_message *inner, const struct dns_bytes *bytes,
+		       const struct dns *e)
+{
+	struct dns_named_address addresses[DNS_ADDRESSES_MAX];
+	struct sonde_known_name name = {.name = e->name, .answered_ns = inner->header.time_ns};
+	size_t n = 0;
+
+	if (!inner->timed_out && dns_name_is_whole(e->name))
+		n = dns_addresses(bytes, addresses);
+	for (size_t i = 0; i < n; i++) {
+		name.address = addresses[i].address;
+		name.ttl_seconds = addresses[i].ttl_seconds;
+		sonde_known_name_set(context, &inner->header, &name);
+	}
+}
 
 static int record(struct sonde_hook_context *context, struct sonde_header *header, size_t *length)
 {
@@ -25,6 +44,7 @@ static int record(struct sonde_hook_context *context, struct sonde_header *heade
 	r = dns_parse(&bytes, !inner->timed_out, &e);
 	if (r < 0)
 		return r;
+	tell_names(context, inner, &bytes, &e);
 	e.header = inner->header;
 	e.header.type = DNS_TYPE;
 	e.latency_ns = inner->latency_ns;

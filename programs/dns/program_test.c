@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <bpf/embedded.h>
+#include <enrich/enrich.h>
 
 #include "event.h"
 
@@ -23,6 +24,8 @@ union record {
 	char bytes[SONDE_RECORD_MAX];
 };
 
+static struct sonde_enrich *enrich;
+
 static int run(union record *record, size_t *length)
 {
 	const struct sonde_embedded *e = sonde_embedded;
@@ -30,7 +33,7 @@ static int run(union record *record, size_t *length)
 	while (e->name && strcmp(e->name, "dns"))
 		e++;
 	assert_non_null(e->name);
-	return e->hooks->record(NULL, &record->header, length);
+	return e->hooks->record(sonde_enrich_hook_context(enrich), &record->header, length);
 }
 
 static union record timeout_record(void)
@@ -62,6 +65,30 @@ static void timeout(void **state)
 	assert_string_equal(r.event.answers, "");
 }
 
+/* Who asked connects next: the name stands beside the address in its events. */
+static void names(void **state)
+{
+	static const char answer[] = "\x12\x34\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00\003www\007example\003org\000\x00\x01\x00\x01"
+				     "\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02\x01";
+	static const uint8_t address[16] = {[10] = 0xff, 0xff, 192, 0, 2, 1}, other[16] = {[10] = 0xff, 0xff, 192, 0, 2, 2};
+	const struct sonde_names *known = sonde_enrich_names(enrich);
+	struct sonde_header event = {.pid = 42, .start_time_ns = 7, .time_ns = 1000};
+	union record r = timeout_record();
+	size_t length = sizeof(struct dns_short);
+
+	r.header.start_time_ns = 7;
+	r.header.time_ns = 1000;
+	r.inner.head.timed_out = 0;
+	r.inner.head.captured = r.inner.head.length = sizeof(answer) - 1;
+	memcpy(r.inner.bytes, answer, sizeof(answer) - 1);
+	assert_int_equal(run(&r, &length), 1);
+	assert_string_equal(r.event.answers, "192.0.2.1");
+	assert_string_equal(known->address(known->userdata, &event, address), "www.example.org");
+	assert_null(known->address(known->userdata, &event, other));
+	event.pid = 43;
+	assert_null(known->address(known->userdata, &event, address));
+}
+
 static void lies(void **state)
 {
 	union record r = timeout_record();
@@ -80,7 +107,13 @@ static void lies(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(timeout), cmocka_unit_test(lies)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(timeout), cmocka_unit_test(names), cmocka_unit_test(lies)};
+	const struct sonde_enrich_opts opts = {.kallsyms_fd = -1};
+	int failed;
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	if (sonde_enrich_new(&opts, &enrich) < 0)
+		return 1;
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	sonde_enrich_free(&enrich);
+	return failed;
 }

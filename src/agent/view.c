@@ -196,6 +196,9 @@ static void view_numbers(void *userdata, sonde_number_fn fn, void *to)
 	fn("known_processes", "Processes in the process table.", false, "", (double)enrich.processes, to);
 	fn("known_processes_evicted_total", "Processes that left the table for want of room: later events of theirs can lack path and parent.", true,
 	   "", (double)enrich.processes_evicted, to);
+	fn("known_address_names", "Names of addresses that processes learned from the DNS.", false, "", (double)enrich.names, to);
+	fn("known_address_names_evicted_total", "Names that were forgotten before their time for want of room: later events lack them.", true,
+	   "", (double)enrich.names_evicted, to);
 	fn("known_cgroups", "Control groups whose name is known.", false, "", (double)enrich.cgroups, to);
 }
 

@@ -9,6 +9,7 @@
 
 #define PROCESSES 65536
 #define CGROUPS 16384
+#define ADDRESS_NAMES 16384
 /* Containers and units. They are kept for good (see intern.h), so this is for the whole life of the agent. */
 #define NAMES 131072
 #define NAMES_BYTES (12u << 20)
@@ -30,6 +31,13 @@ static const char *enrich_symbol(void *userdata, uint64_t address)
 	return sonde_symbols_name(enrich->symbols, address);
 }
 
+static const char *enrich_address(void *userdata, const struct sonde_header *record, const uint8_t *address)
+{
+	struct sonde_enrich *enrich = userdata;
+
+	return sonde_addresses_name(enrich->context.addresses, record, address);
+}
+
 int sonde_enrich_new(const struct sonde_enrich_opts *opts, struct sonde_enrich **ret_enrich)
 {
 	CLEANUP(sonde_enrich_free) struct sonde_enrich *enrich = calloc(1, sizeof(*enrich));
@@ -38,7 +46,7 @@ int sonde_enrich_new(const struct sonde_enrich_opts *opts, struct sonde_enrich *
 	if (!enrich)
 		return -ENOMEM;
 	/* Enums of the running kernel: the schema reads them itself. */
-	enrich->names = (struct sonde_names){.userdata = enrich, .symbol = enrich_symbol};
+	enrich->names = (struct sonde_names){.userdata = enrich, .symbol = enrich_symbol, .address = enrich_address};
 	r = sonde_intern_new(NAMES, NAMES_BYTES, &enrich->containers);
 	if (!r)
 		r = sonde_intern_new(SYMBOL_NAMES, SYMBOL_NAMES_BYTES, &enrich->functions);
@@ -50,6 +58,8 @@ int sonde_enrich_new(const struct sonde_enrich_opts *opts, struct sonde_enrich *
 	if (!r)
 		r = sonde_cgroups_new(opts->max_cgroups ? opts->max_cgroups : CGROUPS, enrich->containers,
 				      &enrich->context.cgroups);
+	if (!r)
+		r = sonde_addresses_new(opts->max_names ? opts->max_names : ADDRESS_NAMES, &enrich->context.addresses);
 	if (r < 0)
 		return r;
 	sonde_cgroups_learn(enrich->context.cgroups);
@@ -61,6 +71,7 @@ void sonde_enrich_free(struct sonde_enrich **enrich)
 {
 	if (!*enrich)
 		return;
+	sonde_addresses_free(&(*enrich)->context.addresses);
 	sonde_cgroups_free(&(*enrich)->context.cgroups);
 	sonde_processes_free(&(*enrich)->context.processes);
 	sonde_symbols_free(&(*enrich)->symbols);
@@ -89,9 +100,11 @@ void sonde_enrich_status(struct sonde_enrich *enrich, struct sonde_enrich_status
 	struct sonde_processes_status processes;
 	struct sonde_cgroups_status cgroups;
 	struct sonde_intern_status containers, functions;
+	struct sonde_addresses_status addresses;
 
 	sonde_processes_status(enrich->context.processes, &processes);
 	sonde_cgroups_status(enrich->context.cgroups, &cgroups);
+	sonde_addresses_status(enrich->context.addresses, &addresses);
 	sonde_intern_status(enrich->containers, &containers);
 	sonde_intern_status(enrich->functions, &functions);
 	*ret_status = (struct sonde_enrich_status){
@@ -101,6 +114,8 @@ void sonde_enrich_status(struct sonde_enrich *enrich, struct sonde_enrich_status
 		.cgroups_evicted = cgroups.evicted,
 		.cgroups_unknown = cgroups.unknown,
 		.cgroup_walks = cgroups.walks,
+		.names = addresses.names,
+		.names_evicted = addresses.evicted,
 		.symbols = sonde_symbols_count(enrich->symbols),
 		.strings = containers.strings + functions.strings,
 		.string_bytes = containers.bytes + functions.bytes,
@@ -138,4 +153,10 @@ void sonde_known_process_exit(struct sonde_hook_context *context, __u32 pid, __u
 void sonde_known_cgroup_set(struct sonde_hook_context *context, __u64 cgroup_id, const char *path)
 {
 	sonde_cgroups_set(context->cgroups, cgroup_id, path);
+}
+
+void sonde_known_name_set(struct sonde_hook_context *context, const struct sonde_header *asker, const struct sonde_known_name *name)
+{
+	/* Without memory the address stays without a name. */
+	(void)sonde_addresses_set(context->addresses, asker, name);
 }

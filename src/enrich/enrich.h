@@ -3,9 +3,10 @@
 
 /**
  * @file enrich.h
- * What user space adds to an event: names of containers, symbols and processes. All tables are bounded.
+ * What user space adds to an event: names of containers, symbols, processes and addresses. All tables are bounded.
  *
- * Threads: every function may be called from any thread. Texts that are returned are interned: they live as long as the process.
+ * Threads: every function may be called from any thread. Texts that are returned are interned: they live as long as the process
+ * (names of addresses do not, see sonde_names).
  * No capability is needed: cgroup names are looked up by walking the mounted hierarchies (inode number = cgroup id),
  * kernel symbols come from a descriptor that the loader opened.
  */
@@ -21,6 +22,7 @@ struct sonde_enrich_opts {
 	int kallsyms_fd;      /* /proc/kallsyms opened with the right to see addresses; -1: symbols stay numbers. Not owned. */
 	uint32_t max_processes; /* 0: 65536 */
 	uint32_t max_cgroups;	/* 0: 16384 */
+	uint32_t max_names;	/* of addresses; 0: 16384 */
 };
 
 int sonde_enrich_new(const struct sonde_enrich_opts *opts, struct sonde_enrich **ret_enrich);
@@ -38,6 +40,7 @@ struct sonde_enrich_status {
 	uint64_t strings_refused; /* look-ups that got "(too many names)" instead of their name */
 	uint64_t cgroups_unknown; /* ids that are in no hierarchy that can be seen here */
 	uint64_t cgroup_walks;
+	uint64_t names, names_evicted; /* of addresses */
 };
 void sonde_enrich_status(struct sonde_enrich *enrich, struct sonde_enrich_status *ret_status);
 

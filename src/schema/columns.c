@@ -120,6 +120,24 @@ static int column_absent(const struct field *field, struct sonde_column *column)
 	return 0;
 }
 
+/* The name beside an address: remote_name for remote_address. */
+static int column_add_name(struct sonde_builder *builder, struct sonde_columns *columns, const struct field *field,
+			   const struct sonde_column *address)
+{
+	static const char suffix[] = "_address";
+	size_t length = strlen(address->name), end = sizeof(suffix) - 1;
+	struct sonde_column column = *address;
+
+	if (length > end && !strcmp(address->name + length - end, suffix))
+		length -= end;
+	column.name = sonde_arena_printf(&builder->arena, "%.*s_name", (int)length, address->name);
+	column.doc = sonde_arena_printf(&builder->arena, "%s, by the name that the process last asked the DNS for", address->doc);
+	column.type = SONDE_TEXT;
+	column.semantic = SONDE_SEMANTIC_ADDRESS_NAME;
+	column.has_absent = false;
+	return column_add(columns, field, &column);
+}
+
 /* The number beside an error's name, the name beside a signal's number. */
 static int column_add_second(struct sonde_builder *builder, struct sonde_columns *columns, const struct field *field,
 			     const struct sonde_column *first)
@@ -295,6 +313,8 @@ static int field_check_tags(const struct field *field, const struct sonde_column
 		return field_fail(field, "SONDE_PREFIX() belongs to a sonde_kernel_enum or an enum: drop the tag");
 	if (field->tags.length && !column->is_chars)
 		return field_fail(field, "SONDE_LENGTH() belongs to an array of char: drop the tag");
+	if (field->tags.named && column->semantic != SONDE_SEMANTIC_ADDRESS)
+		return field_fail(field, "SONDE_NAMED belongs to a sonde_address: drop the tag");
 	if (field->tags.measure && !sonde_column_is_quantity(column))
 		return field_fail(field, "SONDE_MEASURE belongs to a number of things, bytes or ns: drop the tag");
 	return 0;
@@ -332,6 +352,8 @@ static int field_column(struct sonde_builder *builder, struct sonde_columns *col
 		r = field->size == 16 ? column_absent(field, &column)
 				      : field_fail(field, "a sonde_address has 16 bytes");
 		r = r ?: column_add(columns, field, &column);
+		if (!r && field->tags.named)
+			r = column_add_name(builder, columns, field, &column);
 		break;
 	case BTF_KIND_PTR:
 		return field_fail(field, "a pointer means nothing outside the kernel: copy what it points to, or hide it "

@@ -64,6 +64,8 @@ enum sonde_semantic {
 	SONDE_SEMANTIC_SIGNAL,	     /* UINT */
 	SONDE_SEMANTIC_SIGNAL_NAME,  /* TEXT */
 	SONDE_SEMANTIC_ARGUMENTS,    /* TEXT: words, NUL-separated; shown shell-quoted in every encoder */
+	SONDE_SEMANTIC_ADDRESS_NAME, /* TEXT: what the process knew the address by */
+	SONDE_SEMANTIC_MAX,
 };
 
 /** "duration_ns", "port", ...: in the schema's JSON; "none" for a number that is none of them. */
@@ -154,11 +156,13 @@ struct btf;
 
 /**
  * @brief Names that come from outside the object. Where there is none, the number is shown (as text).
- * The texts live as long as the process (interned).
+ * The texts live as long as the process (interned) where nothing else is said.
  */
 struct sonde_names {
 	void *userdata;
 	const char *(*symbol)(void *userdata, uint64_t address);	   /* kernel function, or NULL */
+	/* What the process of `record` knew these 16 bytes by at that time, or NULL. Valid until this thread has been given 256 more. */
+	const char *(*address)(void *userdata, const struct sonde_header *record, const uint8_t *address);
 	/* NULL: sonde_enum_of_kernel() is asked. */
 	const struct sonde_enum *(*kernel_enum)(void *userdata, const char *name);
 };
@@ -209,7 +213,7 @@ struct sonde_event {
  * The value borrows from the event. A column beyond the record's end is SONDE_NULL; of a text that the record cuts, what
  * there is is the value. Arguments come without their last NUL. Other times than the event's own are moved to the wall
  * clock by the same distance. (Texts of numbers that have no name are kept; beyond 4,096 of them in a process they are
- * valid until this thread has been given 256 more.)
+ * valid until this thread has been given 256 more. Names of addresses are that always.)
  */
 void sonde_event_value(const struct sonde_event *event, uint32_t column, const struct sonde_names *names,
 		       struct sonde_value *ret_value);

@@ -60,7 +60,7 @@ static void test_columns_in_order(void **state)
 		"time", "type", "pid", "tid", "uid", "command", "container", "source", "weight",
 		"begin", "took_ns", "length_bytes", "things", "location", "cookie", "signed_long", "reason", "parent_pid",
 		"owner_uid", "error", "errno", "signal", "signal_name", "kind", "colour", "exit_code", "address",
-		"local_address", "remote_address", "local_port", "remote_port", "protocol", "inner_number", "small_signed",
+		"local_address", "remote_address", "remote_name", "local_port", "remote_port", "protocol", "inner_number", "small_signed",
 		"tiny_signed", "yes", "plain_bool", "data_length", "name", "label", "data", "words", "last",
 	};
 	struct sonde_schema *schema = schema_open("valid");
@@ -130,7 +130,7 @@ static void test_column_meaning(void **state)
 static void test_top(void **state)
 {
 	static const char *const tops[] = {"command", "container", "reason", "error", "kind", "colour", "remote_address",
-					   "protocol", "name"};
+					   "remote_name", "protocol", "name"};
 	struct sonde_schema *schema = schema_open("valid");
 	const struct sonde_type *type = &schema->types[0];
 	size_t n = 0;

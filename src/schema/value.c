@@ -110,6 +110,15 @@ static void address_value(const uint8_t *address, struct sonde_value *ret_value)
 	ret_value->address = address;
 }
 
+static void address_name_value(const struct sonde_event *event, const struct sonde_column *column,
+			       const struct sonde_names *names, struct sonde_value *ret_value)
+{
+	ret_value->type = SONDE_NULL;
+	if (names && names->address && (uint64_t)column->offset + column->size <= event->length)
+		value_text(ret_value, names->address(names->userdata, event->record,
+						     (const uint8_t *)event->record + column->offset));
+}
+
 /* A number that is shown as something else than itself. */
 static void named_value(const struct sonde_column *column, uint64_t number, int64_t wall_offset,
 			const struct sonde_names *names, struct sonde_value *ret_value)
@@ -148,6 +157,9 @@ static void named_value(const struct sonde_column *column, uint64_t number, int6
 	case SONDE_SEMANTIC_SIGNAL_NAME:
 		name = sonde_signal_name(number);
 		value_text(ret_value, name || (int64_t)number <= 0 ? name : sonde_number_text((int64_t)number));
+		return;
+	case SONDE_SEMANTIC_ADDRESS_NAME: /* of no event: nobody's */
+		ret_value->type = SONDE_NULL;
 		return;
 	default:
 		ret_value->type = column->type;
@@ -245,28 +257,36 @@ static int64_t event_wall_offset(const struct sonde_event *event)
 	return event->length < sizeof(*event->record) ? 0 : (int64_t)(wall - event->record->time_ns);
 }
 
+static void own_value(const struct sonde_event *event, uint32_t i, int64_t wall_offset, const struct sonde_names *names,
+		      struct sonde_value *ret_value)
+{
+	const struct sonde_column *column = &event->type->columns[i];
+
+	if (column->semantic == SONDE_SEMANTIC_ADDRESS_NAME)
+		address_name_value(event, column, names, ret_value);
+	else
+		field_value(column, (const uint8_t *)event->record, event->length, wall_offset, names, ret_value);
+}
+
 void sonde_event_value(const struct sonde_event *event, uint32_t column, const struct sonde_names *names,
 		       struct sonde_value *ret_value)
 {
 	if (column < SONDE_COLUMN_COMMON_MAX)
 		common_value(event, column, ret_value);
 	else if (column < event->type->n_columns)
-		field_value(&event->type->columns[column], (const uint8_t *)event->record, event->length,
-			    event_wall_offset(event), names, ret_value);
+		own_value(event, column, event_wall_offset(event), names, ret_value);
 	else
 		ret_value->type = SONDE_NULL;
 }
 
 void sonde_event_values(const struct sonde_event *event, const struct sonde_names *names, struct sonde_value *values)
 {
-	const struct sonde_type *type = event->type;
-	const uint8_t *record = (const uint8_t *)event->record;
 	int64_t wall_offset = event_wall_offset(event);
 
 	for (uint32_t i = 0; i < SONDE_COLUMN_COMMON_MAX; i++)
 		common_value(event, i, &values[i]);
-	for (uint32_t i = SONDE_COLUMN_COMMON_MAX; i < type->n_columns; i++)
-		field_value(&type->columns[i], record, event->length, wall_offset, names, &values[i]);
+	for (uint32_t i = SONDE_COLUMN_COMMON_MAX; i < event->type->n_columns; i++)
+		own_value(event, i, wall_offset, names, &values[i]);
 }
 
 void sonde_label_value(const struct sonde_column *column, const void *key, const struct sonde_names *names,

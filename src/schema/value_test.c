@@ -22,7 +22,13 @@ static const char *symbol(void *userdata, uint64_t address)
 	return address == 0xffffffff81000000 ? userdata : NULL;
 }
 
-static struct sonde_names names = {.userdata = "tcp_v4_rcv", .symbol = symbol};
+/* 10.0.0.1 of pid 42 */
+static const char *address_name(void *userdata, const struct sonde_header *header, const uint8_t *address)
+{
+	return header->pid == 42 && !memcmp(address + 10, "\xff\xff\x0a\0\0\x01", 6) ? "db.example" : NULL;
+}
+
+static struct sonde_names names = {.userdata = "tcp_v4_rcv", .symbol = symbol, .address = address_name};
 
 static int setup(void **state)
 {
@@ -272,6 +278,28 @@ static void test_kernel_enum(void **state)
 	assert_text("reason", "458753");
 }
 
+static void test_address_name(void **state)
+{
+	static const uint8_t known[16] = {[10] = 0xff, 0xff, 10, 0, 0, 1};
+	uint32_t remote = (uint32_t)sonde_type_find_column(event.type, "remote_name");
+	struct sonde_value values[SONDE_COLUMNS_MAX], none;
+
+	assert_int_equal(value("remote_name").type, SONDE_NULL);
+	memcpy(&record.flow.remote_address, known, sizeof(known));
+	assert_string_equal(value("remote_name").text, "db.example");
+	assert_int_equal(value("remote_name").length, 10);
+	sonde_event_values(&event, &names, values);
+	assert_string_equal(values[remote].text, "db.example");
+	assert_int_equal(values[remote - 1].type, SONDE_ADDRESS);
+	sonde_event_value(&event, remote, NULL, &none); /* nobody knows names */
+	assert_int_equal(none.type, SONDE_NULL);
+	event.length = (uint32_t)(offsetof(struct everything, flow.remote_address) + 15);
+	assert_int_equal(value("remote_name").type, SONDE_NULL);
+	event.length = sizeof(record);
+	record.header.pid = 43;
+	assert_int_equal(value("remote_name").type, SONDE_NULL);
+}
+
 static void test_symbol(void **state)
 {
 	struct sonde_value v;
@@ -410,7 +438,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_common), TEST(test_process_unknown), TEST(test_numbers), TEST(test_absent), TEST(test_time),
 		TEST(test_bool), TEST(test_errno), TEST(test_signal), TEST(test_enums), TEST(test_kernel_enum),
-		TEST(test_symbol), TEST(test_protocol), TEST(test_address), TEST(test_text), TEST(test_arguments),
+		TEST(test_symbol), TEST(test_address_name), TEST(test_protocol), TEST(test_address), TEST(test_text), TEST(test_arguments),
 		TEST(test_short_record), TEST(test_every_length), TEST(test_column_beyond), TEST(test_labels),
 	};
 

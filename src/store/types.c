@@ -45,7 +45,7 @@ static int type_check(const struct sonde_type *type)
 		const struct sonde_column *column = &type->columns[i];
 
 		if (!is_identifier(column->name) || !strncasecmp(column->name, "sonde_", 6) ||
-		    column->type > SONDE_ADDRESS || column->semantic > SONDE_SEMANTIC_ARGUMENTS)
+		    column->type > SONDE_ADDRESS || column->semantic >= SONDE_SEMANTIC_MAX)
 			return sonde_store_fail(-EINVAL, "type '%s': column %u is not valid", name, i);
 		if (i < SONDE_COLUMN_COMMON_MAX && strcmp(column->name, common_names[i]))
 			return sonde_store_fail(-EINVAL, "type '%s': column %u must be '%s'", name, i, common_names[i]);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../programs/dns/parse.h"
+#include "../../programs/dns/addresses.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -22,6 +22,7 @@ static void check_text(const char *text, size_t size)
 /* Two bytes choose how much more there was, and whether it is an answer; the rest is the message. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct dns_named_address addresses[DNS_ADDRESSES_MAX];
 	struct dns_bytes message;
 	struct dns e;
 
@@ -30,6 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	message.bytes = data + 2;
 	message.captured = size - 2;
 	message.length = message.captured + data[0];
+	if (dns_addresses(&message, addresses) > DNS_ADDRESSES_MAX)
+		abort();
 	if (dns_parse(&message, data[1] & 1, &e))
 		return 0;
 	check_text(e.name, sizeof(e.name));

@@ -103,6 +103,8 @@ struct broken { HEADER; struct other other; char text[8] SONDE_DOC("text") SONDE
 struct broken { HEADER; NUMBER; __u64 second SONDE_DOC("second") SONDE_LENGTH(number); };
 #elif defined(measure_of_text) /* expect: SONDE_MEASURE belongs to a number of things, bytes or ns */
 struct broken { HEADER; char text[8] SONDE_DOC("text") SONDE_MEASURE; };
+#elif defined(named_number) /* expect: SONDE_NAMED belongs to a sonde_address */
+struct broken { HEADER; __u64 number SONDE_DOC("a number") SONDE_NAMED; };
 #elif defined(two_measures) /* expect: 'number' and 'second' are both its SONDE_MEASURE: keep one */
 struct broken { HEADER; __u64 number SONDE_DOC("a number") SONDE_MEASURE; __u64 second SONDE_DOC("second") SONDE_MEASURE; };
 #elif defined(arguments_no_length) /* expect: sonde_arguments need SONDE_LENGTH(field) */

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "addresses.h"
+
+#include <stdint.h>
+#include <string.h>
+#include <strings.h>
+
+#include "name.h"
+#include "record.h"
+#include "word.h"
+
+#define CLASS_IN 1
+#define RCODE(message) ((message)->bytes[3] & 0xf)
+
+/* Where the answer has come to: the name that was asked for, or the one that it leads to. */
+struct way {
+	char name[DNS_NAME_TEXT_MAX];
+	__u32 ttl_seconds;
+};
+
+static bool is_of_way(const struct dns_bytes *message, size_t offset, const struct way *way)
+{
+	char owner[DNS_NAME_TEXT_MAX];
+
+	return dns_name_read(message->bytes, message->captured, offset, owner) >= 0 && !strcasecmp(owner, way->name);
+}
+
+static bool address_read(const struct dns_bytes *message, const struct dns_record *record, sonde_address *ret_address)
+{
+	const __u8 *data = message->bytes + record->data;
+
+	if (record->type == DNS_TYPE_AAAA && record->length == 16) {
+		memcpy(ret_address, data, 16);
+		return true;
+	}
+	if (record->type != DNS_TYPE_A || record->length != 4)
+		return false;
+	*ret_address = (sonde_address){.bytes = {[10] = 0xff, [11] = 0xff}};
+	memcpy(&ret_address->bytes[12], data, 4);
+	return true;
+}
+
+static bool way_begin(const struct dns_bytes *message, struct way *ret_way, size_t *ret_offset)
+{
+	int end;
+
+	if (message->captured < DNS_HEADER_BYTES || dns_get16(message->bytes + 4) != 1 || RCODE(message))
+		return false;
+	end = dns_name_read(message->bytes, message->captured, DNS_HEADER_BYTES, ret_way->name);
+	if (end < 0 || (size_t)end + 4 > message->captured || dns_get16(message->bytes + end + 2) != CLASS_IN)
+		return false;
+	ret_way->ttl_seconds = UINT32_MAX;
+	*ret_offset = (size_t)end + 4;
+	return true;
+}
+
+size_t dns_addresses(const struct dns_bytes *message, struct dns_named_address ret_addresses[DNS_ADDRESSES_MAX])
+{
+	size_t offset, n = 0;
+	struct way way;
+
+	if (!way_begin(message, &way, &offset))
+		return 0;
+	for (__u16 left = dns_get16(message->bytes + 6); left && n < DNS_ADDRESSES_MAX; left--) {
+		struct dns_record record;
+		int end = dns_record_read(message, offset, &record);
+
+		if (end < 0)
+			break;
+		if (record.class == CLASS_IN && is_of_way(message, offset, &way)) {
+			__u32 ttl = record.ttl < way.ttl_seconds ? record.ttl : way.ttl_seconds;
+
+			if (address_read(message, &record, &ret_addresses[n].address)) {
+				ret_addresses[n++].ttl_seconds = ttl;
+			} else if (record.type == DNS_TYPE_CNAME) {
+				if (dns_name_read(message->bytes, record.data + record.length, record.data, way.name) < 0)
+					break;
+				way.ttl_seconds = ttl;
+			}
+		}
+		offset = (size_t)end;
+	}
+	return n;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/** @file record.h Numbers and resource records of a message (RFC 1035, 4.1.3). */
+
+#include "parse.h"
+
+#define DNS_HEADER_BYTES 12
+
+struct dns_record {
+	__u16 type, class;
+	__u32 ttl;
+	size_t data, length; /* offset and bytes of its data */
+};
+
+__u16 dns_get16(const __u8 *at);
+/** The record at `offset`. @return Offset behind it, or an error as of dns_name_read(). */
+int dns_record_read(const struct dns_bytes *message, size_t offset, struct dns_record *ret_record);

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Names of addresses: a fixed array of entries, hashed by owner and address, on one list in the order they were told.
+ *
+ * Invariant: an entry in use is in one chain, the last told first, and on `told`. An entry never used costs no memory (calloc of untouched pages);
+ * equal names are kept once (texts.c). */
+#include <enrich/addresses.h>
+
+#include <base/cleanup.h>
+#include <enrich/hash.h>
+#include <enrich/texts.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#define TEXT_BYTES_PER_NAME 64 /* on average */
+#define EXPIRE_AT_ONCE 8       /* entries removed in one call: no hook waits for a pile of them */
+#define NAMES_PER_ADDRESS 4    /* of one owner: events of the time before the last answer may still be on their way */
+
+/* Who was told: a process, or (pid 0) a cgroup. */
+struct owner {
+	uint64_t id; /* start time, or the cgroup */
+	uint32_t pid;
+};
+
+struct entry {
+	LIST_ENTRY(entry) chain;
+	TAILQ_ENTRY(entry) order;
+	struct owner owner;
+	sonde_address address;
+	uint64_t answered_ns, expires_ns;
+	struct sonde_text *name;
+};
+
+LIST_HEAD(chain, entry);
+TAILQ_HEAD(order, entry);
+
+struct sonde_addresses {
+	pthread_mutex_t lock;
+	struct entry *entries;
+	struct chain *chains;
+	struct order told; /* longest ago first */
+	struct chain unused; /* given back; entries from n_touched on were never used */
+	uint32_t max, n_touched, n_chains;
+	size_t max_text_bytes;
+	uint64_t seed;
+	struct sonde_texts *texts;
+	_Atomic uint64_t n;
+	uint64_t evicted;
+};
+
+/* Copies, because another thread may evict the entry at any time. */
+static _Thread_local char answers[256][SONDE_NAME_BYTES_MAX + 1];
+static _Thread_local uint8_t next_answer;
+
+int sonde_addresses_new(uint32_t max, struct sonde_addresses **ret_addresses)
+{
+	CLEANUP(sonde_addresses_free) struct sonde_addresses *addresses = calloc(1, sizeof(*addresses));
+	int r;
+
+	if (!addresses)
+		return -ENOMEM;
+	pthread_mutex_init(&addresses->lock, NULL);
+	TAILQ_INIT(&addresses->told);
+	LIST_INIT(&addresses->unused);
+	addresses->max = max;
+	addresses->max_text_bytes = (size_t)max * TEXT_BYTES_PER_NAME;
+	addresses->seed = sonde_hash_seed();
+	for (addresses->n_chains = 16; addresses->n_chains < max; addresses->n_chains *= 2)
+		;
+	addresses->entries = calloc(max, sizeof(*addresses->entries));
+	addresses->chains = calloc(addresses->n_chains, sizeof(*addresses->chains));
+	if (!addresses->entries || !addresses->chains)
+		return -ENOMEM;
+	r = sonde_texts_new(&addresses->texts);
+	if (r < 0)
+		return r;
+	*ret_addresses = TAKE_PTR(addresses);
+	return 0;
+}
+
+void sonde_addresses_free(struct sonde_addresses **addresses)
+{
+	if (!*addresses)
+		return;
+	sonde_texts_free(&(*addresses)->texts);
+	free((*addresses)->entries);
+	free((*addresses)->chains);
+	pthread_mutex_destroy(&(*addresses)->lock);
+	free(TAKE_PTR(*addresses));
+}
+
+static struct owner process_of(const struct sonde_header *header)
+{
+	if (header->flags & SONDE_PROCESS_UNKNOWN)
+		return (struct owner){};
+	return (struct owner){header->start_time_ns, header->pid};
+}
+
+static struct owner cgroup_of(const struct sonde_header *header)
+{
+	return (struct owner){header->cgroup_id, 0};
+}
+
+static struct chain *chain_of(struct sonde_addresses *addresses, struct owner owner, const uint8_t *address)
+{
+	uint64_t hash = sonde_hash_bytes(addresses->seed ^ owner.id ^ (uint64_t)owner.pid << 32, (const char *)address,
+					 sizeof(sonde_address));
+
+	return &addresses->chains[hash & (addresses->n_chains - 1)];
+}
+
+static bool is_of(const struct entry *entry, struct owner owner, const uint8_t *address)
+{
+	return entry->owner.id == owner.id && entry->owner.pid == owner.pid &&
+	       !memcmp(&entry->address, address, sizeof(entry->address));
+}
+
+/* The name that was the last one at that time. */
+static const struct entry *entry_at(struct sonde_addresses *addresses, struct owner owner, const uint8_t *address, uint64_t time_ns)
+{
+	const struct entry *entry, *found = NULL;
+
+	LIST_FOREACH(entry, chain_of(addresses, owner, address), chain)
+		if (is_of(entry, owner, address) && entry->answered_ns <= time_ns &&
+		    (!found || entry->answered_ns > found->answered_ns))
+			found = entry;
+	return found && time_ns < found->expires_ns ? found : NULL;
+}
+
+static void entry_remove(struct sonde_addresses *addresses, struct entry *entry)
+{
+	LIST_REMOVE(entry, chain);
+	TAILQ_REMOVE(&addresses->told, entry, order);
+	sonde_text_unref(addresses->texts, entry->name);
+	LIST_INSERT_HEAD(&addresses->unused, entry, chain);
+	addresses->n--;
+}
+
+/* For room that the entry `kept` needs, which stays. */
+static bool evict_one(struct sonde_addresses *addresses, const struct entry *kept, uint64_t now_ns)
+{
+	struct entry *entry = TAILQ_FIRST(&addresses->told);
+
+	if (entry && entry == kept)
+		entry = TAILQ_NEXT(entry, order);
+	if (!entry)
+		return false;
+	addresses->evicted += entry->expires_ns > now_ns;
+	entry_remove(addresses, entry);
+	return true;
+}
+
+static void expire(struct sonde_addresses *addresses, uint64_t now_ns)
+{
+	for (int i = 0; i < EXPIRE_AT_ONCE; i++) {
+		struct entry *entry = TAILQ_FIRST(&addresses->told);
+
+		if (!entry || entry->expires_ns > now_ns)
+			return;
+		entry_remove(addresses, entry);
+	}
+}
+
+static struct entry *entry_new(struct sonde_addresses *addresses, struct owner owner, const sonde_address *address,
+			       uint64_t now_ns)
+{
+	struct entry *entry;
+
+	if (addresses->n >= addresses->max)
+		evict_one(addresses, NULL, now_ns);
+	entry = LIST_FIRST(&addresses->unused);
+	if (entry)
+		LIST_REMOVE(entry, chain);
+	else
+		entry = &addresses->entries[addresses->n_touched++];
+	*entry = (struct entry){.owner = owner, .address = *address};
+	LIST_INSERT_HEAD(chain_of(addresses, owner, (const uint8_t *)address), entry, chain);
+	TAILQ_INSERT_TAIL(&addresses->told, entry, order);
+	addresses->n++;
+	return entry;
+}
+
+static uint64_t ttl_of(const struct sonde_known_name *name)
+{
+	int64_t ttl_ns = (int64_t)name->ttl_seconds * 1000000000ll;
+
+	if (ttl_ns < SONDE_NAME_TTL_MIN_NS)
+		return SONDE_NAME_TTL_MIN_NS;
+	return ttl_ns < SONDE_NAME_TTL_MAX_NS ? (uint64_t)ttl_ns : SONDE_NAME_TTL_MAX_NS;
+}
+
+/* The last name told to this owner, or NULL; of its others as many are kept as may be wanted. */
+static struct entry *last_of(struct sonde_addresses *addresses, struct owner owner, const uint8_t *address)
+{
+	struct entry *entry, *next, *last = NULL;
+	unsigned n = 0;
+
+	for (entry = LIST_FIRST(chain_of(addresses, owner, address)); entry; entry = next) {
+		next = LIST_NEXT(entry, chain);
+		if (!is_of(entry, owner, address))
+			continue;
+		if (!last)
+			last = entry;
+		if (++n >= NAMES_PER_ADDRESS)
+			entry_remove(addresses, entry);
+	}
+	return last;
+}
+
+static int set_for(struct sonde_addresses *addresses, struct owner owner, const struct sonde_known_name *name)
+{
+	struct entry *entry = last_of(addresses, owner, (const uint8_t *)&name->address);
+	struct sonde_text *text;
+
+	text = sonde_text_ref(addresses->texts, name->name, strnlen(name->name, SONDE_NAME_BYTES_MAX));
+	if (!text)
+		return -ENOMEM;
+	if (entry && entry->name == text && entry->answered_ns <= name->answered_ns && name->answered_ns <= entry->expires_ns) {
+		sonde_text_unref(addresses->texts, text); /* the same name holds on */
+		TAILQ_REMOVE(&addresses->told, entry, order);
+		TAILQ_INSERT_TAIL(&addresses->told, entry, order);
+	} else {
+		entry = entry_new(addresses, owner, &name->address, name->answered_ns);
+		entry->answered_ns = name->answered_ns;
+		entry->name = text;
+	}
+	entry->expires_ns = name->answered_ns + ttl_of(name);
+	while (sonde_texts_bytes(addresses->texts) > addresses->max_text_bytes)
+		if (!evict_one(addresses, entry, name->answered_ns))
+			break;
+	return 0;
+}
+
+int sonde_addresses_set(struct sonde_addresses *addresses, const struct sonde_header *asker, const struct sonde_known_name *name)
+{
+	struct owner process = process_of(asker), cgroup = cgroup_of(asker);
+	int r = 0;
+
+	pthread_mutex_lock(&addresses->lock);
+	expire(addresses, name->answered_ns);
+	if (process.pid)
+		r = set_for(addresses, process, name);
+	if (!r && cgroup.id)
+		r = set_for(addresses, cgroup, name);
+	pthread_mutex_unlock(&addresses->lock);
+	return r;
+}
+
+const char *sonde_addresses_name(struct sonde_addresses *addresses, const struct sonde_header *event, const uint8_t address[16])
+{
+	struct owner process = process_of(event), cgroup = cgroup_of(event);
+	const struct entry *entry = NULL;
+	char *answer = NULL;
+
+	if (!atomic_load_explicit(&addresses->n, memory_order_relaxed))
+		return NULL;
+	pthread_mutex_lock(&addresses->lock);
+	if (process.pid)
+		entry = entry_at(addresses, process, address, event->time_ns);
+	if (!entry && cgroup.id)
+		entry = entry_at(addresses, cgroup, address, event->time_ns);
+	if (entry) {
+		answer = answers[next_answer++];
+		memcpy(answer, entry->name->bytes, entry->name->length);
+		answer[entry->name->length] = '\0';
+	}
+	pthread_mutex_unlock(&addresses->lock);
+	return answer;
+}
+
+void sonde_addresses_status(struct sonde_addresses *addresses, struct sonde_addresses_status *ret_status)
+{
+	pthread_mutex_lock(&addresses->lock);
+	*ret_status = (struct sonde_addresses_status){
+		.names = addresses->n,
+		.evicted = addresses->evicted,
+		.text_bytes = sonde_texts_bytes(addresses->texts),
+	};
+	pthread_mutex_unlock(&addresses->lock);
+}

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of addresses: what a process asked a real server for stands beside the address that it then talks to."""
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import Agent, only, wait_for  # noqa: E402
+
+DNSMASQ = "/usr/sbin/dnsmasq"
+NAMESPACE = "sonde-names-%d" % os.getpid()
+CONFIGURATION = "/etc/netns/" + NAMESPACE
+CGROUP = "/sys/fs/cgroup/unified" if os.path.ismount("/sys/fs/cgroup/unified") else "/sys/fs/cgroup"
+OTHER = "%s/%s" % (CGROUP, NAMESPACE)
+TTL = 8
+
+# Where the clients connect to: all of 127.0.0.0/8 and ::1 answer. Prints its pid and what it connected to.
+SERVER = r"""
+import os, selectors, socket
+chosen = selectors.DefaultSelector()
+for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::1")):
+    s = socket.socket(family)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((address, 7000))
+    s.listen(100)
+    chosen.register(s, selectors.EVENT_READ)
+print("serving", flush=True)
+while True:
+    for key, _ in chosen.select():
+        key.fileobj.accept()[0].close()
+"""
+CLIENT = r"""
+import os, socket, sys, time
+def connect(host):
+    with socket.create_connection((host, 7000)) as s:
+        s.recv(1)
+        return s.getpeername()[0]
+"""
+
+
+def inside(*words):
+    return ["ip", "netns", "exec", NAMESPACE, *words]
+
+
+def client(code, cgroup=None):
+    """Runs it to its end; its pid."""
+    def enter():
+        if cgroup:
+            with open(cgroup + "/cgroup.procs", "w") as f:
+                f.write(str(os.getpid()))
+    process = subprocess.Popen(inside(sys.executable, "-c", CLIENT + code), preexec_fn=enter)
+    if process.wait(60):
+        raise AssertionError("the client failed")
+    return process.pid
+
+
+class Names(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        os.makedirs(CONFIGURATION)
+        cls.addClassCleanup(os.rmdir, CONFIGURATION)
+        with open(CONFIGURATION + "/resolv.conf", "w") as f:  # in the namespace this is /etc/resolv.conf
+            f.write("nameserver 127.0.0.53\noptions single-request\n")
+        cls.addClassCleanup(os.unlink, CONFIGURATION + "/resolv.conf")
+        subprocess.run(["ip", "netns", "add", NAMESPACE], check=True)
+        cls.addClassCleanup(subprocess.run, ["ip", "netns", "delete", NAMESPACE], check=True)
+        subprocess.run(inside("ip", "link", "set", "lo", "up"), check=True)
+        cls.spawn([DNSMASQ, "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--pid-file=", "--user=root",
+                   "--listen-address=127.0.0.53", "--bind-interfaces", "--local-ttl=%d" % TTL, "--local=/example.org/",
+                   "--host-record=db.example.org,127.0.1.1", "--host-record=cache.example.org,127.0.1.2",
+                   "--host-record=six.example.org,::1", "--cname=www.example.org,db.example.org",
+                   "--host-record=other.example.org,127.0.1.1", "--host-record=unused.example.org,127.0.1.3"])
+        server = cls.spawn([sys.executable, "-c", SERVER], stdout=subprocess.PIPE)
+        cls.addClassCleanup(server.stdout.close)
+        assert server.stdout.readline() == b"serving\n"
+        wait_for(lambda: b":0035 " in subprocess.run(inside("cat", "/proc/net/udp"), stdout=subprocess.PIPE).stdout, "dnsmasq", 20)
+        os.mkdir(OTHER)
+        cls.addClassCleanup(lambda: wait_for(lambda: not os.path.exists(OTHER) or not os.rmdir(OTHER), "the cgroup is empty", 20))
+        cls.agent = Agent(programs=only("dns", "connection")).start()
+        cls.addClassCleanup(cls.agent.__exit__)
+
+    @classmethod
+    def spawn(cls, words, **options):
+        options.setdefault("stderr", subprocess.DEVNULL)
+        process = subprocess.Popen(inside(*words), **options)
+        cls.addClassCleanup(process.wait)
+        cls.addClassCleanup(process.kill)
+        return process
+
+    def names(self, pid, count, kind="connect"):
+        """(address, name) of the connections of this process to port 7000, in their order."""
+        where = "kind = %s and remote_port = 7000" % kind
+        wait_for(lambda: self.agent.count("connection", pid=pid, where=where)["count"] >= count, "the connections", 20)
+        self.agent.settle()
+        return [(e["remote_address"], e["remote_name"]) for e in self.agent.events("connection", pid=pid, where=where)]
+
+    def test_by_name(self):
+        pid = client("for host in ('db.example.org', 'cache.example.org', 'six.example.org'): connect(host)")
+        expected = [("127.0.1.1", "db.example.org"), ("127.0.1.2", "cache.example.org"), ("::1", "six.example.org")]
+        self.assertEqual(self.names(pid, 3), expected)
+        self.assertEqual(self.names(pid, 3, "close"), expected)
+
+    def test_a_cname_shows_what_was_asked_for(self):
+        self.assertEqual(self.names(client("connect('www.example.org')"), 1), [("127.0.1.1", "www.example.org")])
+
+    def test_two_names_of_one_address(self):
+        """Each process has its own; within one, the last that it asked for."""
+        pid = client("connect('db.example.org'); connect('other.example.org')")
+        second = client("connect('db.example.org')")
+        self.assertEqual(self.names(pid, 2), [("127.0.1.1", "db.example.org"), ("127.0.1.1", "other.example.org")])
+        self.assertEqual(self.names(second, 1), [("127.0.1.1", "db.example.org")])
+
+    def test_a_child_asked(self):
+        """getent asks, the shell's other child connects: both are in one cgroup."""
+        pid = client("import subprocess; subprocess.run(['getent', 'hosts', 'cache.example.org'], check=True,"
+                     " stdout=subprocess.DEVNULL); connect('127.0.1.2')")
+        self.assertEqual(self.names(pid, 1), [("127.0.1.2", "cache.example.org")])
+
+    def test_not_guessed(self):
+        """Nobody asked; another cgroup asked; the name has run out."""
+        client("socket.getaddrinfo('unused.example.org', 7000)")
+        self.assertEqual(self.names(client("connect('127.0.1.9')"), 1), [("127.0.1.9", None)])
+        self.assertEqual(self.names(client("connect('127.0.1.3')", OTHER), 1), [("127.0.1.3", None)])
+        self.assertEqual(self.names(client("connect('127.0.1.3')"), 1), [("127.0.1.3", "unused.example.org")])
+        late = client("address = socket.getaddrinfo('unused.example.org', 7000)[0][4][0]\n"
+                      "time.sleep(%d)\nconnect(address)" % (TTL + 1))
+        self.assertEqual(self.names(late, 1), [("127.0.1.3", None)])
+
+    def test_faces(self):
+        pid = client("connect('cache.example.org')")
+        self.names(pid, 1)
+        where = "remote_name = cache.example.org and kind = connect and pid = %d" % pid
+        self.assertEqual(self.agent.count("connection", where=where)["count"], 1)
+        groups = self.agent.get("/api/v1/count", type="connection", group_by="remote_name", where=where)["groups"]
+        self.assertEqual(groups, [{"value": "cache.example.org", "count": 1}])
+        out = self.agent.cli("events", "connection", "-w", where, "-o", "json").stdout
+        self.assertEqual(json.loads(out)["remote_name"], "cache.example.org")
+        rows = json.loads(self.agent.cli("sql", "select remote_name from connection where pid = %d and kind = 'connect' and "
+                                         "remote_port = 7000" % pid, "-o", "json").stdout)
+        self.assertEqual(rows, {"remote_name": "cache.example.org"})
+        self.assertIn("sonde_known_address_names ", self.agent.metrics().text)
+
+
+if __name__ == "__main__":
+    unittest.main()
