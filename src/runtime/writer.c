@@ -33,7 +33,7 @@ struct item {
 struct watched {
 	struct sonde_source *source;
 	struct sonde_checkpoint next;	/* as of the last append */
-	bool changed;			/* since the last commit */
+	bool changed;			/* since the last commit, or a gap was noted */
 	struct sonde_noted *noted;	/* NULL: no room, losses of this source are in the ledger only */
 };
 
@@ -78,6 +78,7 @@ static void gap_note(struct sonde_writer *writer, struct watched *w, const char 
 	gap.from_ns = w->noted->until_ns;
 	gap.to_ns = sonde_clock_wall_ns();
 	(void)sonde_store_gap(writer->store, &gap); /* a store that cannot write says so itself */
+	w->changed = true;
 }
 
 static void writer_look_at(struct sonde_writer *writer, struct watched *w)
@@ -257,8 +258,6 @@ static bool writer_goes_on(struct sonde_writer *writer)
 /* What no reader brought, or no commit took, ends with the ring. The gaps go with the checkpoints, so both are right or neither. */
 static void writer_note_backlog(struct sonde_writer *writer)
 {
-	bool any = false;
-
 	for (unsigned i = 0; i < writer->n_watched; i++) {
 		struct watched *w = &writer->watched[i];
 		struct sonde_counters now;
@@ -269,9 +268,8 @@ static void writer_note_backlog(struct sonde_writer *writer)
 		sonde_log_warning("%s: the time to stop (shutdown_timeout) is over: %llu events that waited are lost",
 				  sonde_source_name(w->source), (unsigned long long)(now.submitted - w->next.consumed));
 		gap_note(writer, w, "shutdown", w->next.consumed, now.submitted);
-		any = w->changed = true;
 	}
-	if (any && writer_commit(writer) < 0)
+	if (writer_commit(writer) < 0)
 		sonde_log_err(0, "the store cannot write: what waited for it, and how much that was, is not in it");
 }
 
