@@ -86,7 +86,7 @@ static int worker_open(struct worker *worker)
 /* Everything that is in the rings gets into the store; then the faces close. */
 static void worker_finish(struct worker *worker)
 {
-	int64_t limit = worker->config.shutdown_timeout_ns * 7 / 10, start = sonde_clock_boot_ns();
+	int64_t limit = worker->config.shutdown_timeout_ns * 6 / 10, start = sonde_clock_boot_ns();
 
 	worker->stopping = true;
 	sonde_store_interrupt(worker->store); /* a query that runs would take from the time for the rings */

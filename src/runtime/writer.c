@@ -260,17 +260,21 @@ static void writer_note_backlog(struct sonde_writer *writer)
 {
 	for (unsigned i = 0; i < writer->n_watched; i++) {
 		struct watched *w = &writer->watched[i];
+		struct sonde_checkpoint committed;
 		struct sonde_counters now;
+		uint64_t taken;
 
 		writer_look_at(writer, w);
-		if (sonde_source_counters(w->source, &now) < 0 || now.submitted <= w->next.consumed)
+		sonde_source_checkpoint(w->source, &committed);
+		taken = writer->failing ? committed.consumed : w->next.consumed;
+		if (sonde_source_counters(w->source, &now) < 0 || now.submitted <= taken)
 			continue;
 		sonde_log_warning("%s: the time to stop (shutdown_timeout) is over: %llu events that waited are lost",
-				  sonde_source_name(w->source), (unsigned long long)(now.submitted - w->next.consumed));
-		gap_note(writer, w, "shutdown", w->next.consumed, now.submitted);
+				  sonde_source_name(w->source), (unsigned long long)(now.submitted - taken));
+		gap_note(writer, w, "shutdown", taken, now.submitted);
 	}
-	if (writer_commit(writer) < 0)
-		sonde_log_err(0, "the store cannot write: what waited for it, and how much that was, is not in it");
+	if (!writer->failing) /* else the time for it is over */
+		writer_commit(writer);
 }
 
 static void *writer_main(void *userdata)
