@@ -195,6 +195,7 @@ class Agent:
         self.configuration = {
             "store": {**options, "path": self.store},
             "listen": {**{name: "127.0.0.1:%d" % port for name, port in self.ports.items()}, "socket": self.socket},
+            "shared_maps": {"path": ""},  # so that an agent that is killed leaves nothing
             "programs": programs or {},
         }
         for section, values in configuration.items():

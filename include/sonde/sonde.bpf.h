@@ -99,6 +99,16 @@ static __always_inline void sonde_map_full(void)
 	__sync_fetch_and_add(&counters->map_full, 1);
 }
 
+__u64 sonde_instance_number;
+
+/** Tells this run of the program from an earlier one that wrote to the same shared map: the time of its first call. */
+static __always_inline __u64 sonde_instance(void)
+{
+	if (!sonde_instance_number)
+		__sync_val_compare_and_swap(&sonde_instance_number, 0, bpf_ktime_get_boot_ns());
+	return sonde_instance_number;
+}
+
 /** The cgroup of a task: of the unified hierarchy, or, where that has no use for it, of v1's memory controller. */
 static __always_inline __u64 sonde_task_cgroup(const struct task_struct *task)
 {

@@ -54,7 +54,7 @@ static __always_inline void seen_again(struct sock *sk, struct entry *entry, con
 {
 	bool tcp = sk->sk_protocol == IPPROTO_TCP;
 
-	entry->instance = instance_now();
+	entry->instance = sonde_instance();
 	if (!entry->claimed) {
 		claim(entry, holder, false);
 		return;
@@ -80,7 +80,7 @@ static __always_inline void seen_again(struct sock *sk, struct entry *entry, con
 /* Entries of an earlier run of the program whose sockets were closed while it did not run. */
 static long forget_stale(void *map, const __u64 *key, struct entry *entry, void *context)
 {
-	if (entry->instance != instance)
+	if (entry->instance != sonde_instance_number)
 		bpf_map_delete_elem(map, key);
 	return 0;
 }

@@ -73,15 +73,6 @@ __s64 unclaimed;
 
 /* Numbers the passes of the iterator. */
 __u32 pass;
-/* Tells this run of the program from an earlier one that shared the map: the time of its first event. */
-__u64 instance;
-
-static __always_inline __u64 instance_now(void)
-{
-	if (!instance)
-		__sync_val_compare_and_swap(&instance, 0, bpf_ktime_get_boot_ns());
-	return instance;
-}
 
 static __always_inline struct entry *entry_of(__u64 cookie)
 {
@@ -96,7 +87,7 @@ static __always_inline void entry_begin(struct entry *entry, __u64 cookie, enum 
 	entry->phase = phase;
 	entry->claimed = 1;
 	entry->owner_pass = pass;
-	entry->instance = instance_now();
+	entry->instance = sonde_instance();
 }
 
 /* Adds or replaces. A full table is counted, and the events do without the entry. */

@@ -6,6 +6,7 @@
  * belongs to the group whichever thread called it (the kernel gives that thread the leader's pid first).
  */
 #include <sonde/path.bpf.h>
+#include <sonde/process.bpf.h>
 #include "event.h"
 
 SONDE_EVENT(process, "Processes: fork, exec, exit, and those that were running before sonde");
@@ -26,7 +27,7 @@ static __always_inline bool is_leader(const struct task_struct *task)
 static __always_inline void fill_common(struct process *e, struct task_struct *task, enum process_kind kind)
 {
 	e->kind = kind;
-	e->parent_pid = task->real_parent->tgid;
+	e->parent_pid = sonde_cast(struct task_struct, task)->real_parent->tgid;
 	e->exit_code = -1;
 	e->signal = 0;
 	e->lifetime_ns = 0;
@@ -38,14 +39,52 @@ static __always_inline void fill_common(struct process *e, struct task_struct *t
 	e->reserved = 0;
 }
 
+/* ---- the table ---- */
+
+struct untracked {
+	enum process_kind kind SONDE_DOC("fork, exec, or running: it was there before sonde");
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 4);
+	__type(key, struct untracked);
+	__type(value, __u64);
+} untracked SEC(".maps")
+SONDE_COUNTER("process_untracked_total", "Processes that found no room in the table that programs share.");
+
+static __always_inline void table_set(const struct sonde_process *process, __u32 parent_pid, enum process_kind kind)
+{
+	struct sonde_running_process entry = {.start_time_ns = process->start_time_ns, .cgroup_id = process->cgroup_id,
+					      .instance = sonde_instance(), .parent_pid = parent_pid, .uid = process->uid};
+	struct untracked key = {.kind = kind};
+
+	__builtin_memcpy(entry.command, process->command, sizeof(entry.command));
+	if (bpf_map_update_elem(&sonde_processes, &process->pid, &entry, BPF_ANY))
+		sonde_metric_add(&untracked, &key, 1);
+}
+
+/* Entries of an earlier run of the program whose processes ended while it did not run. */
+static long forget_stale(void *map, const __u32 *pid, struct sonde_running_process *entry, void *context)
+{
+	if (entry->instance != sonde_instance_number)
+		bpf_map_delete_elem(map, pid);
+	return 0;
+}
+
+/* ---- hooks ---- */
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
+	struct sonde_process facts;
 	struct process *e;
 
 	if (!is_leader(child))
 		return 0;
-	e = sonde_reserve_task_upto(process, path, child);
+	sonde_process_of(child, &facts);
+	table_set(&facts, sonde_cast(struct task_struct, child)->real_parent->tgid, PROCESS_KIND_FORK);
+	e = sonde_reserve_owner_upto(process, path, &facts);
 	if (!e)
 		return 0;
 	fill_common(e, child, PROCESS_KIND_FORK);
@@ -59,9 +98,13 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task)
 {
 	struct mm_struct *mm = task->mm;
-	struct process *e = sonde_reserve_task(process, task);
+	struct sonde_process facts;
+	struct process *e;
 	__u64 start, bytes;
 
+	sonde_process_of(task, &facts);
+	table_set(&facts, sonde_cast(struct task_struct, task)->real_parent->tgid, PROCESS_KIND_EXEC);
+	e = sonde_reserve_owner(process, &facts);
 	if (!e)
 		return 0;
 	fill_common(e, task, PROCESS_KIND_EXEC);
@@ -124,10 +167,12 @@ SEC("tp_btf/sched_process_exit")
 int on_exit(__u64 *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];
+	__u32 pid = task->tgid;
 	struct process *e;
 
 	if (!is_group_dead(ctx, task))
 		return 0;
+	bpf_map_delete_elem(&sonde_processes, &pid);
 	/* The leader may be gone since long; pid and command of the process are still its own. */
 	e = sonde_reserve_task_upto(process, path, task->group_leader);
 	if (!e)
@@ -170,17 +215,30 @@ static __always_inline void read_arguments_of(struct process *e, struct task_str
 		e->arguments_kept = bytes;
 }
 
+/* Its exit is past. */
+static __always_inline bool is_zombie(struct task_struct *task)
+{
+	return task->flags & PF_EXITING && task->signal->live.counter == 0;
+}
+
 SEC("?iter.s/task")
 int at_start_processes(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
+	struct sonde_process facts;
 	struct process *e;
 
+	if (!task) /* the end */
+		bpf_for_each_map_elem(&sonde_processes, forget_stale, NULL, 0);
 	if (!task || !is_leader(task))
 		return 0;
-	if (task->flags & PF_EXITING && task->signal->live.counter == 0)
-		return 0; /* a zombie: its exit is past */
-	e = sonde_reserve_task(process, task);
+	if (is_zombie(task))
+		return 0;
+	sonde_process_of(task, &facts);
+	table_set(&facts, sonde_cast(struct task_struct, task)->real_parent->tgid, PROCESS_KIND_RUNNING);
+	if (is_zombie(task)) /* in this moment: nobody else takes it out */
+		bpf_map_delete_elem(&sonde_processes, &facts.pid);
+	e = sonde_reserve_owner(process, &facts);
 	if (!e)
 		return 0;
 	fill_common(e, task, PROCESS_KIND_RUNNING);

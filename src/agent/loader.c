@@ -170,6 +170,18 @@ static void loader_stop(struct loader *loader)
 	sonde_log_info("stopped");
 }
 
+/* Without pins all works as well; only a killed agent's successor begins with empty maps. */
+static void loader_pin_maps(struct loader *loader)
+{
+	const struct sonde_config *config = loader->config;
+	char error[512] = "";
+	int r = config->shared_maps.path[0] ? sonde_manager_pin_maps(loader->manager, config->shared_maps.path,
+								      config->shared_maps.keep, error, sizeof(error)) : 0;
+
+	if (r < 0)
+		sonde_log_warning("shared maps are not pinned: %s", error[0] ? error : strerror(-r));
+}
+
 static int loader_start(struct loader *loader)
 {
 	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
@@ -184,6 +196,8 @@ static int loader_start(struct loader *loader)
 	r = sonde_prepare_paths(loader->config, &loader->user);
 	if (r >= 0)
 		r = sonde_manager_new(&loader->manager);
+	if (r >= 0)
+		loader_pin_maps(loader);
 	if (r >= 0)
 		r = loader_programs_register(loader);
 	if (r >= 0)

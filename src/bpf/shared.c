@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Registry of shared maps. It holds its own descriptor of each, so a map lives as long as the registry. The registry makes
- * them, not the load of an object: two objects that are loaded at the same time get the same map.
+ * Registry of shared maps. It holds its own descriptor of each, so a map lives as long as the registry, or longer where it is
+ * pinned. The registry makes them, not the load of an object: two objects that are loaded at the same time get the same map.
  */
 #include <bpf/shared.h>
 
@@ -16,12 +16,15 @@
 #include <unistd.h>
 
 #include <base/cleanup.h>
+#include <bpf/pins.h>
 #include <bpf/tags.h>
 
 #define SHARED_MAX 32
 
 struct sonde_shared_maps {
 	pthread_mutex_t lock;
+	struct sonde_pins *pins; /* NULL: not pinned */
+	bool keep;
 	size_t n;
 	struct {
 		char name[64];
@@ -46,7 +49,15 @@ void sonde_shared_maps_free(struct sonde_shared_maps **pointer)
 
 	for (size_t i = 0; maps && i < maps->n; i++)
 		close(maps->maps[i].fd);
+	if (maps)
+		sonde_pins_close(&maps->pins, maps->keep);
 	free(maps);
+}
+
+int sonde_shared_maps_pin(struct sonde_shared_maps *maps, const char *directory, bool keep, char *error, size_t error_size)
+{
+	maps->keep = keep;
+	return sonde_pins_open(directory, &maps->pins, error, error_size);
 }
 
 static bool map_is_shared(const struct btf *btf, const char *name)
@@ -62,24 +73,67 @@ static int shared_find(const struct sonde_shared_maps *maps, const char *name)
 	return -ENOENT;
 }
 
-static int shared_make(struct sonde_shared_maps *maps, const struct bpf_map *map)
+/* As the object declares it, with its type information if the kernel takes that: without, nobody can read what is in it. */
+static int map_create(const struct bpf_object *object, const struct bpf_map *map)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = bpf_map__map_flags(map));
-	const char *name = bpf_map__name(map);
-	int fd;
+	const struct btf *declared = bpf_object__btf(object);
+	__u32 size = 0;
+	const void *data = declared ? btf__raw_data(declared, &size) : NULL;
+	struct btf *btf = data ? btf__new(data, size) : NULL; /* a copy: libbpf loads the object's own itself */
+	int fd = -EINVAL;
 
-	if (maps->n == SHARED_MAX || strlen(name) >= sizeof(maps->maps[0].name))
-		return -E2BIG;
-	fd = bpf_map_create(bpf_map__type(map), name, bpf_map__key_size(map), bpf_map__value_size(map),
-			    bpf_map__max_entries(map), &opts);
+	if (btf && !btf__load_into_kernel(btf)) {
+		LIBBPF_OPTS(bpf_map_create_opts, typed, .map_flags = opts.map_flags, .btf_fd = (__u32)btf__fd(btf),
+			    .btf_key_type_id = bpf_map__btf_key_type_id(map),
+			    .btf_value_type_id = bpf_map__btf_value_type_id(map));
+
+		fd = bpf_map_create(bpf_map__type(map), bpf_map__name(map), bpf_map__key_size(map), bpf_map__value_size(map),
+				    bpf_map__max_entries(map), &typed);
+	}
 	if (fd < 0)
-		return -errno;
+		fd = bpf_map_create(bpf_map__type(map), bpf_map__name(map), bpf_map__key_size(map), bpf_map__value_size(map),
+				    bpf_map__max_entries(map), &opts);
+	fd = fd < 0 ? -errno : fd;
+	btf__free(btf);
+	return fd;
+}
+
+static int shared_add(struct sonde_shared_maps *maps, const char *name, int fd)
+{
+	if (maps->n == SHARED_MAX || strlen(name) >= sizeof(maps->maps[0].name)) {
+		close(fd);
+		return -E2BIG;
+	}
 	strcpy(maps->maps[maps->n].name, name);
 	maps->maps[maps->n++].fd = fd;
 	return fd;
 }
 
-static int shared_use(struct sonde_shared_maps *maps, struct bpf_map *map, char *error, size_t error_size)
+/* The one that an earlier run left pinned, or a new one. */
+static int shared_make(struct sonde_shared_maps *maps, const struct bpf_object *object, const struct bpf_map *map, char *error,
+		       size_t error_size)
+{
+	const char *name = bpf_map__name(map);
+	int fd = maps->pins ? sonde_pins_get(maps->pins, object, map, error, error_size) : -ENOENT, r;
+
+	if (fd != -ENOENT)
+		return fd < 0 ? fd : shared_add(maps, name, fd);
+	fd = map_create(object, map);
+	r = fd >= 0 && maps->pins ? sonde_pins_put(maps->pins, name, fd) : 0;
+	if (r < 0) {
+		close(fd);
+		fd = r;
+	}
+	if (fd < 0) {
+		snprintf(error, error_size, "cannot make the shared map '%s': %s", name, strerror(-fd));
+		return fd;
+	}
+	return shared_add(maps, name, fd);
+}
+
+static int shared_use(struct sonde_shared_maps *maps, const struct bpf_object *object, struct bpf_map *map, char *error,
+		      size_t error_size)
 {
 	const char *name = bpf_map__name(map);
 	struct bpf_map_info info = {};
@@ -87,11 +141,9 @@ static int shared_use(struct sonde_shared_maps *maps, struct bpf_map *map, char 
 	int fd = shared_find(maps, name);
 
 	if (fd < 0)
-		fd = shared_make(maps, map);
-	if (fd < 0) {
-		snprintf(error, error_size, "cannot make the shared map '%s': %s", name, strerror(-fd));
+		fd = shared_make(maps, object, map, error, error_size);
+	if (fd < 0)
 		return fd;
-	}
 	if (bpf_obj_get_info_by_fd(fd, &info, &length))
 		return -errno;
 	if (info.type != bpf_map__type(map) || info.key_size != bpf_map__key_size(map) ||
@@ -111,7 +163,7 @@ int sonde_shared_maps_use(struct sonde_shared_maps *maps, struct bpf_object *obj
 	pthread_mutex_lock(&maps->lock);
 	bpf_object__for_each_map(map, object)
 		if (!r && map_is_shared(btf, bpf_map__name(map)))
-			r = shared_use(maps, map, error, error_size);
+			r = shared_use(maps, object, map, error, error_size);
 	pthread_mutex_unlock(&maps->lock);
 	return r;
 }

@@ -44,6 +44,10 @@ struct sonde_config {
 	struct {
 		char metrics[64], health[64], api[64], socket[108]; /* "": off */
 	} listen;
+	struct {
+		char path[256]; /* "": they are not pinned */
+		bool keep;
+	} shared_maps;
 	int64_t shutdown_timeout_ns;
 	unsigned n_programs;
 	struct sonde_config_program programs[64];

@@ -72,6 +72,17 @@ const struct sonde_config_option sonde_config_options[] = {
 		.zero = "off", FIELD(listen.socket),
 		.help = "The API on a unix socket, mode 0660. The command line asks here.",
 	}, {
+		.section = "", .name = "shared_maps", .type = SONDE_CONFIG_SECTION,
+		.help = "The maps that several programs use: processes, sockets.",
+	}, {
+		.section = "shared_maps", .name = "path", .type = SONDE_CONFIG_PATH, .default_text = "/sys/fs/bpf/sonde",
+		.zero = "off", FIELD(shared_maps.path),
+		.help = "A directory of a bpf file system where they are pinned: they outlive an agent that is killed, and `bpftool map dump pinned` "
+			"shows them. It is root's alone, and one agent has it at a time.",
+	}, {
+		.section = "shared_maps", .name = "keep", .type = SONDE_CONFIG_BOOLEAN, .default_text = "false", FIELD(shared_maps.keep),
+		.help = "Whether they stay there when the agent is stopped in order. The next one then goes on with what is in them.",
+	}, {
 		.section = "", .name = "programs", .type = SONDE_CONFIG_PROGRAMS,
 		.help = "One entry for each program that is not to run as it is by default.",
 	}, {

@@ -17,6 +17,7 @@
 #include <base/clock.h>
 #include <base/log.h>
 #include <bpf/embedded.h>
+#include <bpf/shared.h>
 
 #define OBJECT_FILE_MAX (16u << 20)
 #define SETTINGS_MAX 16
@@ -85,6 +86,11 @@ int sonde_manager_new(struct sonde_manager **ret_manager)
 	}
 	*ret_manager = manager;
 	return 0;
+}
+
+int sonde_manager_pin_maps(struct sonde_manager *manager, const char *directory, bool keep, char *error, size_t error_size)
+{
+	return sonde_shared_maps_pin(manager->shared, directory, keep, error, error_size);
 }
 
 void sonde_manager_free(struct sonde_manager **pointer)

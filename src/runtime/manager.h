@@ -26,6 +26,8 @@ struct sonde_program_spec {
 };
 
 int sonde_manager_new(struct sonde_manager **ret_manager);
+/** Before the first load: pin the shared maps. @return As sonde_shared_maps_pin(). */
+int sonde_manager_pin_maps(struct sonde_manager *manager, const char *directory, bool keep, char *error, size_t error_size);
 /** Detaches and unloads everything. */
 void sonde_manager_free(struct sonde_manager **manager);
 
