@@ -4,7 +4,7 @@
 BUILD ?= build
 MESON_OPTIONS ?=
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test test-unit test-vm sanitize bench clean
+.PHONY: help deps build run test test-unit test-full test-vm sanitize bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,9 +32,12 @@ test: build ## all tests (root: they cause real kernel events)
 test-unit: build ## only the unit tests (no root needed)
 	@meson test -C $(BUILD) --print-errorlogs
 
+test-full: build ## the unit tests with every case of those that only take a sample (minutes)
+	@SONDE_TEST_ALL=1 meson test -C $(BUILD) --print-errorlogs -t 10
+
 sanitize: ## the unit tests, and an agent under load, with ASan and UBSan
 	@$(MAKE) --no-print-directory build BUILD=build-asan MESON_OPTIONS="-Db_sanitize=address,undefined -Doptimization=1 -Ddebug=true"
-	@meson test -C build-asan --print-errorlogs
+	@meson test -C build-asan --print-errorlogs -t 5
 
 test-vm: build ## the programs on Debian's kernels 6.1 and 6.12, in emulation
 	@tools/install-packages.sh vm

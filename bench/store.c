@@ -323,6 +323,30 @@ static void ask_all(struct sonde_store *store, uint64_t n)
 	ask(store, &query, &(struct sonde_count_opts){}, "count by a condition on two columns, connection");
 }
 
+/* ---- the store in memory ---- */
+
+static void memory(uint64_t n)
+{
+	struct sonde_store_opts opts = {.path = "memory", .max_bytes = 1ull << 30, .names = sonde_enrich_names(bench.enrich)};
+	struct sonde_store_status status;
+	struct sonde_store *store;
+	struct sonde_query all = {.since_ns = INT64_MIN, .until_ns = INT64_MAX, .pid = -1};
+	struct sonde_count_opts by_command = {.by = {"command"}};
+	double own = generator_ns(n, COMMIT_EVENTS);
+	int64_t cpu;
+
+	if (sonde_store_open(&opts, &store))
+		die("open");
+	add_types(store);
+	cpu = cpu_ns();
+	fill(store, n, COMMIT_EVENTS);
+	figure("CPU, in memory", (double)(cpu_ns() - cpu) / (double)n - own, "ns/event");
+	sonde_store_status(store, &status);
+	figure("size, in memory", (double)status.bytes / (double)status.readable, "bytes/event");
+	ask(store, &all, &by_command, "group by command, all types, in memory");
+	sonde_store_close(&store);
+}
+
 /* ---- plain SQLite, for comparison ---- */
 
 static void run(sqlite3 *db, const char *sql)
@@ -457,6 +481,7 @@ int main(int argc, char *argv[])
 	store = write_store("events.db", n, COMMIT_EVENTS, "200,000 events a commit (1,000,000/s)");
 	ask_all(store, n);
 	sonde_store_close(&store);
+	memory(n / 10);
 	plain(n / 10);
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
 		sonde_source_free(&bench.sources[i]);

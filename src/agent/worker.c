@@ -86,12 +86,14 @@ static int worker_open(struct worker *worker)
 /* Everything that is in the rings gets into the store; then the faces close. */
 static void worker_finish(struct worker *worker)
 {
-	int64_t limit = worker->config.shutdown_timeout_ns * 8 / 10;
+	int64_t limit = worker->config.shutdown_timeout_ns * 6 / 10, start = sonde_clock_boot_ns();
 
 	worker->stopping = true;
+	sonde_store_interrupt(worker->store); /* a query that runs would take from the time for the rings */
+	sonde_writer_stop(worker->writer, start + limit / 2);
 	worker_programs_stop(worker);
-	sonde_http_free(&worker->http, limit / 2);
-	sonde_writer_free(&worker->writer, sonde_clock_boot_ns() + limit / 2);
+	sonde_http_free(&worker->http, limit / 4);
+	sonde_writer_free(&worker->writer, start + limit);
 	for (unsigned i = 0; i < worker->n_programs; i++)
 		sonde_source_free(&worker->programs[i].source);
 	sonde_store_close(&worker->store);

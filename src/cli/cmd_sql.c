@@ -22,6 +22,7 @@ struct rows {
 	json_t *columns, *rows;
 	int64_t limit;
 	bool more;
+	struct sonde_answer worth;
 };
 
 static json_t *value_json(const struct sonde_value *value)
@@ -65,7 +66,8 @@ static int ask_local(const struct sonde_options *options, const char *sql, struc
 		return r;
 	rows->columns = json_array();
 	rows->rows = json_array();
-	r = sonde_store_sql(local.store, sql, (uint32_t)rows->limit + 1, TIMEOUT_NS, local_row, rows, &error);
+	r = sonde_store_sql(local.store, sql, (uint32_t)rows->limit + 1, TIMEOUT_NS, local_row, rows, &rows->worth,
+			    &error);
 	if (r < 0)
 		return sonde_say_error(r == -EINVAL ? SONDE_EXIT_USAGE : SONDE_EXIT_FAILED, "sql: %s",
 				       error && *error ? error : strerror(-r));
@@ -87,6 +89,7 @@ static int ask_agent(const struct sonde_options *options, const char *sql, struc
 	rows->columns = json_incref(json_object_get(answer, "columns"));
 	rows->rows = json_incref(json_object_get(answer, "rows"));
 	rows->more = json_is_true(json_object_get(answer, "more"));
+	sonde_note_json(answer);
 	return 0;
 }
 
@@ -98,7 +101,8 @@ static void rows_free(struct rows *rows)
 
 static int run(const struct sonde_options *options)
 {
-	struct rows rows CLEANUP(rows_free) = {.limit = options->limit ? options->limit : LIMIT_DEFAULT};
+	struct rows rows CLEANUP(rows_free) = {.limit = options->limit ? options->limit : LIMIT_DEFAULT,
+							.worth.complete = true};
 	int code;
 
 	if (rows.limit > LIMIT_MAX)
@@ -107,6 +111,7 @@ static int run(const struct sonde_options *options)
 	if (code)
 		return code;
 	code = sonde_result_rows(options, rows.columns, rows.rows);
+	sonde_note_incomplete(rows.worth.complete, rows.worth.lost, rows.worth.reason);
 	if (rows.more)
 		sonde_say_note("there are more than these %" PRId64 " rows: use -n N (at most %d) or a LIMIT", rows.limit, LIMIT_MAX);
 	return code;

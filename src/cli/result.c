@@ -43,8 +43,7 @@ int sonde_result_grid(const struct sonde_options *options, const struct sonde_gr
 	return sonde_result_text(&out);
 }
 
-/* `number` has room for a real number, which values do not know. */
-static void value_of(const json_t *json, char number[32], struct sonde_value *value)
+static void value_of(const json_t *json, struct sonde_value *value)
 {
 	*value = (struct sonde_value){.type = SONDE_NULL};
 	if (json_is_string(json)) {
@@ -55,8 +54,7 @@ static void value_of(const json_t *json, char number[32], struct sonde_value *va
 	} else if (json_is_boolean(json)) {
 		*value = (struct sonde_value){.type = SONDE_BOOL, .b = json_is_true(json)};
 	} else if (json_is_real(json)) {
-		snprintf(number, 32, "%.15g", json_real_value(json));
-		*value = (struct sonde_value){.type = SONDE_TEXT, .length = (uint32_t)strlen(number), .text = number};
+		*value = (struct sonde_value){.type = SONDE_REAL, .real = json_real_value(json)};
 	}
 }
 
@@ -68,14 +66,18 @@ static void row_json(const json_t *columns, const json_t *row, struct sonde_buff
 
 	sonde_buffer_add_char(out, '{');
 	json_array_foreach(columns, i, column) {
-		char *value CLEANUP_FREE = json_dumps(json_array_get(row, i), JSON_ENCODE_ANY | JSON_COMPACT);
+		const json_t *cell = json_array_get(row, i);
+		char *value CLEANUP_FREE = json_dumps(cell, JSON_ENCODE_ANY | JSON_COMPACT);
 
 		name = json_string_value(column);
 		if (i)
 			sonde_buffer_add_char(out, ',');
 		sonde_encode_json_text(name, strlen(name), out);
 		sonde_buffer_add_char(out, ':');
-		sonde_buffer_add_text(out, value ? value : "null");
+		if (json_is_real(cell)) /* jansson would write 0.1 with 17 digits */
+			sonde_encode_json_value(NULL, &(struct sonde_value){.type = SONDE_REAL, .real = json_real_value(cell)}, out);
+		else
+			sonde_buffer_add_text(out, value ? value : "null");
 	}
 	sonde_buffer_add_text(out, "}\n");
 }
@@ -95,7 +97,6 @@ static int rows_csv(const json_t *columns, const json_t *rows, struct sonde_buff
 	struct sonde_column list[SONDE_GRID_COLUMNS_MAX] = {0};
 	struct sonde_type type = {.name = "", .columns = list, .n_columns = (uint32_t)json_array_size(columns)};
 	struct sonde_value values[SONDE_GRID_COLUMNS_MAX];
-	char numbers[SONDE_GRID_COLUMNS_MAX][32];
 	const json_t *row;
 	size_t i;
 
@@ -104,7 +105,7 @@ static int rows_csv(const json_t *columns, const json_t *rows, struct sonde_buff
 	sonde_encode_csv_header(&type, out);
 	json_array_foreach(rows, i, row) {
 		for (uint32_t c = 0; c < type.n_columns; c++)
-			value_of(json_array_get(row, c), numbers[c], &values[c]);
+			value_of(json_array_get(row, c), &values[c]);
 		sonde_encode_csv(&type, values, out);
 	}
 	return sonde_buffer_error(out);
@@ -132,7 +133,6 @@ static int rows_table(const struct sonde_options *options, const json_t *columns
 	const char *headings[SONDE_GRID_COLUMNS_MAX + 1] = {0};
 	const struct sonde_column column = {.name = ""};
 	struct sonde_value value;
-	char number[32];
 	const json_t *row;
 	size_t i;
 
@@ -143,7 +143,7 @@ static int rows_table(const struct sonde_options *options, const json_t *columns
 		for (size_t c = 0; c < json_array_size(columns); c++) {
 			struct sonde_buffer cell CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
 
-			value_of(json_array_get(row, c), number, &value);
+			value_of(json_array_get(row, c), &value);
 			/* The grid makes texts safe; anything else is safe already. */
 			if (value.type == SONDE_TEXT)
 				sonde_buffer_add(&cell, value.text, value.length);

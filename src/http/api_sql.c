@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SQL over the store, read-only (the store sees to that). The answer is bounded in rows, bytes and time. */
+#include <http/answer.h>
 #include <http/request.h>
 #include <schema/encode.h>
 
@@ -58,6 +59,7 @@ int sonde_api_sql(struct sonde_request *request)
 {
 	const char *text = sonde_param(request, "sql"), *error = NULL;
 	struct sql sql = {.request = request};
+	struct sonde_answer answer;
 	uint64_t timeout_ms;
 	int r;
 
@@ -69,7 +71,7 @@ int sonde_api_sql(struct sonde_request *request)
 	request->out.limit = ANSWER_MAX + 1024 * 1024;
 	/* One row more than asked for tells whether there are more. */
 	r = sonde_store_sql(request->view->store, text, (uint32_t)sql.limit + 1, (int64_t)timeout_ms * SONDE_NS_PER_MS, sql_row,
-			    &sql, &error);
+			    &sql, &answer, &error);
 	if (sql.too_large)
 		return sonde_request_bad(request, "sql", "the answer is larger than %u MiB: ask for fewer columns or rows",
 					 ANSWER_MAX >> 20);
@@ -87,6 +89,8 @@ int sonde_api_sql(struct sonde_request *request)
 		sonde_buffer_add_text(&request->out, "{\"columns\":[],\"rows\":[");
 	sonde_buffer_add_text(&request->out, "],");
 	sonde_json_bool(&request->out, "more", sql.more);
+	sonde_buffer_add_char(&request->out, ',');
+	sonde_answer_json(&answer, false, &request->out);
 	sonde_buffer_add_text(&request->out, "}\n");
 	return 0;
 }

@@ -22,6 +22,7 @@
 #define SOURCES_MAX 64
 #define COMMIT_FILL_PCT 40   /* a ring this full is not kept waiting for the interval */
 #define LOOK_NS SONDE_NS_PER_S /* at losses and limits */
+#define END_LOOK_NS (20 * SONDE_NS_PER_MS)
 #define RETRY_NS (500 * SONDE_NS_PER_MS)
 
 struct item {
@@ -32,7 +33,7 @@ struct item {
 struct watched {
 	struct sonde_source *source;
 	struct sonde_checkpoint next;	/* as of the last append */
-	bool changed;			/* since the last commit */
+	bool changed;			/* since the last commit, or a gap was noted */
 	struct sonde_noted *noted;	/* NULL: no room, losses of this source are in the ledger only */
 };
 
@@ -47,7 +48,8 @@ struct sonde_writer {
 	struct item *queue;
 	size_t head, n, max;
 	bool urgent, stopping;
-	int64_t deadline_ns;
+	int64_t deadline_ns; /* to end */
+	int64_t readers_deadline_ns; /* 0: they wait */
 	unsigned n_watched;
 	struct watched watched[SOURCES_MAX];
 	_Atomic int64_t progress_ns;
@@ -76,6 +78,7 @@ static void gap_note(struct sonde_writer *writer, struct watched *w, const char 
 	gap.from_ns = w->noted->until_ns;
 	gap.to_ns = sonde_clock_wall_ns();
 	(void)sonde_store_gap(writer->store, &gap); /* a store that cannot write says so itself */
+	w->changed = true;
 }
 
 static void writer_look_at(struct sonde_writer *writer, struct watched *w)
@@ -252,6 +255,28 @@ static bool writer_goes_on(struct sonde_writer *writer)
 	return on;
 }
 
+/* What no reader brought, or no commit took, ends with the ring. The gaps go with the checkpoints, so both are right or neither. */
+static void writer_note_backlog(struct sonde_writer *writer)
+{
+	for (unsigned i = 0; i < writer->n_watched; i++) {
+		struct watched *w = &writer->watched[i];
+		struct sonde_checkpoint committed;
+		struct sonde_counters now;
+		uint64_t taken;
+
+		writer_look_at(writer, w);
+		sonde_source_checkpoint(w->source, &committed);
+		taken = writer->failing ? committed.consumed : w->next.consumed;
+		if (sonde_source_counters(w->source, &now) < 0 || now.submitted <= taken)
+			continue;
+		sonde_log_warning("%s: the time to stop (shutdown_timeout) is over: %llu events that waited are lost",
+				  sonde_source_name(w->source), (unsigned long long)(now.submitted - taken));
+		gap_note(writer, w, "shutdown", taken, now.submitted);
+	}
+	if (!writer->failing) /* else the time for it is over */
+		writer_commit(writer);
+}
+
 static void *writer_main(void *userdata)
 {
 	struct sonde_writer *writer = userdata;
@@ -263,6 +288,7 @@ static void *writer_main(void *userdata)
 
 		nanosleep(&pause, NULL);
 	}
+	writer_note_backlog(writer);
 	return NULL;
 }
 
@@ -294,6 +320,14 @@ int sonde_writer_new(const struct sonde_writer_opts *opts, struct sonde_writer *
 	return 0;
 }
 
+void sonde_writer_stop(struct sonde_writer *writer, int64_t deadline_ns)
+{
+	pthread_mutex_lock(&writer->lock);
+	writer->readers_deadline_ns = deadline_ns;
+	pthread_cond_broadcast(&writer->room);
+	pthread_mutex_unlock(&writer->lock);
+}
+
 void sonde_writer_free(struct sonde_writer **pointer, int64_t deadline_ns)
 {
 	struct sonde_writer *writer = TAKE_PTR(*pointer);
@@ -316,12 +350,13 @@ void sonde_writer_deliver(struct sonde_writer *writer, struct sonde_source *sour
 {
 	pthread_mutex_lock(&writer->lock);
 	/* The reader lives while it waits for a store that cannot write. */
-	while (writer->n == writer->max && !writer->stopping) {
-		(void)sonde_cond_wait_for(&writer->room, &writer->lock, LOOK_NS);
+	while (writer->n == writer->max && !writer->stopping &&
+	       (!writer->readers_deadline_ns || sonde_clock_boot_ns() < writer->readers_deadline_ns)) {
+		(void)sonde_cond_wait_for(&writer->room, &writer->lock, writer->readers_deadline_ns ? END_LOOK_NS : LOOK_NS);
 		sonde_source_touch(source);
 	}
 	if (writer->n == writer->max) {
-		sonde_batch_unref(&batch->batch); /* its position never moves: a next start finds it in the ring */
+		sonde_batch_unref(&batch->batch); /* its position never moves: the next worker finds it in the ring, if there is one */
 	} else {
 		writer->queue[(writer->head + writer->n++) % writer->max] = (struct item){source, batch};
 		pthread_cond_signal(&writer->work);

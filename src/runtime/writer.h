@@ -33,7 +33,12 @@ struct sonde_writer_opts {
 };
 
 int sonde_writer_new(const struct sonde_writer_opts *opts, struct sonde_writer **ret_writer);
-/** Commits what is queued (tries for as long as `deadline_ns`, boot time), then ends the thread. Stop the readers first. */
+/** The end comes: from `deadline_ns` (boot time) on readers do not wait for a store that cannot write, so that they can be stopped. */
+void sonde_writer_stop(struct sonde_writer *writer, int64_t deadline_ns);
+/**
+ * @brief Commits what is queued (tries for as long as `deadline_ns`, boot time), then ends the thread. Stop the readers first.
+ * What was sent and is not in the store then is lost with its ring: a gap says how many ("shutdown").
+ */
 void sonde_writer_free(struct sonde_writer **writer, int64_t deadline_ns);
 
 /** Watch a source: its batches are taken, its losses noted. Its checkpoint must have been resumed before. */

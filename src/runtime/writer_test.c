@@ -6,6 +6,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -24,11 +26,18 @@ struct fixture {
 	struct sonde_writer *writer;
 	struct sonde_source *source;
 	struct sonde_noted noted[SONDE_NOTED_MAX];
+	_Atomic bool gives_up; /* as the writer does when the time to stop is over */
+	char folder[64], path[96];
 };
 
 static void deliver(struct sonde_source *source, struct sonde_batch_full *batch, void *userdata)
 {
-	sonde_writer_deliver(((struct fixture *)userdata)->writer, source, batch);
+	struct fixture *f = userdata;
+
+	if (f->gives_up)
+		sonde_batch_unref(&batch->batch);
+	else
+		sonde_writer_deliver(f->writer, source, batch);
 }
 
 static void source_begin(struct fixture *f, uint64_t ring_id, const struct sonde_checkpoint *resume)
@@ -47,12 +56,12 @@ static void source_begin(struct fixture *f, uint64_t ring_id, const struct sonde
 	assert_int_equal(sonde_source_start(f->source), 0);
 }
 
-static int setup(void **state)
+static int setup_at(void **state, bool on_disk)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct sonde_enrich_opts enrich = {.kallsyms_fd = -1};
 	struct sonde_store_opts store = {.path = "memory", .max_bytes = 64 << 20};
-	struct sonde_writer_opts writer = {.commit_interval_ns = COMMIT_NS};
+	struct sonde_writer_opts writer = {.commit_interval_ns = COMMIT_NS, .max_queue_batches = 2};
 	struct sonde_object_setting ours = {"tag", getpid()};
 	struct sonde_program_spec spec = {
 		.name = "flood", .object_path = SONDE_BUILD_DIR "/flood.bpf.o", .enabled = true, .ring_bytes = RING_BYTES,
@@ -63,6 +72,12 @@ static int setup(void **state)
 	if (geteuid() != 0) {
 		free(f);
 		return 0;
+	}
+	if (on_disk) {
+		snprintf(f->folder, sizeof(f->folder), "/tmp/sonde-writer-test-XXXXXX");
+		assert_non_null(mkdtemp(f->folder));
+		snprintf(f->path, sizeof(f->path), "%s/events.db", f->folder);
+		store.path = f->path;
 	}
 	assert_int_equal(sonde_enrich_new(&enrich, &f->enrich), 0);
 	assert_int_equal(sonde_store_open(&store, &f->store), 0);
@@ -79,9 +94,20 @@ static int setup(void **state)
 	return 0;
 }
 
+static int setup(void **state)
+{
+	return setup_at(state, false);
+}
+
+static int setup_on_disk(void **state)
+{
+	return setup_at(state, true);
+}
+
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
+	char command[96];
 
 	if (!f)
 		return 0;
@@ -91,6 +117,8 @@ static int teardown(void **state)
 	sonde_store_close(&f->store);
 	sonde_manager_free(&f->manager);
 	sonde_enrich_free(&f->enrich);
+	snprintf(command, sizeof(command), "rm -rf -- '%s'", f->folder);
+	assert_int_equal(f->folder[0] ? system(command) : 0, 0);
 	free(f);
 	return 0;
 }
@@ -195,12 +223,62 @@ static void test_another_reader(void **state)
 	assert_int_equal(stored(f, &answer), 400);
 }
 
+/* What waits when the time to stop is over is lost, and the store says so. */
+static void test_backlog_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_answer answer;
+
+	if (!f)
+		skip();
+	for (long i = 0; i < 100; i++)
+		syscall(1023, i, (long)getpid());
+	assert_int_equal(settle(f).stored, 100);
+	f->gives_up = true;
+	for (long i = 100; i < 150; i++)
+		syscall(1023, i, (long)getpid());
+	sonde_source_stop(f->source);
+	sonde_writer_free(&f->writer, sonde_clock_boot_ns());
+	assert_int_equal(stored(f, &answer), 100);
+	assert_false(answer.complete);
+	assert_int_equal(answer.lost, 50);
+	assert_non_null(strstr(answer.reason, "50 events of flood lost (shutdown)"));
+}
+
+/* A store that cannot write does not keep its readers from being stopped; nothing is there that was counted as lost. */
+static void test_stop_while_locked(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_counters counters;
+	struct sonde_answer answer;
+	uint64_t n;
+	sqlite3 *lock;
+
+	if (!f)
+		skip();
+	assert_int_equal(sqlite3_open(f->path, &lock), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(lock, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	for (long i = 0; i < 100000; i++)
+		syscall(1023, i, (long)getpid());
+	sonde_writer_stop(f->writer, sonde_clock_boot_ns());
+	sonde_source_stop(f->source);
+	assert_int_equal(sqlite3_exec(lock, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(lock);
+	assert_int_equal(sonde_source_counters(f->source, &counters), 0);
+	sonde_writer_free(&f->writer, sonde_clock_boot_ns() + 10 * SONDE_NS_PER_S);
+	n = stored(f, &answer);
+	assert_true(n > 0);
+	assert_int_equal(n + answer.lost, counters.submitted + counters.ring_full);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_all_arrive, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_losses_are_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_another_reader, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_backlog_is_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stop_while_locked, setup_on_disk, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,6 +77,9 @@ static void add_value(struct sonde_buffer *out, enum sonde_semantic semantic, co
 	case SONDE_ADDRESS:
 		sonde_buffer_add(out, text, sonde_text_address(value->address, text));
 		break;
+	case SONDE_REAL:
+		sonde_buffer_add(out, text, sonde_text_real(value->real, text));
+		break;
 	}
 }
 

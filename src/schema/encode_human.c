@@ -143,6 +143,9 @@ int sonde_encode_human(const struct sonde_column *column, const struct sonde_val
 	case SONDE_ADDRESS:
 		sonde_buffer_add(out, text, sonde_text_address(value->address, text));
 		break;
+	case SONDE_REAL:
+		sonde_buffer_add(out, text, sonde_text_real(value->real, text));
+		break;
 	}
 	return sonde_buffer_error(out);
 }

@@ -11,6 +11,8 @@
 #include <base/cleanup.h>
 #include <schema/encode_text.h>
 
+#include <math.h>
+
 struct writer {
 	struct sonde_buffer *out;
 	size_t length;
@@ -151,6 +153,7 @@ static void put_arguments(struct writer *writer, const char *bytes, size_t lengt
 static void put_value(struct writer *writer, enum sonde_semantic semantic, const struct sonde_value *value)
 {
 	char text[SONDE_TEXT_ADDRESS_SIZE];
+	size_t length;
 
 	_Static_assert(sizeof(text) >= SONDE_TEXT_TIME_SIZE, "one buffer serves both");
 	switch (value->type) {
@@ -177,6 +180,13 @@ static void put_value(struct writer *writer, enum sonde_semantic semantic, const
 		break;
 	case SONDE_ADDRESS:
 		put_quoted(writer, text, sonde_text_address(value->address, text));
+		break;
+	case SONDE_REAL:
+		length = sonde_text_real(value->real, text);
+		if (isfinite(value->real))
+			put(writer, text, length);
+		else
+			put_quoted(writer, text, length); /* JSON has no infinity */
 		break;
 	}
 }

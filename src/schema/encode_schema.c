@@ -19,6 +19,7 @@ static const char *type_word(const struct sonde_column *column)
 		return "address";
 	case SONDE_TEXT:
 	case SONDE_NULL:
+	case SONDE_REAL:
 		break;
 	}
 	return "text";

@@ -36,6 +36,7 @@ static const char *sql_type(enum sonde_value_type type)
 	case SONDE_TEXT:
 	case SONDE_ADDRESS:
 	case SONDE_NULL:
+	case SONDE_REAL:
 		break;
 	}
 	return "TEXT";

@@ -7,6 +7,9 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -165,6 +168,16 @@ bool sonde_address_is_ipv4(const uint8_t address[16])
 	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 
 	return !memcmp(address, mapped, sizeof(mapped));
+}
+
+size_t sonde_text_real(double real, char text[SONDE_TEXT_REAL_SIZE])
+{
+	snprintf(text, SONDE_TEXT_REAL_SIZE, "%.15g", real);
+	if (isfinite(real) && strtod(text, NULL) != real)
+		snprintf(text, SONDE_TEXT_REAL_SIZE, "%.17g", real);
+	if (isfinite(real) && !text[strcspn(text, ".e")])
+		strcat(text, ".0");
+	return strlen(text);
 }
 
 size_t sonde_text_address(const uint8_t address[16], char text[SONDE_TEXT_ADDRESS_SIZE])

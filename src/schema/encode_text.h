@@ -17,6 +17,7 @@
 
 #define SONDE_TEXT_TIME_SIZE 32
 #define SONDE_TEXT_ADDRESS_SIZE 48
+#define SONDE_TEXT_REAL_SIZE 32
 
 /** Decode one UTF-8 sequence. @return its bytes (1 to 4); 0: the first byte begins no valid sequence. */
 size_t sonde_text_decode(const char *bytes, size_t length, uint32_t *ret_code);
@@ -34,6 +35,8 @@ size_t sonde_text_fit(const char *bytes, size_t length, size_t width);
 void sonde_text_add_escape(struct sonde_buffer *out, unsigned char byte);
 /** "2026-11-20T22:52:54.000000123Z"; NUL-terminated. @return its length. */
 size_t sonde_text_time(int64_t time_ns, char text[SONDE_TEXT_TIME_SIZE]);
+/** As short as it can be without losing anything, always with a point or an exponent; "inf", "-inf", "nan". @return its length. */
+size_t sonde_text_real(double real, char text[SONDE_TEXT_REAL_SIZE]);
 /** "10.0.0.1", "2001:db8::1"; NUL-terminated. @return its length. */
 size_t sonde_text_address(const uint8_t address[16], char text[SONDE_TEXT_ADDRESS_SIZE]);
 bool sonde_address_is_ipv4(const uint8_t address[16]);

@@ -155,6 +155,7 @@ static bool match_value(const struct sonde_column *column, const struct sonde_va
 	case SONDE_ADDRESS:
 		return match_address(row->address, operator_, value);
 	case SONDE_NULL:
+	case SONDE_REAL:
 		break;
 	}
 	return false;

@@ -125,7 +125,7 @@ static int setting_build(struct sonde_builder *builder, const struct btf_type *v
 	setting->is_bool = encoding & BTF_INT_BOOL;
 	setting->is_signed = encoding & BTF_INT_SIGNED;
 	if (setting->is_signed && type->size < sizeof(setting->value)) /* little endian, like every target of ours */
-		setting->value = setting->value << (64 - 8 * type->size) >> (64 - 8 * type->size);
+		setting->value = (int64_t)((uint64_t)setting->value << (64 - 8 * type->size)) >> (64 - 8 * type->size);
 	setting->name = sonde_arena_text(&builder->arena, name, strlen(name));
 	setting->doc = sonde_arena_text(&builder->arena, doc, strlen(doc));
 	return setting->name && setting->doc ? 0 : -ENOMEM;

@@ -26,6 +26,7 @@ enum sonde_value_type {
 	SONDE_BOOL,
 	SONDE_TEXT,    /* bytes, not necessarily UTF-8; encoders make them safe */
 	SONDE_ADDRESS, /* 16 bytes: IPv6 or IPv4-mapped */
+	SONDE_REAL,    /* of an answer to SQL only: no column has it */
 };
 
 /** One value. Text and addresses are borrowed: from the record, from an intern table, or from the answering store row. */
@@ -38,6 +39,7 @@ struct sonde_value {
 		bool b;
 		const char *text; /* not NUL-terminated */
 		const uint8_t *address;
+		double real;
 	};
 };
 

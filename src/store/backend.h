@@ -6,10 +6,12 @@
 #include <store/store.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /** The start of each back end's own struct. */
 struct sonde_store {
 	const struct sonde_store_ops *ops;
+	atomic_bool interrupted; /* sonde_store_interrupt() */
 	pthread_mutex_t writing; /* held around add_type, append, commit, gap and expire: back ends see one writer */
 };
 

@@ -42,7 +42,7 @@ enum sonde_block_filter { SONDE_BLOCK_PID, SONDE_BLOCK_COMMAND, SONDE_BLOCK_CONT
 
 /** What is known of a block without opening it. */
 struct sonde_block_facts {
-	int64_t id; /* row of the table; no part of the checksum */
+	int64_t id; /* row of the table, in memory the address of the block; no part of the checksum */
 	char type[SONDE_BLOCK_NAME_MAX];
 	uint64_t first; /* sequence of the first row: events of the type that were stored before it */
 	uint32_t count;
@@ -54,10 +54,11 @@ struct sonde_block_facts {
 	uint8_t filter[SONDE_BLOCK_FILTER_MAX];
 };
 
-/** Encoded, on its way to the file. */
+/** Encoded, on its way to the file, or kept in memory. */
 struct sonde_block {
 	struct sonde_block *next;
 	size_t slot; /* of the stored type */
+	atomic_uint references; /* in memory: by the store and by queries */
 	struct sonde_block_facts facts;
 	size_t length;
 	uint8_t data[];

@@ -4,7 +4,6 @@
 #include <store/tally.h>
 
 #include <base/cleanup.h>
-#include <base/clock.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -258,6 +257,6 @@ int sonde_block_scan_count(struct sonde_block_scan *scan, struct sonde_tally *ta
 	sonde_tally_find(tally, scan->want.type, &columns);
 	scan->want.unordered = true;
 	for (size_t i = 0; !r && i < scan->n; i++)
-		r = sonde_clock_boot_ns() > scan->want.deadline_ns ? -ETIMEDOUT : count_block(scan, &counting, &scan->refs[i]);
+		r = sonde_block_want_late(&scan->want) ? -ETIMEDOUT : count_block(scan, &counting, &scan->refs[i]);
 	return r;
 }

@@ -6,7 +6,6 @@
 #include <store/block_scan.h>
 
 #include <base/cleanup.h>
-#include <base/clock.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -65,10 +64,7 @@ int sonde_block_scan_offer(struct sonde_block_scan *scan, const struct sonde_blo
 		scan->refs = refs;
 		scan->capacity = more;
 	}
-	scan->refs[scan->n++] = (struct sonde_block_ref){
-		.id = facts->id, .first = facts->first, .weight = facts->weight, .oldest_ns = facts->oldest_ns,
-		.newest_ns = facts->newest_ns, .count = facts->count, .head = facts->head,
-	};
+	sonde_block_ref_set(&scan->refs[scan->n++], facts);
 	return 0;
 }
 
@@ -198,7 +194,7 @@ int sonde_block_scan_next(struct sonde_block_scan *scan)
 	while (scan->next < scan->n && must_open(scan)) {
 		int r;
 
-		if (sonde_clock_boot_ns() > scan->want.deadline_ns)
+		if (sonde_block_want_late(&scan->want))
 			return -ETIMEDOUT;
 		r = part_add(scan, &scan->refs[scan->next]);
 		if (r)

@@ -9,6 +9,7 @@
  * Threads: one for each scan.
  */
 
+#include <base/clock.h>
 #include <schema/filter.h>
 #include <store/block_source.h>
 #include <store/query.h>
@@ -24,7 +25,14 @@ struct sonde_block_want {
 	const struct sonde_filter *where;
 	uint64_t where_columns;
 	int64_t deadline_ns; /* boot clock */
+	const atomic_bool *interrupted; /* NULL: by nobody */
 };
+
+/** Is it time to end? */
+static inline bool sonde_block_want_late(const struct sonde_block_want *want)
+{
+	return (want->interrupted && *want->interrupted) || sonde_clock_boot_ns() > want->deadline_ns;
+}
 
 /* What is kept of a block that may have rows. */
 struct sonde_block_ref {
@@ -33,6 +41,14 @@ struct sonde_block_ref {
 	int64_t oldest_ns, newest_ns;
 	uint32_t count, head;
 };
+
+static inline void sonde_block_ref_set(struct sonde_block_ref *ref, const struct sonde_block_facts *facts)
+{
+	*ref = (struct sonde_block_ref){
+		.id = facts->id, .first = facts->first, .weight = facts->weight, .oldest_ns = facts->oldest_ns,
+		.newest_ns = facts->newest_ns, .count = facts->count, .head = facts->head,
+	};
+}
 
 /* ---- one block (block_part.c) ---- */
 

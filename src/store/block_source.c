@@ -75,10 +75,19 @@ int sonde_block_facts_of(sqlite3 *db, int64_t id,
 	return each(db, where, fn, userdata);
 }
 
+static const struct sonde_block *memory_block(const struct sonde_block_source *source)
+{
+	return (const struct sonde_block *)(intptr_t)source->id;
+}
+
 int64_t sonde_block_source_open(struct sonde_block_source *source, int64_t id)
 {
 	int code;
 
+	if (source->in_memory) {
+		source->id = id;
+		return (int64_t)memory_block(source)->length;
+	}
 	if (source->blob && source->id == id)
 		return sqlite3_blob_bytes(source->blob);
 	source->id = id;
@@ -94,10 +103,15 @@ int64_t sonde_block_source_open(struct sonde_block_source *source, int64_t id)
 
 int sonde_block_source_read(struct sonde_block_source *source, size_t offset, size_t length, void *out)
 {
-	size_t all = (size_t)sqlite3_blob_bytes(source->blob);
+	const struct sonde_block *block = source->in_memory ? memory_block(source) : NULL;
+	size_t all = block ? block->length : (size_t)sqlite3_blob_bytes(source->blob);
 
 	if (offset > all || length > all - offset)
 		return -EBADMSG;
+	if (block) {
+		memcpy(out, block->data + offset, length);
+		return 0;
+	}
 	source->code = sqlite3_blob_read(source->blob, out, (int)length, (int)offset);
 	return source->code ? -EIO : 0;
 }

@@ -3,7 +3,8 @@
 
 /**
  * @file block_source.h
- * Blocks as they stand in a file: the list with its facts, and the data. All that reads sonde_blocks goes through here.
+ * Blocks as they stand in a file: the list with its facts, and the data. All that reads sonde_blocks goes through here. A source
+ * may also be of blocks in memory, so that whoever reads blocks does not know where they are.
  *
  * The table: sonde_blocks(id, type, first, count, weight, oldest_ns, newest_ns, pid_min, pid_max, head, filter, checksum, data)
  *
@@ -14,7 +15,8 @@
 #include <store/sqlite_api.h>
 
 struct sonde_block_source {
-	sqlite3 *db; /* borrowed */
+	bool in_memory; /* an id is the address of a struct sonde_block; else it is of a row in a file */
+	sqlite3 *db;	/* borrowed */
 	sqlite3_blob *blob;
 	int64_t id; /* of the block that `blob` is */
 	int code;   /* of SQLite: why the last read failed with -EIO */

@@ -79,7 +79,7 @@ static int copy_all(struct sonde_store *store, sqlite3 *source, sqlite3 *target,
 	for (size_t i = 0; i < n && !code; i++) {
 		if (query->type && strcmp(types[i]->name, query->type))
 			continue;
-		code = sonde_vtab_add(target, source, types[i]);
+		code = sonde_vtab_add(target, source, types[i], NULL);
 		if (!code)
 			code = copy_type(target, types[i], query);
 	}

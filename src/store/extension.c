@@ -55,7 +55,7 @@ static int type_add(sqlite3 *db, const char *name)
 	    strcmp(names[SONDE_COLUMN_PID], "pid") || strcmp(names[SONDE_COLUMN_COMMAND], "command") ||
 	    strcmp(names[SONDE_COLUMN_CONTAINER], "container"))
 		return SQLITE_CORRUPT;
-	return sonde_vtab_add(db, db, &type);
+	return sonde_vtab_add(db, db, &type, NULL);
 }
 
 __attribute__((visibility("default"))) int sqlite3_sonde_init(sqlite3 *db, char **ret_error, const sqlite3_api_routines *api)

@@ -70,7 +70,7 @@ struct span {
 	int64_t since_ns, until_ns;
 };
 
-static void reason_add(struct sonde_answer *answer, const char *text)
+void sonde_answer_incomplete(struct sonde_answer *answer, const char *text)
 {
 	size_t n = strlen(answer->reason);
 
@@ -130,10 +130,10 @@ static void judge_gaps(const struct sonde_coverage *coverage, struct span span, 
 	time_text(worst->to_ns, coverage->now_ns, to, sizeof(to));
 	snprintf(text, sizeof(text), "%s event%s of %s lost (%s) between %s and %s UTC", worst->count ? count : "an unknown number of",
 		 worst->count == 1 ? "" : "s", worst->program, worst->cause, from, to);
-	reason_add(answer, text);
+	sonde_answer_incomplete(answer, text);
 	if (n > 1) {
 		snprintf(text, sizeof(text), "and %zu more gap%s", n - 1, n > 2 ? "s" : "");
-		reason_add(answer, text);
+		sonde_answer_incomplete(answer, text);
 	}
 }
 
@@ -144,7 +144,7 @@ static void judge_runs(const struct sonde_coverage *coverage, struct span span, 
 
 	if (!coverage->n_runs) {
 		answer->lost = 0;
-		reason_add(answer, "nothing was ever written here");
+		sonde_answer_incomplete(answer, "nothing was ever written here");
 		return;
 	}
 	first = coverage->runs[0].from_ns;
@@ -152,7 +152,7 @@ static void judge_runs(const struct sonde_coverage *coverage, struct span span, 
 		answer->lost = 0;
 		time_text(first, coverage->now_ns, from, sizeof(from));
 		snprintf(text, sizeof(text), "nothing was recorded before %s UTC", from);
-		reason_add(answer, text);
+		sonde_answer_incomplete(answer, text);
 		covered = first;
 	}
 	for (size_t i = 0; i < coverage->n_runs && covered < span.until_ns; i++) {
@@ -175,7 +175,7 @@ static void judge_runs(const struct sonde_coverage *coverage, struct span span, 
 	time_text(hole_from, coverage->now_ns, from, sizeof(from));
 	time_text(hole_to, coverage->now_ns, to, sizeof(to));
 	snprintf(text, sizeof(text), "nothing was recorded between %s and %s UTC", from, to);
-	reason_add(answer, text);
+	sonde_answer_incomplete(answer, text);
 }
 
 void sonde_coverage_judge(const struct sonde_coverage *coverage, const struct sonde_query *query,
@@ -199,7 +199,25 @@ void sonde_coverage_judge(const struct sonde_coverage *coverage, const struct so
 		answer->lost = 0;
 		time_text(coverage->dropped_until_ns, coverage->now_ns, before, sizeof(before));
 		snprintf(text, sizeof(text), "events up to %s UTC are no longer kept", before);
-		reason_add(answer, text);
+		sonde_answer_incomplete(answer, text);
 	}
 	judge_runs(coverage, span, answer);
+}
+
+void sonde_answer_damaged(struct sonde_answer *answer, uint64_t lost)
+{
+	char text[96];
+
+	snprintf(text, sizeof(text), "%" PRIu64 " events lost in damaged blocks of the file", lost);
+	sonde_answer_incomplete(answer, text);
+	answer->lost += lost;
+}
+
+void sonde_answer_join(struct sonde_answer *answer, const struct sonde_answer *other)
+{
+	if (other->complete)
+		return;
+	if (!strstr(answer->reason, other->reason)) /* of the same time, as a rule */
+		sonde_answer_incomplete(answer, other->reason);
+	answer->lost += other->lost;
 }

@@ -46,3 +46,9 @@ void sonde_gaps_add(struct sonde_gaps *gaps, const struct sonde_gap *gap);
  */
 void sonde_coverage_judge(const struct sonde_coverage *coverage, const struct sonde_query *query,
 			  struct sonde_answer *answer);
+/** Say also what blocks that were damaged had, as far as it is known. */
+void sonde_answer_damaged(struct sonde_answer *answer, uint64_t lost);
+/** Make it the worth of two answers together. */
+void sonde_answer_join(struct sonde_answer *answer, const struct sonde_answer *other);
+/** Incomplete for this reason too. */
+void sonde_answer_incomplete(struct sonde_answer *answer, const char *text);

@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A writer that is killed at any moment. The oracle is a counter in shared memory that the writer raises after each commit, as a
- * reader would move its ring: what the store says afterwards is at least that, and the events that it has are exactly those that
- * its checkpoint names, each once.
+ * A writer that is killed at any moment, a thousand times. The oracle is a counter in shared memory that the writer raises after
+ * each commit, as a reader would move its ring: what the store says afterwards is at least that, and the events that it has are
+ * exactly those that its checkpoint names, each once.
  */
 #include <store/store_test.h>
 
 #include <base/log.h>
 
 #include <errno.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 
-#define KILLS 120
+#define KILLS 125 /* of each of the processes */
+#define PROCESSES 8
 #define RING 9
 #define BATCH_MAX 40
 #define SHARED_BYTES 16384
@@ -118,35 +116,49 @@ static uint64_t check_store(const char *path, int64_t start_ns, uint64_t from)
 	return next;
 }
 
-static void test_sqlite(void **state)
+static void oracle_new(void)
+{
+	oracle = mmap(NULL, sizeof(*oracle), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(oracle != MAP_FAILED);
+}
+
+static void kill_sqlite(unsigned process, void *userdata)
 {
 	int64_t start_ns = sonde_clock_wall_ns();
-	char folder[64], path[128];
 	uint64_t checked = 0;
+	char path[128];
 
-	memset(oracle, 0, sizeof(*oracle));
-	snprintf(folder, sizeof(folder), "%s", test_folder());
-	snprintf(path, sizeof(path), "%s/events.db", folder);
+	oracle_new();
+	snprintf(path, sizeof(path), "%s/events-%u.db", (const char *)userdata, process);
 	for (unsigned i = 0; i < KILLS; i++) {
-		kill_writer(path, start_ns, i);
+		kill_writer(path, start_ns, process * KILLS + i);
 		if (i % 3 == 0) /* between the other two the next writer recovers */
 			checked = check_store(path, start_ns, checked);
 	}
 	check_store(path, start_ns, 0);
 	assert_true(oracle->committed > KILLS);
+}
+
+static void test_sqlite(void **state)
+{
+	char folder[64];
+
+	snprintf(folder, sizeof(folder), "%s", test_folder());
+	test_in_parallel(PROCESSES, kill_sqlite, folder);
 	test_remove(folder);
 }
 
 /* Events die with the process, their positions do not. */
-static void test_memory(void **state)
+static void kill_memory(unsigned process, void *userdata)
 {
-	struct sonde_store_opts opts = {.path = "memory", .checkpoints = oracle->checkpoints, .checkpoints_size = SHARED_BYTES};
+	struct sonde_store_opts opts = {.path = "memory", .checkpoints_size = SHARED_BYTES};
 	struct sonde_checkpoint checkpoint;
 	struct sonde_store *store;
 
-	memset(oracle, 0, sizeof(*oracle));
+	oracle_new();
+	opts.checkpoints = oracle->checkpoints;
 	for (unsigned i = 0; i < KILLS; i++) {
-		kill_writer("memory", sonde_clock_wall_ns(), i);
+		kill_writer("memory", sonde_clock_wall_ns(), process * KILLS + i);
 		assert_int_equal(sonde_store_open(&opts, &store), 0);
 		assert_int_equal(sonde_store_checkpoint(store, TEST_PROGRAM, RING, &checkpoint), 0);
 		assert_true(checkpoint.stored >= oracle->committed);
@@ -159,10 +171,14 @@ static void test_memory(void **state)
 	assert_true(oracle->committed > KILLS);
 }
 
+static void test_memory(void **state)
+{
+	test_in_parallel(PROCESSES, kill_memory, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_sqlite), cmocka_unit_test(test_memory)};
 
-	oracle = mmap(NULL, sizeof(*oracle), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,57 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The store that writes nothing to disk. Events live as long as the process; their checkpoints live in shared memory that
- * outlives it, so that the next process goes on where this one ended and counts what died with it as expired.
- */
-#include <store/backend.h>
-#include <store/checkpoints.h>
-#include <store/gaps.h>
-#include <store/pending.h>
-#include <store/query.h>
-#include <store/retention.h>
-#include <store/segments.h>
-#include <store/types.h>
+/* The writer's side of the store that writes nothing to disk. */
+#include <store/memory.h>
+
+#include <store/block_merge.h>
 
 #include <base/cleanup.h>
 #include <base/clock.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define DEFAULT_BYTES (64ull << 20)
-#define PENDING_BYTES (16u << 20)
-#define RINGS_MAX 128
-/* Segments of one max_age: what is dropped by age is dropped at most this part of it late. */
-#define SEGMENTS_OF_AGE 8
+#define PENDING_MAX (16u << 20)
+#define BLOCK_BYTES (4u << 20) /* of open columns */
+/* Blocks of one max_age: what is dropped by age is dropped at most this part of it late. */
+#define BLOCKS_OF_AGE 8
+#define MERGE_NS (20 * SONDE_NS_PER_MS) /* at once */
 
-struct memory_type {
-	struct sonde_segments segments;
-	uint64_t stored, expired;
-	int64_t dropped_until_ns;
-};
+static void limits_set(struct memory_store *store, const struct sonde_store_opts *opts)
+{
+	struct sonde_intake *intake = &store->intake;
 
-struct memory_ring {
-	struct sonde_checkpoint checkpoint;
-	int64_t base; /* sonde_checkpoint_expired() */
-};
-
-struct memory_store {
-	struct sonde_store base;
-	uint64_t max_bytes;
-	int64_t max_age_ns, started_ns;
-	struct sonde_types types;
-	struct sonde_pending pending;
-	struct sonde_checkpoints shared;
-	struct sonde_retention retention;
-	pthread_mutex_t lock; /* of all below */
-	struct memory_type slots[SONDE_TYPES_MAX];
-	struct memory_ring rings[RINGS_MAX];
-	size_t n_rings;
-	struct sonde_gaps gaps;
-	uint64_t bytes, commits;
-	int64_t sequence; /* of arrival: unique, unlike the kernel's over restarts */
-};
+	store->max_bytes = opts->max_bytes ?: DEFAULT_BYTES;
+	store->max_age_ns = opts->max_age_ns;
+	intake->names = opts->names;
+	intake->max_bytes = PENDING_MAX;
+	intake->max_span_ns = opts->max_age_ns / BLOCKS_OF_AGE;
+	/* A block that is dropped is a small part of what is kept. */
+	intake->block_bytes = store->max_bytes / 2 < BLOCK_BYTES ? store->max_bytes / 2 : BLOCK_BYTES;
+}
 
 static int memory_open(const struct sonde_store_opts *opts, struct sonde_store **ret_store)
 {
@@ -63,11 +40,12 @@ static int memory_open(const struct sonde_store_opts *opts, struct sonde_store *
 	if (!store)
 		return -ENOMEM;
 	store->base.ops = &sonde_store_memory;
-	store->max_bytes = opts->max_bytes ?: DEFAULT_BYTES;
-	store->max_age_ns = opts->max_age_ns;
+	if (sonde_intake_init(&store->intake)) {
+		free(store);
+		return -ENOMEM;
+	}
+	limits_set(store, opts);
 	store->started_ns = sonde_clock_wall_ns();
-	store->pending.names = opts->names;
-	store->pending.max_bytes = PENDING_BYTES;
 	sonde_types_init(&store->types);
 	sonde_checkpoints_attach(&store->shared, opts->checkpoints, opts->checkpoints_size);
 	sonde_retention_init(&store->retention, INT64_MIN);
@@ -82,9 +60,12 @@ static void memory_close(struct sonde_store *base)
 {
 	struct memory_store *store = (struct memory_store *)base;
 
-	for (size_t i = 0; i < store->types.n; i++)
-		sonde_segments_free(&store->slots[i].segments);
-	sonde_pending_free(&store->pending);
+	for (size_t i = 0; i < store->types.n; i++) {
+		for (size_t j = 0; j < store->slots[i].blocks.n; j++)
+			memory_block_unref(memory_block_of(&store->slots[i].blocks.items[j]));
+		sonde_block_index_free(&store->slots[i].blocks);
+	}
+	sonde_intake_free(&store->intake);
 	sonde_types_free(&store->types);
 	pthread_mutex_destroy(&store->lock);
 	free(store);
@@ -96,7 +77,7 @@ static int memory_add_type(struct sonde_store *base, const struct sonde_type *ty
 	size_t slot;
 	int r = sonde_types_add(&store->types, type, program, &slot);
 
-	return r < 0 ? r : sonde_pending_add_source(&store->pending, type, slot);
+	return r < 0 ? r : sonde_intake_add_source(&store->intake, type, slot);
 }
 
 static size_t memory_types(struct sonde_store *base, const struct sonde_type **types, size_t max)
@@ -106,20 +87,34 @@ static size_t memory_types(struct sonde_store *base, const struct sonde_type **t
 
 static int memory_append(struct sonde_store *base, const struct sonde_event *events, size_t n)
 {
-	return sonde_pending_append(&((struct memory_store *)base)->pending, events, n);
+	return sonde_intake_append(&((struct memory_store *)base)->intake, events, n);
 }
 
 /* ---- limits ---- */
 
+static uint64_t block_bytes(const struct sonde_block *block)
+{
+	return sizeof(*block) + block->length;
+}
+
+/* Out of the list; what it was is no longer there. */
+static void memory_remove(struct memory_store *store, struct memory_type *slot, size_t at, size_t n)
+{
+	for (size_t i = at; i < at + n; i++) {
+		store->bytes -= block_bytes(memory_block_of(&slot->blocks.items[i]));
+		memory_block_unref(memory_block_of(&slot->blocks.items[i]));
+	}
+	sonde_block_index_remove(&slot->blocks, at, n);
+}
+
 static void memory_drop(struct memory_store *store, struct memory_type *slot)
 {
-	const struct sonde_segment *segment = slot->segments.items[0];
+	const struct sonde_indexed_block *oldest = &slot->blocks.items[0];
 
-	if (segment->newest_ns > slot->dropped_until_ns)
-		slot->dropped_until_ns = segment->newest_ns;
-	slot->expired += segment->n;
-	store->bytes -= segment->bytes;
-	sonde_segments_drop(&slot->segments);
+	if (oldest->newest_ns > slot->dropped_until_ns)
+		slot->dropped_until_ns = oldest->newest_ns;
+	slot->expired += oldest->count;
+	memory_remove(store, slot, 0, 1);
 }
 
 /* @return false: there is nothing to drop. */
@@ -130,8 +125,7 @@ static bool memory_drop_oldest(struct memory_store *store)
 	for (size_t i = 0; i < store->types.n; i++) {
 		struct memory_type *slot = &store->slots[i];
 
-		if (slot->segments.n &&
-		    (!oldest || slot->segments.items[0]->newest_ns < oldest->segments.items[0]->newest_ns))
+		if (slot->blocks.n && (!oldest || slot->blocks.items[0].newest_ns < oldest->blocks.items[0].newest_ns))
 			oldest = slot;
 	}
 	if (oldest)
@@ -149,7 +143,7 @@ static int memory_expire(struct sonde_store *base, int64_t now_ns)
 	pthread_mutex_lock(&store->lock);
 	cutoff = sonde_retention_cutoff(&store->retention, now_ns, sonde_clock_boot_ns(), store->max_age_ns);
 	for (size_t i = 0; i < store->types.n; i++)
-		while (store->slots[i].segments.n && store->slots[i].segments.items[0]->newest_ns < cutoff)
+		while (store->slots[i].blocks.n && store->slots[i].blocks.items[0].newest_ns < cutoff)
 			memory_drop(store, &store->slots[i]);
 	pthread_mutex_unlock(&store->lock);
 	return 0;
@@ -157,29 +151,95 @@ static int memory_expire(struct sonde_store *base, int64_t now_ns)
 
 /* ---- commit ---- */
 
-/* Cannot fail, so that a commit is whole: where there is no memory, older events make room, or this one is dropped at once. */
-static void memory_add_row(struct memory_store *store, struct sonde_pending_row *row, const char *values)
+/* @return 0 or -ENOMEM */
+static int memory_add(struct memory_store *store, struct memory_type *slot, struct sonde_block *block)
 {
-	const struct sonde_pending_source *source = &store->pending.sources[row->source];
-	struct memory_type *slot = &store->slots[source->slot];
-	int64_t allocated;
+	const struct sonde_block_facts *facts = &block->facts;
+	struct sonde_indexed_block indexed = {.id = (int64_t)(intptr_t)block, .first = facts->first, .count = facts->count,
+					      .oldest_ns = facts->oldest_ns, .newest_ns = facts->newest_ns, .bytes = block->length};
 
-	slot->stored++;
-	row->sequence = store->sequence++;
+	block->references = 1;
+	block->facts.id = indexed.id;
+	if (sonde_block_index_add(&slot->blocks, &indexed))
+		return -ENOMEM;
+	store->bytes += block_bytes(block);
+	return 0;
+}
+
+/* Cannot fail, so that a commit is whole: where there is no memory, older events make room, or these are dropped at once. */
+static void memory_take(struct memory_store *store, struct sonde_block *block)
+{
+	struct memory_type *slot = &store->slots[block->slot];
+	int r;
+
+	block->facts.first = slot->stored;
+	slot->stored += block->facts.count;
 	do {
-		allocated = sonde_segments_add(&slot->segments, source->type, row, values,
-					       store->max_age_ns / SEGMENTS_OF_AGE);
-	} while (allocated < 0 && memory_drop_oldest(store));
-	if (allocated < 0) {
-		slot->expired++;
-		if (row->time_ns > slot->dropped_until_ns)
-			slot->dropped_until_ns = row->time_ns;
-		return;
+		r = memory_add(store, slot, block);
+	} while (r && memory_drop_oldest(store));
+	if (r) {
+		slot->expired += block->facts.count;
+		if (block->facts.newest_ns > slot->dropped_until_ns)
+			slot->dropped_until_ns = block->facts.newest_ns;
+		free(block);
 	}
-	store->bytes += (uint64_t)allocated;
 	while (store->bytes > store->max_bytes && memory_drop_oldest(store))
 		;
 }
+
+/* ---- merge ---- */
+
+/* From `at` on at most `n` blocks. @return how many were taken; they are one now unless it is less than two. */
+static size_t merge_take(struct memory_store *store, size_t i, size_t at, size_t n, struct sonde_block_merge *merge)
+{
+	const struct sonde_type *type = &sonde_types_get(&store->types, i)->type;
+	struct sonde_block_source source = {.in_memory = true};
+	size_t taken = 0;
+
+	while (taken < n && (!taken || sonde_block_merge_bytes(merge) < store->intake.block_bytes)) {
+		struct sonde_block_ref ref;
+
+		sonde_block_ref_set(&ref, &memory_block_of(&store->slots[i].blocks.items[at + taken])->facts);
+		if (sonde_block_merge_take(merge, &source, type, &ref) != 1)
+			break;
+		taken++;
+	}
+	return taken;
+}
+
+static void merge_one(struct memory_store *store, size_t i, size_t at, size_t n)
+{
+	struct sonde_block_merge *merge CLEANUP(sonde_block_merge_free) = NULL;
+	struct memory_type *slot = &store->slots[i];
+	struct sonde_block *block;
+	size_t taken = sonde_block_merge_new(&merge) ? 0 : merge_take(store, i, at, n, merge);
+
+	if (taken < 2 || sonde_block_merge_end(merge, store->intake.encoder, &block)) {
+		slot->blocks.items[at].stays = true; /* nothing to gain here, now and later */
+		return;
+	}
+	block->slot = i;
+	pthread_mutex_lock(&store->lock);
+	memory_remove(store, slot, at, taken);
+	(void)memory_add(store, slot, block); /* in the place of the others: there is room */
+	pthread_mutex_unlock(&store->lock);
+}
+
+/* Each commit makes small blocks: large ones cost less, in memory and to ask. */
+static void memory_merge(struct memory_store *store)
+{
+	int64_t until_ns = sonde_clock_boot_ns() + MERGE_NS;
+
+	for (size_t i = 0; i < store->types.n; i++) {
+		size_t at, n;
+
+		while (sonde_clock_boot_ns() < until_ns &&
+		       (n = sonde_block_index_run(&store->slots[i].blocks, store->intake.max_span_ns, &at)))
+			merge_one(store, i, at, n);
+	}
+}
+
+/* ---- checkpoints ---- */
 
 static void program_totals(struct memory_store *store, const char *program, uint64_t *ret_stored,
 			   uint64_t *ret_expired)
@@ -206,7 +266,7 @@ static void memory_save(struct memory_store *store, const struct sonde_checkpoin
 	uint64_t stored, expired;
 
 	if (!ring) {
-		if (store->n_rings == RINGS_MAX) /* rings come with a start of a program; the oldest is long gone */
+		if (store->n_rings == MEMORY_RINGS_MAX) /* rings come with a start of a program; the oldest is long gone */
 			memmove(store->rings, store->rings + 1, --store->n_rings * sizeof(*ring));
 		ring = &store->rings[store->n_rings++];
 		program_totals(store, checkpoint->program, &stored, &expired);
@@ -218,19 +278,24 @@ static void memory_save(struct memory_store *store, const struct sonde_checkpoin
 static int memory_commit(struct sonde_store *base, const struct sonde_checkpoint *checkpoints, size_t n)
 {
 	struct memory_store *store = (struct memory_store *)base;
-	struct sonde_pending_row row;
-	const char *values;
-	size_t offset = 0;
-	int r = 0;
+	struct sonde_block *block, *next;
+	int r = sonde_intake_seal(&store->intake);
 
+	if (r)
+		return sonde_store_fail(r, "no memory for the events that wait");
+	block = store->intake.blocks;
+	store->intake.blocks = NULL;
+	sonde_intake_clear(&store->intake);
 	pthread_mutex_lock(&store->lock);
-	while (sonde_pending_next(&store->pending, &offset, &row, &values))
-		memory_add_row(store, &row, values);
-	sonde_pending_clear(&store->pending);
+	for (; block; block = next) {
+		next = block->next;
+		memory_take(store, block);
+	}
 	for (size_t i = 0; i < n; i++)
 		memory_save(store, &checkpoints[i]);
 	store->commits++;
 	pthread_mutex_unlock(&store->lock);
+	memory_merge(store);
 	for (size_t i = 0; i < n && !r; i++)
 		r = sonde_checkpoints_save(&store->shared, &checkpoints[i]);
 	return r ? sonde_store_fail(r, "no room for the checkpoints of %zu programs", n) : 0;
@@ -269,130 +334,11 @@ static int memory_gap(struct sonde_store *base, const struct sonde_gap *gap)
 	return 0;
 }
 
-/* ---- queries ---- */
-
-struct memory_view {
-	struct sonde_rows *rows[SONDE_TYPES_MAX];
-	size_t n;
-};
-
-static void view_close(struct memory_view *view)
-{
-	for (size_t i = 0; i < view->n; i++)
-		sonde_segments_rows_free(&view->rows[i]);
-}
-
-/* Under the lock: the answer's worth is judged on the same state as its rows. */
-static int view_fill(struct memory_store *store, const struct sonde_query *query, const struct sonde_cursor *cursor,
-		     struct memory_view *view, struct sonde_answer *answer)
-{
-	struct sonde_run run = {.from_ns = store->started_ns, .to_ns = INT64_MAX};
-	struct sonde_coverage coverage = {
-		.gaps = store->gaps.items, .n_gaps = store->gaps.n, .runs = &run, .n_runs = 1,
-		.dropped_until_ns = INT64_MIN, .now_ns = sonde_clock_wall_ns(),
-	};
-	int only = query->type ? sonde_types_find(&store->types, query->type) : -1, r = 0;
-
-	if (query->type && only < 0)
-		return sonde_store_fail(-ENOENT, "no type '%s'", query->type);
-	for (size_t i = 0; i < sonde_types_count(&store->types) && !r; i++) {
-		const struct sonde_stored_type *stored = sonde_types_get(&store->types, i);
-
-		if (only >= 0 && i != (size_t)only)
-			continue;
-		if (store->slots[i].dropped_until_ns > coverage.dropped_until_ns)
-			coverage.dropped_until_ns = store->slots[i].dropped_until_ns;
-		if (only >= 0)
-			coverage.program = stored->program;
-		r = sonde_segments_rows(&store->slots[i].segments, &stored->type, query, cursor, &view->rows[view->n]);
-		if (!r)
-			view->n++;
-	}
-	if (!r)
-		sonde_coverage_judge(&coverage, query, answer);
-	return r;
-}
-
-static int view_open(struct memory_store *store, const struct sonde_query *query, struct memory_view *view,
-		     struct sonde_answer *answer)
-{
-	struct sonde_cursor cursor;
-	int r = sonde_cursor_parse(query, &cursor);
-
-	if (r < 0)
-		return r;
-	pthread_mutex_lock(&store->lock);
-	r = view_fill(store, query, &cursor, view, answer);
-	pthread_mutex_unlock(&store->lock);
-	return r;
-}
-
-static int memory_query(struct sonde_store *base, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
-			struct sonde_answer *ret_answer)
-{
-	struct memory_view view CLEANUP(view_close) = {};
-	struct sonde_answer answer;
-	int r = view_open((struct memory_store *)base, query, &view, &answer);
-
-	if (!r)
-		r = sonde_rows_query(view.rows, view.n, query, fn, userdata, &answer);
-	if (!r)
-		*ret_answer = answer;
-	return r;
-}
-
-static int memory_count(struct sonde_store *base, const struct sonde_query *query, const struct sonde_count_opts *opts,
-			sonde_group_fn fn, void *userdata, struct sonde_answer *ret_answer)
-{
-	struct memory_view view CLEANUP(view_close) = {};
-	struct sonde_query all = *query;
-	struct sonde_answer answer;
-	int r;
-
-	all.cursor = NULL;
-	r = view_open((struct memory_store *)base, &all, &view, &answer);
-	if (!r)
-		r = sonde_rows_count(view.rows, view.n, &all, opts, fn, userdata, &answer);
-	if (!r)
-		*ret_answer = answer;
-	return r;
-}
-
 static int memory_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_t timeout_ns,
 		      int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
-		      void *userdata)
+		      void *userdata, struct sonde_answer *ret_answer)
 {
 	return sonde_store_fail(-ENOTSUP, "the store in memory has no SQL; use 'sonde events' or a store on disk");
-}
-
-static void memory_status(struct sonde_store *base, struct sonde_store_status *ret_status)
-{
-	struct memory_store *store = (struct memory_store *)base;
-	struct sonde_store_status status = {.backend = "memory", .path = "memory", .oldest_ns = INT64_MAX};
-
-	pthread_mutex_lock(&store->lock);
-	status.bytes = store->bytes;
-	status.commits = store->commits;
-	status.clock_jumps = store->retention.jumps;
-	for (size_t i = 0; i < SONDE_TYPES_MAX; i++) {
-		const struct memory_type *slot = &store->slots[i];
-
-		status.stored += slot->stored;
-		status.expired += slot->expired;
-		for (size_t j = 0; j < slot->segments.n; j++) {
-			const struct sonde_segment *segment = slot->segments.items[j];
-
-			status.readable += segment->n;
-			if (segment->oldest_ns < status.oldest_ns)
-				status.oldest_ns = segment->oldest_ns;
-			if (segment->newest_ns > status.newest_ns)
-				status.newest_ns = segment->newest_ns;
-		}
-	}
-	pthread_mutex_unlock(&store->lock);
-	if (!status.readable)
-		status.oldest_ns = status.newest_ns = 0;
-	*ret_status = status;
 }
 
 const struct sonde_store_ops sonde_store_memory = {

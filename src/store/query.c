@@ -6,13 +6,10 @@
 #include <store/query.h>
 
 #include <store/backend.h>
-#include <store/tally.h>
-#include <store/types.h>
-
-#include <base/cleanup.h>
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,31 +135,9 @@ static struct sonde_rows *sources_first(struct sonde_rows **sources, size_t n, b
 	return first;
 }
 
-/* Goes to the first row, from where the sources stand, that meets the condition. */
-static int sources_match(struct sonde_rows **sources, size_t n, const struct sonde_query *query,
-			 struct sonde_value *values, struct sonde_rows **ret_source)
-{
-	struct sonde_rows *source;
-	int r;
-
-	while ((source = sources_first(sources, n, query->oldest_first))) {
-		r = source->values(source, values);
-		if (r < 0)
-			return r;
-		if (!query->where || sonde_filter_match(query->where, source->type, values))
-			break;
-		r = source_advance(source);
-		if (r < 0)
-			return r;
-	}
-	*ret_source = source;
-	return 0;
-}
-
 int sonde_rows_query(struct sonde_rows **sources, size_t n, const struct sonde_query *query, sonde_row_fn fn,
 			void *userdata, struct sonde_answer *answer)
 {
-	struct sonde_value values[SONDE_COLUMNS_MAX];
 	struct sonde_rows *source;
 	int r, stop = 0;
 
@@ -175,9 +150,7 @@ int sonde_rows_query(struct sonde_rows **sources, size_t n, const struct sonde_q
 			return r;
 	}
 	for (;;) {
-		r = sources_match(sources, n, query, values, &source);
-		if (r < 0)
-			return r;
+		source = sources_first(sources, n, query->oldest_first);
 		if (!source)
 			return 0;
 		/* One row is looked at beyond the end: `more` promises that there is one. */
@@ -185,7 +158,7 @@ int sonde_rows_query(struct sonde_rows **sources, size_t n, const struct sonde_q
 			answer->more = true;
 			return 0;
 		}
-		stop = fn(source->type, values, userdata);
+		stop = fn(source->type, source->values, userdata);
 		if (stop < 0)
 			return stop;
 		answer->rows++;
@@ -194,52 +167,4 @@ int sonde_rows_query(struct sonde_rows **sources, size_t n, const struct sonde_q
 		if (r < 0)
 			return r;
 	}
-}
-
-static uint64_t row_weight(const struct sonde_value *values)
-{
-	const struct sonde_value *weight = &values[SONDE_COLUMN_WEIGHT];
-
-	return weight->type == SONDE_UINT || weight->type == SONDE_INT ? weight->u : 1;
-}
-
-static int source_count(struct sonde_rows *source, const struct sonde_query *query, struct sonde_tally *tally)
-{
-	struct sonde_value values[SONDE_COLUMNS_MAX], group[SONDE_COUNT_BY_MAX];
-	struct sonde_tally_columns columns;
-	uint64_t weight;
-	int64_t sum;
-	int r;
-
-	sonde_tally_find(tally, source->type, &columns);
-	while ((r = source->next(source)) > 0) {
-		r = source->values(source, values);
-		if (r < 0)
-			return r;
-		if (query->where && !sonde_filter_match(query->where, source->type, values))
-			continue;
-		for (unsigned i = 0; i < tally->n_by; i++)
-			group[i] = columns.by[i] >= 0 ? values[columns.by[i]] : (struct sonde_value){.type = SONDE_NULL};
-		weight = row_weight(values);
-		sum = columns.sum >= 0 ? sonde_tally_sum(0, &values[columns.sum], weight) : 0;
-		r = sonde_tally_add(tally, group, 1, weight, sum);
-		if (r < 0)
-			return r;
-	}
-	return r;
-}
-
-int sonde_rows_count(struct sonde_rows **sources, size_t n, const struct sonde_query *query,
-		     const struct sonde_count_opts *opts, sonde_group_fn fn, void *userdata, struct sonde_answer *answer)
-{
-	struct sonde_tally tally CLEANUP(sonde_tally_free) = {};
-	const struct sonde_type *types[SONDE_TYPES_MAX] = {};
-	int r;
-
-	for (size_t i = 0; i < n; i++)
-		types[i] = sources[i]->type;
-	r = sonde_tally_begin(&tally, opts, types, n);
-	for (size_t i = 0; !r && i < n; i++)
-		r = source_count(sources[i], query, &tally);
-	return r < 0 ? r : sonde_tally_end(&tally, fn, userdata, answer);
 }

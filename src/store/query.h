@@ -3,8 +3,7 @@
 
 /**
  * @file query.h
- * What all back ends do alike with a query: the order of rows over several types, the condition, the limit, the cursor, counts.
- * A back end gives one source of rows for each type.
+ * What is alike in all queries: the order of rows over several types, the limit, the cursor. Each type gives one source of rows.
  *
  * Order: by time, then sequence, then name of the type; newest first is exactly the reverse of oldest first. No two rows share
  * a place in it, so a cursor (the place of the last row) goes on rightly whatever was stored in between.
@@ -27,14 +26,13 @@ struct sonde_cursor {
 	char type[48];
 };
 
-/** Rows of one type in the order of the query; already limited to its span, process, container and cursor. */
+/** Rows of one type in the order of the query; already limited to its span, conditions and cursor. */
 struct sonde_rows {
 	const struct sonde_type *type;
 	struct sonde_key key; /* of the current row */
 	/** @return 1 there is a (next) row, 0 the end, or an error. */
 	int (*next)(struct sonde_rows *source);
-	/** Of the current row; they are valid until next(). */
-	int (*values)(struct sonde_rows *source, struct sonde_value *values);
+	const struct sonde_value *values; /* of the current row */
 	bool at_row; /* used by the functions below only */
 };
 
@@ -63,8 +61,6 @@ static inline bool sonde_span_holds(const struct sonde_span *span, bool oldest_f
 /** Is a container asked for by a prefix of its id? */
 bool sonde_query_container_prefix(const struct sonde_query *query);
 
-/** Both fill rows, more and cursor of the answer. */
+/** Fills rows, more and cursor of the answer. */
 int sonde_rows_query(struct sonde_rows **sources, size_t n, const struct sonde_query *query, sonde_row_fn fn,
 			void *userdata, struct sonde_answer *answer);
-int sonde_rows_count(struct sonde_rows **sources, size_t n, const struct sonde_query *query,
-		     const struct sonde_count_opts *opts, sonde_group_fn fn, void *userdata, struct sonde_answer *answer);

@@ -125,7 +125,7 @@ static int load(struct sqlite_store *store, sqlite3 *db)
 		code = sqlite_meta_load(store, db);
 	if (code)
 		sqlite_fail(db, code, "cannot read the store's own tables");
-	return code == SQLITE_ERROR ? SQLITE_CORRUPT : code; /* the marks are right, so the tables should be there */
+	return code;
 }
 
 static int try_writer(struct sqlite_store *store)
@@ -141,7 +141,7 @@ static int try_writer(struct sqlite_store *store)
 	}
 	if (code)
 		sqlite_close_writer(store);
-	return code;
+	return code == SQLITE_ERROR ? SQLITE_CORRUPT : code; /* the marks are right, so the tables should be there */
 }
 
 static void forget(struct sqlite_store *store)

@@ -24,6 +24,7 @@
 #include <store/query.h>
 #include <store/retention.h>
 #include <store/types.h>
+#include <store/vtab.h>
 
 #include <base/cleanup.h>
 
@@ -39,6 +40,8 @@ struct sqlite_reader {
 	unsigned generation;
 	bool busy;
 	int64_t deadline_ns; /* boot clock */
+	const atomic_bool *interrupted;
+	struct sonde_vtab_use uses[SONDE_TYPES_MAX]; /* of a statement, by slot */
 };
 
 struct sqlite_slot {
@@ -188,7 +191,9 @@ int sqlite_query(struct sonde_store *base, const struct sonde_query *query, sond
 		 struct sonde_answer *ret_answer);
 int sqlite_count(struct sonde_store *base, const struct sonde_query *query, const struct sonde_count_opts *opts,
 		 sonde_group_fn fn, void *userdata, struct sonde_answer *ret_answer);
+/** What an answer is worth that is read on this connection, but for damage. Negative errno. */
+int sqlite_judge(struct sqlite_store *store, sqlite3 *db, const struct sonde_query *query, struct sonde_answer *answer);
 int sqlite_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_t timeout_ns,
 	       int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
-	       void *userdata);
+	       void *userdata, struct sonde_answer *ret_answer);
 void sqlite_status(struct sonde_store *base, struct sonde_store_status *ret_status);

@@ -65,6 +65,14 @@ static inline void make_store(struct fixture *f, uint64_t n)
 	sonde_store_close(&f->store);
 }
 
+static inline void write_file(const char *path, const void *bytes, size_t size)
+{
+	int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+
+	assert_int_equal(write(fd, bytes, size), size);
+	close(fd);
+}
+
 static inline uint64_t rows_of(struct fixture *f)
 {
 	struct sonde_query query = test_query(NULL);

@@ -7,10 +7,13 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CHECK_NS (300 * SONDE_NS_PER_MS)
 #define BUSY_MS 2000
+#define BUSY_STOPPING_MS 200
+#define BUSY_PAUSE_MS 5
 /* One query's sorting and grouping, and a damaged file's lies, must not take the node's memory. */
 #define HEAP_BYTES (128ll << 20)
 
@@ -108,6 +111,18 @@ static int configure_writer(struct sqlite_store *store, sqlite3 *db)
 	return sqlite_run(db, sql);
 }
 
+/* As sqlite3_busy_timeout(), but when the agent stops there is less time. */
+static int writer_busy(void *userdata, int calls)
+{
+	const struct sqlite_store *store = userdata;
+	const struct timespec pause = {.tv_nsec = BUSY_PAUSE_MS * SONDE_NS_PER_MS};
+
+	if (calls * BUSY_PAUSE_MS >= (store->base.interrupted ? BUSY_STOPPING_MS : BUSY_MS))
+		return 0;
+	nanosleep(&pause, NULL);
+	return 1;
+}
+
 int sqlite_open_writer(struct sqlite_store *store)
 {
 	CLEANUP_CLOSE int lock_fd = sqlite_file_lock(store->path);
@@ -128,6 +143,8 @@ int sqlite_open_writer(struct sqlite_store *store)
 		code = check_pages(db);
 	if (!code)
 		code = configure_writer(store, db);
+	if (!code)
+		code = sqlite3_busy_handler(db, writer_busy, store);
 	if (!code) {
 		store->db = db;
 		store->lock_fd = TAKE_FD(lock_fd);

@@ -16,7 +16,7 @@ static int late(void *userdata)
 {
 	const struct sqlite_reader *reader = userdata;
 
-	return sonde_clock_boot_ns() > reader->deadline_ns;
+	return *reader->interrupted || sonde_clock_boot_ns() > reader->deadline_ns;
 }
 
 static struct sqlite_reader *reader_free(struct sqlite_store *store)
@@ -59,6 +59,7 @@ int sqlite_reader_ready(struct sqlite_store *store, struct sqlite_reader *reader
 	}
 	reader->generation = generation;
 	reader->deadline_ns = sonde_clock_boot_ns() + timeout_ns;
+	reader->interrupted = &store->base.interrupted;
 	code = reader->db ? SQLITE_OK : sqlite_open_reader(store->path, &reader->db);
 	if (code) {
 		sqlite_note(store, code);

@@ -58,7 +58,10 @@ static void row_read(sqlite3_stmt *statement, struct row *row)
 			*value = (struct sonde_value){.type = SONDE_TEXT, .text = sqlite3_column_blob(statement, i) ?: ""};
 			value->length = (uint32_t)sqlite3_column_bytes(statement, i);
 			break;
-		default: /* text, and numbers with a fraction */
+		case SQLITE_FLOAT:
+			*value = (struct sonde_value){.type = SONDE_REAL, .real = sqlite3_column_double(statement, i)};
+			break;
+		default:
 			value->type = SONDE_TEXT;
 			value->text = (const char *)sqlite3_column_text(statement, i) ?: "";
 			value->length = (uint32_t)sqlite3_column_bytes(statement, i);
@@ -71,6 +74,8 @@ static int failed(struct sqlite_store *store, sqlite3 *db, int code)
 	sqlite_note(store, code);
 	switch (code) {
 	case SQLITE_INTERRUPT:
+		if (store->base.interrupted)
+			return sonde_store_fail(-ECANCELED, "the agent is stopping");
 		return sonde_store_fail(-ETIMEDOUT, "the statement took too long; ask for a shorter span of time");
 	case SQLITE_NOMEM:
 		return sonde_store_fail(-ENOMEM, "the statement needs too much memory");
@@ -89,28 +94,29 @@ static int failed(struct sqlite_store *store, sqlite3 *db, int code)
 
 static int run_statement(struct sqlite_store *store, struct sqlite_reader *reader, sqlite3_stmt *statement, uint32_t limit,
 			 int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
-			 void *userdata)
+			 void *userdata, uint64_t *ret_rows)
 {
 	struct row row = {.n = sqlite3_column_count(statement)};
-	uint32_t rows = 0;
 	int code, r = 0;
 
 	for (int i = 0; i < row.n; i++)
 		row.names[i] = sqlite3_column_name(statement, i) ?: "";
-	while (!r && (!limit || rows++ < limit)) {
+	while (!r && (!limit || *ret_rows < limit)) {
 		code = sonde_clock_boot_ns() > reader->deadline_ns ? SQLITE_INTERRUPT : sqlite3_step(statement);
 		if (code == SQLITE_DONE)
 			return 0;
 		if (code != SQLITE_ROW)
 			return failed(store, reader->db, code);
 		row_read(statement, &row);
+		(*ret_rows)++;
 		r = fn(row.n, row.names, row.values, userdata);
 	}
 	return r < 0 ? r : 0;
 }
 
 static int run_sql(struct sqlite_store *store, struct sqlite_reader *reader, const char *sql, uint32_t limit,
-		   int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata), void *userdata)
+		   int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata), void *userdata,
+		   uint64_t *ret_rows)
 {
 	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL, *more CLEANUP(sqlite_finalize) = NULL;
 	const char *tail = "";
@@ -125,18 +131,18 @@ static int run_sql(struct sqlite_store *store, struct sqlite_reader *reader, con
 		return sonde_store_fail(-EINVAL, "only one statement at a time");
 	if (!sqlite3_stmt_readonly(statement))
 		return sonde_store_fail(-EPERM, "only SELECT is allowed");
-	return run_statement(store, reader, statement, limit, fn, userdata);
+	return run_statement(store, reader, statement, limit, fn, userdata, ret_rows);
 }
 
 /*
  * Anew each time: a type may have come, or changed, since. A table comes to life with the first statement that names it, which is
  * here because the authorizer would refuse SQLite its own bookkeeping.
  */
-static int table_add(sqlite3 *db, const struct sonde_type *type)
+static int table_add(sqlite3 *db, const struct sonde_type *type, struct sonde_vtab_use *use)
 {
 	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
 	char sql[96];
-	int code = sonde_vtab_add(db, db, type);
+	int code = sonde_vtab_add(db, db, type, use);
 
 	snprintf(sql, sizeof(sql), "SELECT 1 FROM \"%s\"", type->name);
 	return code ?: sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
@@ -146,14 +152,40 @@ static int tables_add(struct sqlite_store *store, struct sqlite_reader *reader)
 {
 	int code = SQLITE_OK;
 
+	memset(reader->uses, 0, sizeof(reader->uses));
 	for (size_t i = 0; i < sonde_types_count(&store->types) && !code; i++)
-		code = table_add(reader->db, &sonde_types_get(&store->types, i)->type);
+		code = table_add(reader->db, &sonde_types_get(&store->types, i)->type, &reader->uses[i]);
 	return code ? sqlite_fail(reader->db, code, "cannot make the tables") : 0;
 }
 
-int sqlite_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_t timeout_ns,
-	       int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata), void *userdata)
+/* Of each table that was asked, for the spans of time that were asked; after the statement, so that its time is no matter. */
+static int judge(struct sqlite_store *store, struct sqlite_reader *reader, struct sonde_answer *answer)
 {
+	int r = 0;
+
+	reader->deadline_ns = INT64_MAX;
+	for (size_t i = 0; i < sonde_types_count(&store->types) && !r; i++) {
+		const struct sonde_vtab_use *use = &reader->uses[i];
+		struct sonde_query query = {.type = sonde_types_get(&store->types, i)->type.name, .since_ns = use->since_ns,
+					    .until_ns = use->until_ns};
+		struct sonde_answer one;
+
+		if (!use->used)
+			continue;
+		r = sqlite_judge(store, reader->db, &query, &one);
+		if (!r && use->damaged)
+			sonde_answer_damaged(&one, use->lost);
+		if (!r)
+			sonde_answer_join(answer, &one);
+	}
+	return r;
+}
+
+int sqlite_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_t timeout_ns,
+	       int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata), void *userdata,
+	       struct sonde_answer *ret_answer)
+{
+	struct sonde_answer answer = {.complete = true};
 	struct sqlite_store *store = (struct sqlite_store *)base;
 	int before[ARRAY_SIZE(limits)];
 	struct sqlite_reader *reader;
@@ -170,12 +202,20 @@ int sqlite_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
 		before[i] = sqlite3_limit(reader->db, limits[i][0], limits[i][1]);
 	sqlite3_set_authorizer(reader->db, authorize, &denied);
-	r = run_sql(store, reader, sql, limit, fn, userdata);
+	r = run_sql(store, reader, sql, limit, fn, userdata, &answer.rows);
 	if (denied)
 		r = sonde_store_fail(-EPERM, "only SELECT is allowed (%s)", sqlite3_errmsg(reader->db));
 	sqlite3_set_authorizer(reader->db, NULL, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
 		sqlite3_limit(reader->db, limits[i][0], before[i]);
+	if (r == -ETIMEDOUT && answer.rows) {
+		sonde_answer_incomplete(&answer, "the statement took too long and was ended");
+		r = 0;
+	}
+	if (!r)
+		r = judge(store, reader, &answer);
 	sqlite_reader_put(store, reader);
+	if (!r)
+		*ret_answer = answer;
 	return r;
 }

@@ -2,6 +2,8 @@
 /* The SQLite back end where it differs from the others: what may stand at its path, a full disk, SQL, old files. */
 #include <store/sqlite_fixture.h>
 
+#include <pthread.h>
+
 #include <sched.h>
 #include <sys/mount.h>
 
@@ -194,9 +196,10 @@ static int sql_row(int n, const char *const *names, const struct sonde_value *va
 static void check_sql(struct fixture *f, const char *sql, const char *expected)
 {
 	struct sonde_buffer text CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+	struct sonde_answer answer;
 	const char *error = "";
 
-	if (sonde_store_sql(f->store, sql, 100, 0, sql_row, &text, &error))
+	if (sonde_store_sql(f->store, sql, 100, 0, sql_row, &text, &answer, &error))
 		fail_msg("%s: %s", sql, error);
 	assert_string_equal(text.data ? text.data : "", expected);
 }
@@ -204,8 +207,9 @@ static void check_sql(struct fixture *f, const char *sql, const char *expected)
 static void check_sql_refused(struct fixture *f, const char *sql, int expected)
 {
 	struct sonde_buffer text CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+	struct sonde_answer answer;
 	const char *error = "";
-	int r = sonde_store_sql(f->store, sql, 100, 200 * SONDE_NS_PER_MS, sql_row, &text, &error);
+	int r = sonde_store_sql(f->store, sql, 100, 200 * SONDE_NS_PER_MS, sql_row, &text, &answer, &error);
 
 	if (r != expected)
 		fail_msg("%s: %d %s", sql, r, error);
@@ -216,6 +220,7 @@ static void test_sql(void **state)
 {
 	struct fixture *f = *state;
 	struct sonde_buffer text CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+	struct sonde_answer answer;
 	const char *error;
 
 	open_store(f);
@@ -223,9 +228,11 @@ static void test_sql(void **state)
 	check_sql(f, "SELECT count(*) AS n FROM sample", "n= 1:300;");
 	check_sql(f, "SELECT type, command, address, arguments, flag, offset FROM sample WHERE address = '10.0.0.7'; -- end",
 		  "type=sample;command=sh;address=10.0.0.7;arguments=run -n 'it'\\''s 1';flag= 1:1;offset= 1:-7;");
-	check_sql(f, "SELECT 0.5 AS half, NULL AS none", "half=0.5;none= 0:;");
-	assert_int_equal(sonde_store_sql(f->store, "SELECT 1 AS a FROM sample", 2, 0, sql_row, &text, &error), 0);
+	check_sql(f, "SELECT 0.5 AS half, NULL AS none", "half= 6:0.5;none= 0:;");
+	assert_int_equal(sonde_store_sql(f->store, "SELECT 1 AS a FROM sample", 2, 0, sql_row, &text, &answer, &error), 0);
 	assert_string_equal(text.data, "a= 1:1;a= 1:1;");
+	assert_true(answer.complete);
+	assert_int_equal(answer.rows, 2);
 	check_sql_refused(f, "SELEC 1", -EINVAL);
 	check_sql_refused(f, "", -EINVAL);
 	check_sql_refused(f, "SELECT nothing FROM sample", -EINVAL);
@@ -244,6 +251,81 @@ static void test_sql(void **state)
 	/* and the store goes on */
 	assert_int_equal(store_rows(f, 300, 5), 0);
 	assert_int_equal(rows_of(f), 305);
+}
+
+static struct sonde_answer sql_answer(struct fixture *f, const char *sql)
+{
+	struct sonde_buffer text CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+	struct sonde_answer answer;
+	const char *error;
+
+	if (sonde_store_sql(f->store, sql, 0, 300 * SONDE_NS_PER_MS, sql_row, &text, &answer, &error))
+		fail_msg("%s: %s", sql, error);
+	return answer;
+}
+
+/* SQL says what its answer is worth: of the tables and times that it names. */
+static void test_sql_complete(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_gap gap = {.program = "other", .cause = "ring_full", .count = 12, .from_ns = sonde_clock_wall_ns()};
+	struct sonde_answer answer;
+	char sql[128];
+
+	open_store(f);
+	assert_int_equal(sonde_store_add_type(f->store, &other_type), 0);
+	for (uint64_t i = 0; i < 10; i++)
+		assert_int_equal(store_rows(f, i * 10, 10), 0);
+	gap.to_ns = gap.from_ns;
+	assert_int_equal(sonde_store_gap(f->store, &gap), 0);
+	assert_int_equal(sonde_store_commit(f->store, NULL, 0), 0);
+	assert_true(sql_answer(f, "SELECT 1").complete);
+	assert_true(sql_answer(f, "SELECT count(*) FROM sample").complete);
+	answer = sql_answer(f, "SELECT count(*) FROM sample a, other b");
+	assert_false(answer.complete);
+	assert_int_equal(answer.lost, 12);
+	snprintf(sql, sizeof(sql), "SELECT count(*) FROM other WHERE time > %lld", (long long)gap.to_ns + 1);
+	assert_true(sql_answer(f, sql).complete);
+	answer = sql_answer(f, "SELECT count(*) FROM sample WHERE time > 5");
+	assert_non_null(strstr(answer.reason, "nothing was recorded before"));
+	/* the last row never comes */
+	answer = sql_answer(f, "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r)"
+			       " SELECT number FROM sample UNION ALL SELECT count(*) FROM r");
+	assert_false(answer.complete);
+	assert_int_equal(answer.rows, 100);
+	assert_non_null(strstr(answer.reason, "took too long"));
+	run_in(f->path, "UPDATE sonde_blocks SET data = zeroblob(length(data)) WHERE id = 3");
+	answer = sql_answer(f, "SELECT count(*) FROM sample a JOIN sample b ON a.time = b.time");
+	assert_false(answer.complete);
+	assert_int_equal(answer.lost, 10);
+	assert_non_null(strstr(answer.reason, "damaged blocks"));
+}
+
+static void *run_forever(void *userdata)
+{
+	struct fixture *f = userdata;
+	struct sonde_buffer text CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+	struct sonde_answer answer;
+	const char *error;
+	int r = sonde_store_sql(f->store, "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT count(*) FROM r", 0,
+				INT64_MAX / 4, sql_row, &text, &answer, &error);
+
+	return (void *)(intptr_t)r;
+}
+
+static void test_sql_interrupt(void **state)
+{
+	struct fixture *f = *state;
+	pthread_t thread;
+	void *result;
+
+	open_store(f);
+	assert_int_equal(pthread_create(&thread, NULL, run_forever, f), 0);
+	usleep(20000);
+	sonde_store_interrupt(f->store);
+	assert_int_equal(pthread_join(thread, &result), 0);
+	assert_int_equal((intptr_t)result, -ECANCELED);
+	assert_int_equal(store_rows(f, 0, 10), 0); /* the writer goes on */
 }
 
 /* ---- files of other times ---- */
@@ -343,6 +425,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_disk_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_waiting_is_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sql, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sql_complete, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sql_interrupt, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_old_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_totals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_runs, setup, teardown),

@@ -145,15 +145,20 @@ int sonde_store_count(struct sonde_store *store, const struct sonde_query *query
 
 int sonde_store_sql(struct sonde_store *store, const char *sql, uint32_t limit, int64_t timeout_ns,
 		    int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
-		    void *userdata, const char **ret_error)
+		    void *userdata, struct sonde_answer *ret_answer, const char **ret_error)
 {
 	int r;
 
 	error_text[0] = '\0';
-	r = store->ops->sql(store, sql, limit, timeout_ns, fn, userdata);
+	r = store->ops->sql(store, sql, limit, timeout_ns, fn, userdata, ret_answer);
 	if (r < 0 && ret_error)
 		*ret_error = error_text[0] ? error_text : strerror(-r);
 	return r;
+}
+
+void sonde_store_interrupt(struct sonde_store *store)
+{
+	store->interrupted = true;
 }
 
 void sonde_store_status(struct sonde_store *store, struct sonde_store_status *ret_status)

@@ -132,7 +132,7 @@ struct sonde_store_ops {
 		     sonde_group_fn fn, void *userdata, struct sonde_answer *ret_answer);
 	int (*sql)(struct sonde_store *store, const char *sql, uint32_t limit, int64_t timeout_ns,
 		   int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
-		   void *userdata);
+		   void *userdata, struct sonde_answer *ret_answer);
 	void (*status)(struct sonde_store *store, struct sonde_store_status *ret_status);
 };
 
@@ -183,12 +183,16 @@ int sonde_store_query(struct sonde_store *store, const struct sonde_query *query
 int sonde_store_count(struct sonde_store *store, const struct sonde_query *query, const struct sonde_count_opts *opts,
 		      sonde_group_fn fn, void *userdata, struct sonde_answer *ret_answer);
 /**
- * @brief One read-only SQL statement with an authorizer, a limit of rows (0: none) and of time (0: 10 s). Numbers with a fraction
- * come as text. `ret_error` is borrowed until the next call in this thread.
+ * @brief One read-only SQL statement with an authorizer, a limit of rows (0: none) and of time (0: 10 s). A number
+ * with a fraction is SONDE_REAL. `ret_error` is borrowed until the next call in this thread.
+ * The answer's worth is that of the tables and spans of time that the statement names; if its time ends when it has given rows,
+ * these are the answer, and it is not complete.
  * @return 0; -EINVAL with SQLite's message, -EPERM not a query, -ETIMEDOUT, -ENOTSUP: the memory store has none.
  */
 int sonde_store_sql(struct sonde_store *store, const char *sql, uint32_t limit, int64_t timeout_ns,
 		    int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
-		    void *userdata, const char **ret_error);
+		    void *userdata, struct sonde_answer *ret_answer, const char **ret_error);
+/** Queries and SQL that run, and those that come, end with -ECANCELED: the agent stops. Any thread, also a signal handler. */
+void sonde_store_interrupt(struct sonde_store *store);
 void sonde_store_status(struct sonde_store *store, struct sonde_store_status *ret_status);
 const char *sonde_store_error(struct sonde_store *store);

@@ -140,7 +140,7 @@ static void test_size(void **state)
 	struct sonde_store_status status;
 	struct sonde_query query = test_query(NULL);
 	struct sonde_answer answer;
-	uint64_t n = 0, thousands = is_memory(f) ? 150 : 600;
+	uint64_t n = 0, thousands = 600;
 
 	sonde_store_close(&f->store);
 	f->opts.max_bytes = 8 << 20;
@@ -357,10 +357,34 @@ static void test_threads(void **state)
 	check_totals(f);
 }
 
+static int interrupt(const struct sonde_type *type, const struct sonde_value *values, void *userdata)
+{
+	sonde_store_interrupt(((struct fixture *)userdata)->store);
+	return 0;
+}
+
+/* The agent stops: queries end, the writer writes on. */
+static void test_interrupt(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_query query = test_query(NULL);
+	struct sonde_answer answer;
+	uint64_t n = 0;
+
+	fill(f, &test_type, 0, 100);
+	assert_int_equal(sonde_store_query(f->store, &query, interrupt, f, &answer), -ECANCELED);
+	assert_int_equal(sonde_store_query(f->store, &query, test_count_rows, &n, &answer), -ECANCELED);
+	assert_int_equal(n, 0);
+	fill(f, &test_type, 100, 100);
+	sonde_store_close(&f->store);
+	open_store(f);
+	assert_int_equal(rows_of(f, &query), is_memory(f) ? 0 : 200);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(test_checkpoints), BOTH(test_reopen), BOTH(test_expired_by_ring), BOTH(test_age),
+		BOTH(test_interrupt), BOTH(test_checkpoints), BOTH(test_reopen), BOTH(test_expired_by_ring), BOTH(test_age),
 		BOTH(test_size), BOTH(test_complete), BOTH(test_program_of_type), BOTH(test_type_changes),
 		BOTH(test_threads),
 	};

@@ -17,8 +17,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #define ARGUMENTS_BYTES 64
@@ -160,6 +164,9 @@ static inline void test_value_text(const struct sonde_value *value, struct sonde
 	case SONDE_BOOL:
 		sonde_buffer_add_u64(out, value->b);
 		break;
+	case SONDE_REAL:
+		sonde_buffer_printf(out, "%.15g", value->real);
+		break;
 	default:
 		for (uint32_t i = 0; i < length; i++)
 			sonde_buffer_printf(out, "%02x", bytes[i]);
@@ -175,6 +182,26 @@ static inline void test_row_text(const struct sonde_type *type, const struct son
 	}
 }
 
+/** Is a row the one that an event would have? Faster than by their texts. */
+static inline bool test_same_row(const struct sonde_type *type, const struct sonde_value *a, const struct sonde_value *b)
+{
+	for (uint32_t i = 0; i < type->n_columns; i++) {
+		bool same = a[i].type == b[i].type;
+
+		if (same && a[i].type == SONDE_TEXT)
+			same = a[i].length == b[i].length && !memcmp(a[i].text, b[i].text, a[i].length);
+		else if (same && a[i].type == SONDE_ADDRESS)
+			same = !memcmp(a[i].address, b[i].address, 16);
+		else if (same && a[i].type == SONDE_BOOL)
+			same = a[i].b == b[i].b;
+		else if (same && a[i].type != SONDE_NULL)
+			same = a[i].u == b[i].u;
+		if (!same)
+			return false;
+	}
+	return true;
+}
+
 static inline int test_collect(const struct sonde_type *type, const struct sonde_value *values, void *userdata)
 {
 	test_row_text(type, values, userdata);
@@ -187,14 +214,41 @@ static inline int test_count_rows(const struct sonde_type *type, const struct so
 	return 0;
 }
 
-/** A folder of the test's own. */
+/** A folder of the test's own; in memory, where there is such a place: what survives a power failure is not tested. */
 static inline char *test_folder(void)
 {
 	static char path[64];
 
-	snprintf(path, sizeof(path), "/tmp/sonde-store-test-XXXXXX");
-	assert_non_null(mkdtemp(path));
+	snprintf(path, sizeof(path), "/dev/shm/sonde-store-test-XXXXXX");
+	if (!mkdtemp(path)) {
+		snprintf(path, sizeof(path), "/tmp/sonde-store-test-XXXXXX");
+		assert_non_null(mkdtemp(path));
+	}
 	return path;
+}
+
+/**
+ * @brief Run `fn` in several processes at once, each with its number, and wait for all of them.
+ * A failed assertion ends its process, then the test.
+ */
+static inline void test_in_parallel(unsigned n, void (*fn)(unsigned process, void *userdata), void *userdata)
+{
+	int status, failed = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		pid_t pid = fork();
+
+		assert_true(pid >= 0);
+		if (pid)
+			continue;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		setenv("CMOCKA_TEST_ABORT", "1", 1); /* cmocka would go on with the next test, in every process */
+		fn(i, userdata);
+		_exit(0);
+	}
+	while (wait(&status) > 0)
+		failed += status != 0;
+	assert_int_equal(failed, 0);
 }
 
 static inline void test_remove(const char *folder)

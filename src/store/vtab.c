@@ -17,6 +17,7 @@
 /* What a connection knows of a type: a copy, freed with its module. */
 struct module {
 	sqlite3 *source;
+	struct sonde_vtab_use *use;
 	struct sonde_type type;
 	struct sonde_column columns[SONDE_COLUMNS_MAX];
 	char texts[];
@@ -97,8 +98,28 @@ static int cursor_open(sqlite3_vtab *table, sqlite3_vtab_cursor **ret_cursor)
 	return SQLITE_OK;
 }
 
+/* A statement may scan a table many times: what is lost is lost once. */
+static void use_note(struct cursor *cursor)
+{
+	struct sonde_vtab_use *use = ((struct table *)cursor->base.pVtab)->module->use;
+
+	if (!use || !cursor->scan.lost_blocks)
+		return;
+	use->damaged = true;
+	if (use->lost < cursor->scan.lost_events)
+		use->lost = cursor->scan.lost_events;
+}
+
+static void use_begin(struct sonde_vtab_use *use, const struct sonde_span *span)
+{
+	use->since_ns = use->used && use->since_ns < span->since_ns ? use->since_ns : span->since_ns;
+	use->until_ns = use->used && use->until_ns > span->until_ns ? use->until_ns : span->until_ns;
+	use->used = true;
+}
+
 static void cursor_clear(struct cursor *cursor)
 {
+	use_note(cursor);
 	sonde_block_scan_free(&cursor->scan);
 	free(cursor->command);
 	free(cursor->container);
@@ -197,11 +218,14 @@ static int want_term(struct cursor *cursor, int term, sqlite3_value *value, stru
 
 static int take_block(int64_t id, const struct sonde_block_facts *facts, size_t length, void *userdata)
 {
-	struct sonde_block_scan *scan = userdata;
+	struct cursor *cursor = userdata;
+	struct sonde_vtab_use *use = ((struct table *)cursor->base.pVtab)->module->use;
 
-	if (!facts || strcmp(facts->type, scan->want.type->name))
+	if (!facts && use)
+		use->damaged = true; /* perhaps another type's: nobody knows */
+	if (!facts || strcmp(facts->type, cursor->scan.want.type->name))
 		return 0;
-	return sonde_block_scan_offer(scan, facts);
+	return sonde_block_scan_offer(&cursor->scan, facts);
 }
 
 static int cursor_filter(sqlite3_vtab_cursor *base, int terms, const char *text, int argc, sqlite3_value **argv)
@@ -222,8 +246,10 @@ static int cursor_filter(sqlite3_vtab_cursor *base, int terms, const char *text,
 		return code;
 	want.command = cursor->command;
 	want.container = cursor->container;
+	if (((struct table *)base->pVtab)->module->use)
+		use_begin(((struct table *)base->pVtab)->module->use, &want.span);
 	sonde_block_scan_init(&cursor->scan, &cursor->source, &want);
-	code = sonde_blocks_each(cursor->source.db, take_block, &cursor->scan);
+	code = sonde_blocks_each(cursor->source.db, take_block, cursor);
 	if (code)
 		return code < 0 ? SQLITE_NOMEM : code;
 	sonde_block_scan_start(&cursor->scan);
@@ -279,7 +305,7 @@ static char *text_copy(char **at, const char *text)
 	return copy;
 }
 
-int sonde_vtab_add(sqlite3 *db, sqlite3 *source, const struct sonde_type *type)
+int sonde_vtab_add(sqlite3 *db, sqlite3 *source, const struct sonde_type *type, struct sonde_vtab_use *use)
 {
 	size_t bytes = strlen(type->name) + 1;
 	struct module *module;
@@ -292,6 +318,7 @@ int sonde_vtab_add(sqlite3 *db, sqlite3 *source, const struct sonde_type *type)
 		return SQLITE_NOMEM;
 	at = module->texts;
 	module->source = source;
+	module->use = use;
 	module->type = (struct sonde_type){.name = text_copy(&at, type->name), .n_columns = type->n_columns,
 					   .columns = module->columns};
 	for (uint32_t i = 0; i < type->n_columns; i++)

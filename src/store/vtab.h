@@ -17,12 +17,20 @@
 #include <schema/schema.h>
 #include <store/sqlite_api.h>
 
+/** What statements asked of a table since this was zero, and what they did not get. */
+struct sonde_vtab_use {
+	bool used;
+	int64_t since_ns, until_ns; /* all spans of time together; until exclusive */
+	bool damaged;		    /* blocks were left out */
+	uint64_t lost;		    /* events in them, as far as it is known */
+};
+
 /**
  * @brief Make the table of a type, under its name, on a connection.
  * @param source Another connection, or the same, whose main database is a store: the events come from there.
- * @param type Copied. @return SQLite's code.
+ * @param type Copied. @param use Borrowed as long as statements run; may be NULL. @return SQLite's code.
  */
-int sonde_vtab_add(sqlite3 *db, sqlite3 *source, const struct sonde_type *type);
+int sonde_vtab_add(sqlite3 *db, sqlite3 *source, const struct sonde_type *type, struct sonde_vtab_use *use);
 
 /* ---- for vtab*.c only ---- */
 

@@ -140,5 +140,8 @@ void sonde_vtab_result(sqlite3_context *context, const struct sonde_column *colu
 	case SONDE_ADDRESS:
 		result_address(context, value->address);
 		break;
+	case SONDE_REAL:
+		sqlite3_result_double(context, value->real);
+		break;
 	}
 }
