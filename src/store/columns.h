@@ -22,9 +22,9 @@ struct sonde_open_column {
 	uint32_t n_nulls;
 	uint32_t *ids;			    /* of text and addresses: 0 null, else 1 + entry */
 	struct sonde_dictionary dictionary;
-	/* What numbers, and what interned texts, were lately: their ids, 0 unused. */
+	/* What numbers, interned texts, or 16 bytes (names of processes, addresses) were lately: their ids plus one, 0 unused. */
 	struct {
-		uint64_t key;
+		uint64_t key[2];
 		uint32_t id;
 	} recent[SONDE_COLUMN_RECENT];
 };

@@ -13,10 +13,13 @@
 struct chunk {
 	const struct sonde_event *const *events;
 	uint32_t n, row; /* the first's */
+	uint32_t shortest; /* of the records: fields up to there are in all of them */
+	uint32_t n_unknown; /* of the processes (SONDE_PROCESS_UNKNOWN) */
 	const struct sonde_names *names;
+	const uint8_t *records[SONDE_COLUMNS_CHUNK];
 };
 
-static uint64_t load(const uint8_t *at, uint32_t size, bool is_signed)
+static inline uint64_t load(const uint8_t *at, uint32_t size, bool is_signed)
 {
 	uint64_t number = 0;
 
@@ -44,47 +47,114 @@ static int add_slowly(const struct chunk *chunk, struct sonde_open_column *colum
 	return sonde_column_add(column, chunk->row + k, &value);
 }
 
-/* The key stands for a text as long as the columns are open. */
-static int add_recent(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i, uint32_t k, uint64_t key)
+static int add_all_slowly(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i)
 {
-	size_t at = (key * 0x9e3779b97f4a7c15ull) >> 59;
+	int r = 0;
+
+	for (uint32_t k = 0; k < chunk->n && !r; k++)
+		r = add_slowly(chunk, column, i, k);
+	return r;
+}
+
+/* The key stands for a text as long as the columns are open. */
+static inline int add_recent(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i, uint32_t k, uint64_t key,
+			     uint64_t key2)
+{
+	size_t at = ((key ^ key2) * 0x9e3779b97f4a7c15ull) >> 59;
 	int r;
 
-	if (column->recent[at].id && column->recent[at].key == key) {
+	if (column->recent[at].id && column->recent[at].key[0] == key && column->recent[at].key[1] == key2) {
 		column->ids[chunk->row + k] = column->recent[at].id - 1;
 		return 0;
 	}
 	r = add_slowly(chunk, column, i, k);
 	if (!r) {
-		column->recent[at].key = key;
+		column->recent[at].key[0] = key;
+		column->recent[at].key[1] = key2;
 		column->recent[at].id = column->ids[chunk->row + k] + 1;
 	}
+	return r;
+}
+
+/* Inlined for each size, so that a round is a load and a store. */
+static inline void load_all(const struct chunk *chunk, uint64_t *numbers, uint32_t offset, uint32_t size, bool is_signed)
+{
+	for (uint32_t k = 0; k < chunk->n; k++)
+		numbers[k] = load(chunk->records[k] + offset, size, is_signed);
+}
+
+static void load_field(const struct chunk *chunk, uint64_t *numbers, const struct sonde_column *field)
+{
+	if (field->size == 8)
+		load_all(chunk, numbers, field->offset, 8, false);
+	else if (field->size == 4 && !field->is_signed)
+		load_all(chunk, numbers, field->offset, 4, false);
+	else if (field->size == 1 && !field->is_signed)
+		load_all(chunk, numbers, field->offset, 1, false);
+	else
+		load_all(chunk, numbers, field->offset, field->size, field->is_signed);
+}
+
+static int add_plain(const struct chunk *chunk, struct sonde_open_column *column, const struct sonde_column *field)
+{
+	uint64_t *numbers = column->numbers + chunk->row;
+
+	load_field(chunk, numbers, field);
+	if (!field->has_absent)
+		return 0;
+	for (uint32_t k = 0; k < chunk->n; k++)
+		if ((int64_t)numbers[k] == field->absent)
+			sonde_column_add_null(column, chunk->row + k);
+	return 0;
+}
+
+static int add_named(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i, const struct sonde_column *field)
+{
+	uint64_t numbers[SONDE_COLUMNS_CHUNK];
+	int r = 0;
+
+	load_field(chunk, numbers, field);
+	for (uint32_t k = 0; k < chunk->n && !r; k++)
+		r = add_recent(chunk, column, i, k, numbers[k], 0);
+	return r;
+}
+
+/* A text or address that follows from 16 bytes of the record. */
+static inline int add_16(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i, uint32_t k, size_t offset)
+{
+	uint64_t keys[2];
+
+	memcpy(keys, chunk->records[k] + offset, sizeof(keys));
+	return add_recent(chunk, column, i, k, keys[0], keys[1]);
+}
+
+static int add_of_16(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i, size_t offset)
+{
+	int r = 0;
+
+	for (uint32_t k = 0; k < chunk->n && !r; k++)
+		r = add_16(chunk, column, i, k, offset);
 	return r;
 }
 
 static int add_field(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i)
 {
 	const struct sonde_column *field = &chunk->events[0]->type->columns[i];
-	bool is_plain = field->is_plain && column->numbers;
-	int r = 0;
 
-	for (uint32_t k = 0; k < chunk->n && !r; k++) {
-		const struct sonde_event *event = chunk->events[k];
-		uint64_t number;
+	if ((uint64_t)field->offset + field->size > chunk->shortest)
+		return add_all_slowly(chunk, column, i);
+	if (field->is_plain && column->numbers)
+		return add_plain(chunk, column, field);
+	if (column->is_named)
+		return add_named(chunk, column, i, field);
+	if (field->type == SONDE_ADDRESS && field->size == 16)
+		return add_of_16(chunk, column, i, field->offset);
+	return add_all_slowly(chunk, column, i);
+}
 
-		if ((!is_plain && !column->is_named) || (uint64_t)field->offset + field->size > event->length) {
-			r = add_slowly(chunk, column, i, k);
-			continue;
-		}
-		number = load((const uint8_t *)event->record + field->offset, field->size, field->is_signed);
-		if (!is_plain)
-			r = add_recent(chunk, column, i, k, number);
-		else if (field->has_absent && (int64_t)number == field->absent)
-			sonde_column_add_null(column, chunk->row + k);
-		else
-			column->numbers[chunk->row + k] = number;
-	}
-	return r;
+static inline bool is_unknown(const struct chunk *chunk, uint32_t k)
+{
+	return ((const struct sonde_header *)chunk->records[k])->flags & SONDE_PROCESS_UNKNOWN;
 }
 
 /* Of the header. */
@@ -92,17 +162,27 @@ static int add_number(const struct chunk *chunk, struct sonde_open_column *colum
 {
 	int r = 0;
 
-	for (uint32_t k = 0; k < chunk->n && !r; k++) {
-		const struct sonde_event *event = chunk->events[k];
-		uint32_t number;
-
-		if (event->length < sizeof(*event->record) || event->record->flags & SONDE_PROCESS_UNKNOWN) {
+	if (chunk->shortest < sizeof(struct sonde_header))
+		return add_all_slowly(chunk, column, i);
+	load_all(chunk, column->numbers + chunk->row, (uint32_t)offset, 4, false);
+	for (uint32_t k = 0; chunk->n_unknown && k < chunk->n && !r; k++)
+		if (is_unknown(chunk, k))
 			r = add_slowly(chunk, column, i, k);
-			continue;
-		}
-		memcpy(&number, (const char *)event->record + offset, sizeof(number));
-		column->numbers[chunk->row + k] = number;
-	}
+	return r;
+}
+
+/* A process that is not known has none, whatever its bytes are. */
+static int add_command(const struct chunk *chunk, struct sonde_open_column *column)
+{
+	int r = 0;
+
+	if (chunk->shortest < sizeof(struct sonde_header))
+		return add_all_slowly(chunk, column, SONDE_COLUMN_COMMAND);
+	if (!chunk->n_unknown)
+		return add_of_16(chunk, column, SONDE_COLUMN_COMMAND, offsetof(struct sonde_header, command));
+	for (uint32_t k = 0; k < chunk->n && !r; k++)
+		r = is_unknown(chunk, k) ? add_slowly(chunk, column, SONDE_COLUMN_COMMAND, k) :
+					   add_16(chunk, column, SONDE_COLUMN_COMMAND, k, offsetof(struct sonde_header, command));
 	return r;
 }
 
@@ -124,16 +204,14 @@ static int add_column(const struct chunk *chunk, struct sonde_open_column *colum
 	case SONDE_COLUMN_WEIGHT:
 		return add_number(chunk, column, i, offsetof(struct sonde_header, weight));
 	case SONDE_COLUMN_COMMAND:
-		for (uint32_t k = 0; k < chunk->n && !r; k++)
-			r = add_slowly(chunk, column, i, k);
-		return r;
+		return add_command(chunk, column);
 	case SONDE_COLUMN_CONTAINER: /* interned */
 		for (uint32_t k = 0; k < chunk->n && !r; k++)
-			r = add_recent(chunk, column, i, k, (uintptr_t)chunk->events[k]->container);
+			r = add_recent(chunk, column, i, k, (uintptr_t)chunk->events[k]->container, 0);
 		return r;
 	case SONDE_COLUMN_SOURCE:
 		for (uint32_t k = 0; k < chunk->n && !r; k++)
-			r = add_recent(chunk, column, i, k, (uintptr_t)chunk->events[k]->source);
+			r = add_recent(chunk, column, i, k, (uintptr_t)chunk->events[k]->source, 0);
 		return r;
 	}
 	return add_field(chunk, column, i);
@@ -142,8 +220,14 @@ static int add_column(const struct chunk *chunk, struct sonde_open_column *colum
 int sonde_columns_add_events(struct sonde_columns *columns, const struct sonde_event *const *events, uint32_t n,
 			     const struct sonde_names *names)
 {
-	const struct chunk chunk = {.events = events, .n = n, .row = columns->n, .names = names};
+	struct chunk chunk = {.events = events, .n = n, .row = columns->n, .shortest = UINT32_MAX, .names = names};
 	int r = 0;
+
+	for (uint32_t k = 0; k < n; k++) {
+		chunk.records[k] = (const uint8_t *)events[k]->record;
+		chunk.shortest = events[k]->length < chunk.shortest ? events[k]->length : chunk.shortest;
+		chunk.n_unknown += events[k]->length >= sizeof(struct sonde_header) && is_unknown(&chunk, k);
+	}
 
 	while (columns->capacity < columns->n + n)
 		if (sonde_columns_grow(columns))

@@ -36,6 +36,7 @@ void sonde_intake_free(struct sonde_intake *intake)
 	for (size_t i = 0; i < intake->n_sources; i++) {
 		full_free(&intake->sources[i]);
 		sonde_columns_free(&intake->sources[i].open);
+		sonde_columns_free(&intake->sources[i].spare);
 	}
 	free(intake->sources);
 	intake->sources = NULL;
@@ -145,8 +146,12 @@ static int flush(struct sonde_intake *intake, struct sonde_intake_source *source
 	if (source->open && (source->open->n + source->n_chunk > SONDE_BLOCK_ROWS_MAX ||
 			     sonde_columns_bytes(source->open) >= intake->block_bytes))
 		close_open(source);
-	if (!source->open)
+	if (!source->open && source->spare) {
+		source->open = source->spare;
+		source->spare = NULL;
+	} else if (!source->open) {
 		r = sonde_columns_new(source->type, &source->open);
+	}
 	if (!r)
 		r = sonde_columns_add_events(source->open, source->chunk, source->n_chunk, intake->names);
 	source->n_chunk = 0;
@@ -205,6 +210,18 @@ static int seal_columns(struct sonde_intake *intake, const struct sonde_intake_s
 	return 0;
 }
 
+static void keep_spare(struct sonde_intake_source *source, struct sonde_columns *columns)
+{
+	source->filled = true;
+	if (source->spare) {
+		sonde_columns_free(&columns);
+		return;
+	}
+	columns->next = NULL;
+	sonde_columns_clear(columns);
+	source->spare = columns;
+}
+
 static int seal_full(struct sonde_intake *intake, struct sonde_intake_source *source)
 {
 	while (source->full) {
@@ -213,7 +230,7 @@ static int seal_full(struct sonde_intake *intake, struct sonde_intake_source *so
 
 		if (r)
 			return r;
-		sonde_columns_free(&source->full);
+		keep_spare(source, source->full);
 		source->full = next;
 	}
 	return 0;
@@ -253,6 +270,9 @@ int sonde_intake_seal(struct sonde_intake *intake)
 		struct sonde_intake_source *source = &intake->sources[i];
 
 		r = seal_full(intake, source);
+		if (!source->filled)
+			sonde_columns_free(&source->spare);
+		source->filled = false;
 		if (!r && source->open && source->open->n) {
 			r = seal_columns(intake, source, source->open);
 			if (r)

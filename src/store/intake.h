@@ -18,6 +18,8 @@ struct sonde_intake_source {
 	size_t slot;
 	struct sonde_columns *open; /* where the next row goes */
 	struct sonde_columns *full; /* oldest first; not encoded yet */
+	struct sonde_columns *spare; /* empty, but with room: to grow again costs as much as to fill */
+	bool filled; /* a block, since the last commit */
 	const struct sonde_event *chunk[SONDE_COLUMNS_CHUNK]; /* of the batch, not in the columns yet */
 	uint32_t n_chunk;
 	int64_t chunk_oldest_ns, chunk_newest_ns;
