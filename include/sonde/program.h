@@ -13,6 +13,7 @@
  * Threads: a program's hooks run in its own reader thread, one at a time. They must not block; record() must not open files.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sonde/types.h>
 
@@ -34,6 +35,8 @@ struct sonde_program_hooks {
 	__u64 tick_ns; /* 0: never; at least 10 ms */
 	/** The program is stopped: free what sonde_program_state() points to. NULL: nothing to do. */
 	void (*stop)(struct sonde_hook_context *context);
+	/** record() calls sonde_known_name_set(): events with names wait until it has seen what happened before them. */
+	bool tells_names;
 };
 
 /** Where the program keeps a pointer to its own data; NULL at first. */

@@ -62,4 +62,4 @@ static int record(struct sonde_hook_context *context, struct sonde_header *heade
 	return 1;
 }
 
-const struct sonde_program_hooks sonde_program_dns_hooks = {.record = record};
+const struct sonde_program_hooks sonde_program_dns_hooks = {.record = record, .tells_names = true};

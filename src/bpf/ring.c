@@ -174,6 +174,11 @@ size_t sonde_ring_size(const struct sonde_ring *ring)
 	return ring->size;
 }
 
+uint64_t sonde_ring_end(const struct sonde_ring *ring)
+{
+	return atomic_load_explicit(ring->producer, memory_order_acquire);
+}
+
 uint64_t sonde_ring_waiting(const struct sonde_ring *ring)
 {
 	uint64_t cursor, count;

@@ -44,6 +44,8 @@ void sonde_ring_commit(struct sonde_ring *ring, uint64_t position);
 /** Bytes read or reserved that are not committed. */
 size_t sonde_ring_used(const struct sonde_ring *ring);
 size_t sonde_ring_size(const struct sonde_ring *ring);
+/** Where the next record will stand (any thread). */
+uint64_t sonde_ring_end(const struct sonde_ring *ring);
 /** Records between cursor and producer (any thread; exact when neither moves). */
 uint64_t sonde_ring_waiting(const struct sonde_ring *ring);
 

@@ -6,6 +6,7 @@
 #include <enrich/addresses.h>
 
 #include <base/cleanup.h>
+#include <base/clock.h>
 #include <enrich/hash.h>
 #include <enrich/texts.h>
 #include <errno.h>
@@ -15,9 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 #define TEXT_BYTES_PER_NAME 64 /* on average */
 #define EXPIRE_AT_ONCE 8       /* entries removed in one call: no hook waits for a pile of them */
+#define SETTLE_NS SONDE_NS_PER_S
+#define SETTLE_LOOK_US 100
 #define NAMES_PER_ADDRESS 4    /* of one owner: events of the time before the last answer may still be on their way */
 
 /* Who was told: a process, or (pid 0) a cgroup. */
@@ -50,6 +54,8 @@ struct sonde_addresses {
 	struct sonde_texts *texts;
 	_Atomic uint64_t n;
 	uint64_t evicted;
+	_Atomic unsigned n_tellers;
+	struct sonde_name_teller tellers[SONDE_NAME_TELLERS_MAX];
 };
 
 /* Copies, because another thread may evict the entry at any time. */
@@ -270,6 +276,72 @@ const char *sonde_addresses_name(struct sonde_addresses *addresses, const struct
 	}
 	pthread_mutex_unlock(&addresses->lock);
 	return answer;
+}
+
+/* ---- who tells ---- */
+
+int sonde_addresses_add_teller(struct sonde_addresses *addresses, const struct sonde_name_teller *teller)
+{
+	int r = -ENOSPC;
+
+	pthread_mutex_lock(&addresses->lock);
+	if (addresses->n_tellers < SONDE_NAME_TELLERS_MAX) {
+		addresses->tellers[addresses->n_tellers] = *teller;
+		addresses->n_tellers++;
+		r = 0;
+	}
+	pthread_mutex_unlock(&addresses->lock);
+	return r;
+}
+
+void sonde_addresses_remove_teller(struct sonde_addresses *addresses, const void *userdata)
+{
+	pthread_mutex_lock(&addresses->lock);
+	for (unsigned i = 0; i < addresses->n_tellers; i++)
+		if (addresses->tellers[i].userdata == userdata) {
+			addresses->tellers[i] = addresses->tellers[addresses->n_tellers - 1];
+			addresses->n_tellers--;
+			break;
+		}
+	pthread_mutex_unlock(&addresses->lock);
+}
+
+/* Has one of them not read up to its mark? The first time (`mark_now`) the mark is where it ends now. */
+static bool is_behind(struct sonde_addresses *addresses, uint64_t *marks, const void **whose, bool mark_now)
+{
+	bool behind = false;
+
+	/* Under the lock, so that nobody is removed while it is asked. */
+	pthread_mutex_lock(&addresses->lock);
+	for (unsigned i = 0; i < addresses->n_tellers; i++) {
+		const struct sonde_name_teller *teller = &addresses->tellers[i];
+
+		if (mark_now) {
+			marks[i] = teller->end(teller->userdata);
+			whose[i] = teller->userdata;
+		}
+		behind |= whose[i] == teller->userdata && teller->read(teller->userdata) < marks[i];
+	}
+	pthread_mutex_unlock(&addresses->lock);
+	return behind;
+}
+
+bool sonde_addresses_settle(struct sonde_addresses *addresses, void (*touch)(void *userdata), void *userdata)
+{
+	uint64_t marks[SONDE_NAME_TELLERS_MAX];
+	const void *whose[SONDE_NAME_TELLERS_MAX] = {};
+	int64_t start;
+
+	if (!addresses->n_tellers || !is_behind(addresses, marks, whose, true))
+		return true;
+	start = sonde_clock_boot_ns();
+	do {
+		usleep(SETTLE_LOOK_US);
+		if (!is_behind(addresses, marks, whose, false))
+			return true;
+		touch(userdata);
+	} while (sonde_clock_boot_ns() - start < SETTLE_NS);
+	return false;
 }
 
 void sonde_addresses_status(struct sonde_addresses *addresses, struct sonde_addresses_status *ret_status)

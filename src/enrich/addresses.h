@@ -12,6 +12,7 @@
  * Threads: any.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sonde/program.h>
 
@@ -20,6 +21,14 @@
 #define SONDE_NAME_BYTES_MAX 255 /* that are kept of it */
 
 struct sonde_addresses;
+
+/** Who tells names as it reads of answers, one after the other. */
+struct sonde_name_teller {
+	uint64_t (*end)(void *userdata);  /* of what there is to read now; any thread */
+	uint64_t (*read)(void *userdata); /* how far all is told; any thread */
+	void *userdata;
+};
+#define SONDE_NAME_TELLERS_MAX 8
 
 struct sonde_addresses_status {
 	uint64_t names;	  /* now, those that ran out included as long as nothing needs their room */
@@ -38,4 +47,12 @@ int sonde_addresses_set(struct sonde_addresses *addresses, const struct sonde_he
  */
 const char *sonde_addresses_name(struct sonde_addresses *addresses, const struct sonde_header *event,
 				 const uint8_t address[16]);
+/** @return 0, -ENOSPC: its names count, but nobody waits for them. */
+int sonde_addresses_add_teller(struct sonde_addresses *addresses, const struct sonde_name_teller *teller);
+void sonde_addresses_remove_teller(struct sonde_addresses *addresses, const void *userdata);
+/**
+ * @brief Before events are looked at: wait until everything is told that happened before now; a second at most.
+ * @param touch Called while it waits: a sign of life. @return Whether it is; not so: names may be missing or an answer old.
+ */
+bool sonde_addresses_settle(struct sonde_addresses *addresses, void (*touch)(void *userdata), void *userdata);
 void sonde_addresses_status(struct sonde_addresses *addresses, struct sonde_addresses_status *ret_status);

@@ -2,6 +2,7 @@
 #include <enrich/addresses.h>
 
 #include <base/cleanup.h>
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -190,12 +191,56 @@ static void test_threads(void **state)
 		pthread_join(threads[i], NULL);
 }
 
+struct teller {
+	_Atomic uint64_t end, read;
+};
+
+static uint64_t teller_end(void *userdata)
+{
+	return ((struct teller *)userdata)->end;
+}
+
+static uint64_t teller_read(void *userdata)
+{
+	return ((struct teller *)userdata)->read;
+}
+
+static void read_on(void *userdata)
+{
+	struct teller *teller = userdata;
+
+	teller->end++; /* what comes later is not waited for */
+	teller->read++;
+}
+
+static void test_settle(void **state)
+{
+	struct sonde_addresses *addresses CLEANUP(sonde_addresses_free) = NULL;
+	struct teller teller = {.end = 20, .read = 5}, other = {.end = 7, .read = 7};
+	const struct sonde_name_teller first = {teller_end, teller_read, &teller}, second = {teller_end, teller_read, &other};
+
+	assert_int_equal(sonde_addresses_new(16, &addresses), 0);
+	assert_true(sonde_addresses_settle(addresses, read_on, &teller));
+	assert_int_equal(teller.read, 5);
+	assert_int_equal(sonde_addresses_add_teller(addresses, &first), 0);
+	assert_int_equal(sonde_addresses_add_teller(addresses, &second), 0);
+	assert_true(sonde_addresses_settle(addresses, read_on, &teller));
+	assert_int_equal(teller.read, 20);
+	assert_int_equal(teller.end, 35);
+	assert_false(sonde_addresses_settle(addresses, read_on, &other)); /* it does not read on */
+	sonde_addresses_remove_teller(addresses, &teller);
+	assert_true(sonde_addresses_settle(addresses, read_on, &other));
+	for (int i = 1; i < SONDE_NAME_TELLERS_MAX; i++)
+		assert_int_equal(sonde_addresses_add_teller(addresses, &first), 0);
+	assert_int_equal(sonde_addresses_add_teller(addresses, &first), -ENOSPC);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_for_whom_and_how_long), cmocka_unit_test(test_limits_of_time),
 		cmocka_unit_test(test_the_last_name_counts),  cmocka_unit_test(test_bounds), cmocka_unit_test(test_many_names_of_one_address),
-		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_threads), cmocka_unit_test(test_settle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -137,8 +137,10 @@ static struct sonde_batch_full *reader_collect(struct sonde_source *source)
 	const void *record;
 	size_t length;
 
-	if (sonde_ring_next(source->ring, &record, &length) != 1)
+	if (sonde_ring_next(source->ring, &record, &length) != 1) {
+		source->read_position = sonde_ring_position(source->ring);
 		return NULL;
+	}
 	batch = sonde_batch_new();
 	while (!batch) { /* the cursor has moved: this record must not be lost */
 		usleep(10000);
@@ -150,10 +152,31 @@ static struct sonde_batch_full *reader_collect(struct sonde_source *source)
 	} while (batch->batch.n < SONDE_BATCH_EVENTS && batch->consumed < 2 * SONDE_BATCH_EVENTS &&
 		 batch->bytes + SONDE_RECORD_MAX <= SONDE_BATCH_BYTES &&
 		 sonde_ring_next(source->ring, &record, &length) == 1);
-	batch->position = sonde_ring_position(source->ring);
+	batch->position = source->read_position = sonde_ring_position(source->ring);
 	source->pending += batch->consumed;
 	source->consumed += batch->consumed;
 	return batch;
+}
+
+static uint64_t reader_end(void *userdata)
+{
+	const struct sonde_source *source = userdata;
+
+	return sonde_ring_end(source->ring);
+}
+
+static uint64_t reader_read(void *userdata)
+{
+	const struct sonde_source *source = userdata;
+
+	return source->read_position;
+}
+
+static void reader_touch(void *userdata)
+{
+	struct sonde_source *source = userdata;
+
+	source->progress_ns = sonde_clock_boot_ns();
 }
 
 /* All that is there now. @return number of records. */
@@ -164,6 +187,8 @@ static uint64_t reader_drain(struct sonde_source *source)
 
 	while ((batch = reader_collect(source))) {
 		n += batch->consumed;
+		if (source->shows_names && source->context.addresses)
+			sonde_addresses_settle(source->context.addresses, reader_touch, source);
 		source->deliver(source, batch, source->userdata);
 		source->progress_ns = sonde_clock_boot_ns();
 	}
@@ -236,9 +261,13 @@ int sonde_source_start(struct sonde_source *source)
 	    epoll_ctl(source->epoll_fd, EPOLL_CTL_ADD, source->ring_fd, &ring) ||
 	    epoll_ctl(source->epoll_fd, EPOLL_CTL_ADD, source->wake_fd, &wake))
 		return -errno;
+	source->read_position = sonde_ring_position(source->ring);
 	r = pthread_create(&source->thread, NULL, reader_main, source);
 	if (r)
 		return -r;
+	if (source->hooks && source->hooks->tells_names && source->context.addresses)
+		(void)sonde_addresses_add_teller(source->context.addresses, &(struct sonde_name_teller){
+			.end = reader_end, .read = reader_read, .userdata = source});
 	snprintf(thread_name, sizeof(thread_name), "read:%.10s", source->name);
 	(void)pthread_setname_np(source->thread, thread_name);
 	source->running = true;
@@ -249,6 +278,8 @@ void sonde_source_stop(struct sonde_source *source)
 {
 	if (!source->running)
 		return;
+	if (source->context.addresses)
+		sonde_addresses_remove_teller(source->context.addresses, source);
 	source->stopping = true;
 	eventfd_write(source->wake_fd, 1);
 	pthread_join(source->thread, NULL);

@@ -31,6 +31,15 @@ static void source_take_fds(struct sonde_source *source, const struct sonde_sour
 	memcpy(source->metric_fds, opts->metric_fds, sizeof(source->metric_fds));
 }
 
+static bool schema_shows_names(const struct sonde_schema *schema)
+{
+	for (uint16_t t = 0; t < schema->n_types; t++)
+		for (uint32_t i = 0; i < schema->types[t].n_columns; i++)
+			if (schema->types[t].columns[i].semantic == SONDE_SEMANTIC_ADDRESS_NAME)
+				return true;
+	return false;
+}
+
 int sonde_source_new(const struct sonde_source_opts *opts, struct sonde_source **ret_source)
 {
 	struct sonde_source *source = calloc(1, sizeof(*source));
@@ -59,6 +68,8 @@ int sonde_source_new(const struct sonde_source_opts *opts, struct sonde_source *
 		return r < 0 ? r : -EINVAL;
 	}
 	source->checkpoint.position = sonde_ring_position(source->ring);
+	/* Who tells them itself would wait for itself. */
+	source->shows_names = !(opts->hooks && opts->hooks->tells_names) && schema_shows_names(opts->schema);
 	*ret_source = source;
 	return 0;
 }
