@@ -11,6 +11,7 @@
 #include <cli/result.h>
 #include <cli/say.h>
 #include <schema/encode.h>
+#include <store/groups.h>
 
 #define NAMES_BYTES 256
 #define TYPES_MAX 256
@@ -49,8 +50,7 @@ static int local_group(const struct sonde_group *group, void *userdata)
 	json_t *values;
 
 	counting->count += (int64_t)group->count;
-	if (__builtin_add_overflow(counting->sum, group->sum, &counting->sum))
-		counting->sum = group->sum < 0 ? INT64_MIN : INT64_MAX;
+	counting->sum = sonde_sum(counting->sum, group->sum);
 	if (!group->values)
 		return 0;
 	if ((int64_t)json_array_size(counting->groups) >= local->limit) {

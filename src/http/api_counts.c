@@ -6,6 +6,7 @@
 #include <http/answer.h>
 #include <http/request.h>
 #include <schema/encode.h>
+#include <store/groups.h>
 
 #include <base/clock.h>
 #include <errno.h>
@@ -65,8 +66,7 @@ static int groups_row(const struct sonde_group *group, void *userdata)
 	if (groups->request->http->cancelled)
 		return -ECANCELED;
 	groups->total.count += group->count;
-	if (__builtin_add_overflow(groups->total.sum, group->sum, &groups->total.sum))
-		groups->total.sum = group->sum < 0 ? INT64_MIN : INT64_MAX;
+	groups->total.sum = sonde_sum(groups->total.sum, group->sum);
 	for (unsigned i = 0; i < groups->n_by; i++)
 		groups->known |= group->values[i].type != SONDE_NULL;
 	if (groups->n++ >= groups->limit)
