@@ -8,6 +8,7 @@
 #include <asm/unistd.h>
 
 #include "tally.bpf.h"
+#include <sonde/call.bpf.h>
 
 SONDE_OFF_BY_DEFAULT;
 
@@ -19,10 +20,7 @@ SONDE_SETTING(__u64, min_latency_ns, 0, "only operations that take at least this
 SONDE_SETTING(__u8, only_errors, 0, "1: only operations that fail");
 SONDE_SETTING(__u32, pid, 0, "only this process; 0: all");
 
-#define TS_COMPAT 0x2	   /* arch/x86/include/asm/thread_info.h */
-#define TIF_32BIT 22	   /* arch/arm64/include/asm/thread_info.h */
-#define ERESTARTSYS 512	   /* and above: never seen by the program, the call goes on */
-#define MAX_ERRNO 4095
+#define ERESTARTSYS 512 /* and above: never seen by the program, the call goes on */
 
 /* One call: what it does and where its arguments are. */
 struct call {
@@ -61,65 +59,15 @@ static __always_inline struct call call_of(long number)
 	return (struct call){};
 }
 
-static __always_inline long number_of(const struct pt_regs *regs)
-{
-#if defined(__TARGET_ARCH_x86)
-	return regs->orig_ax;
-#else
-	return regs->syscallno;
-#endif
-}
-
-/* System calls of 32-bit programs have other numbers. */
-static __always_inline bool is_32_bit(const struct task_struct *task)
-{
-#if defined(__TARGET_ARCH_x86)
-	return task->thread_info.status & TS_COMPAT;
-#else
-	return task->thread_info.flags & 1ul << TIF_32BIT;
-#endif
-}
-
-struct begun {
-	__u64 time_ns;
-	long number;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct begun);
-} begun SEC(".maps");
-
 SEC("tp_btf/sys_enter")
 SONDE_ONLY_IF(latency)
 int BPF_PROG(on_enter, struct pt_regs *regs, long number)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct begun *begin;
 
-	if (!call_of(number).traced || is_32_bit(task) || (pid && (__u32)task->tgid != pid))
-		return 0;
-	begin = bpf_task_storage_get(&begun, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!begin)
-		return 0;
-	begin->number = number;
-	begin->time_ns = bpf_ktime_get_ns();
+	if (call_of(number).traced && !sonde_call_is_32_bit(task) && (!pid || (__u32)task->tgid == pid))
+		sonde_call_begin(task, number);
 	return 0;
-}
-
-/* 0: not known, because it began before sonde. */
-static __always_inline __u64 latency_of(struct task_struct *task, long number)
-{
-	struct begun *begin = bpf_task_storage_get(&begun, task, NULL, 0);
-	__u64 began;
-
-	if (!begin || !begin->time_ns || begin->number != number)
-		return 0;
-	began = begin->time_ns;
-	begin->time_ns = 0;
-	return bpf_ktime_get_ns() - began;
 }
 
 /* The kernel keeps preemption off in this tracepoint's programs, so a CPU needs only one. */
@@ -245,18 +193,18 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(on_exit, struct pt_regs *regs, long result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	long number = number_of(regs);
+	long number = sonde_call_number(regs);
 	struct operation operation = {.call = call_of(number), .amount.count = 1, .flags = -1};
 	struct scratch *scratch;
 	__u32 zero = 0;
 
-	if (!operation.call.traced || is_32_bit(task) || (pid && (__u32)task->tgid != pid))
+	if (!operation.call.traced || sonde_call_is_32_bit(task) || (pid && (__u32)task->tgid != pid))
 		return 0;
 	if (latency)
-		operation.amount.latency_ns = latency_of(task, number);
+		operation.amount.latency_ns = sonde_call_latency(task, number);
 	if (operation.amount.latency_ns < min_latency_ns)
 		return 0;
-	if (result < 0 && result >= -MAX_ERRNO)
+	if (result < 0 && result >= -SONDE_MAX_ERRNO)
 		operation.error = -result;
 	if (operation.error >= ERESTARTSYS && operation.error <= ERESTARTSYS + 4)
 		return 0;

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+#pragma once
+
+/**
+ * @file call.bpf.h
+ * System calls for programs that hook all of them (tp_btf/sys_enter, tp_btf/sys_exit): which one it is, and how long it took.
+ *
+ *	tp_btf/sys_enter:	sonde_call_begin(bpf_get_current_task_btf(), number);
+ *	tp_btf/sys_exit:	latency_ns = sonde_call_latency(bpf_get_current_task_btf(), sonde_call_number(regs));
+ */
+
+#include <sonde/sonde.bpf.h>
+
+#define SONDE_MAX_ERRNO 4095
+#define SONDE_TS_COMPAT 0x2 /* arch/x86/include/asm/thread_info.h */
+#define SONDE_TIF_32BIT 22  /* arch/arm64/include/asm/thread_info.h */
+
+/** Of the call that returns; -1 after a signal handler has returned. */
+static __always_inline long sonde_call_number(const struct pt_regs *regs)
+{
+#if defined(__TARGET_ARCH_x86)
+	return (int)regs->orig_ax;
+#else
+	return regs->syscallno;
+#endif
+}
+
+/** Whether a 32-bit program made it: then the number means another call. */
+static __always_inline bool sonde_call_is_32_bit(const struct task_struct *task)
+{
+#if defined(__TARGET_ARCH_x86)
+	return task->thread_info.status & SONDE_TS_COMPAT;
+#else
+	return task->thread_info.flags & 1ul << SONDE_TIF_32BIT;
+#endif
+}
+
+struct sonde_call_begun {
+	__u64 time_ns;
+	long number;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct sonde_call_begun);
+} sonde_calls SEC(".maps");
+
+/** Remember when. Without memory the call has no latency. */
+static __always_inline void sonde_call_begin(struct task_struct *task, long number)
+{
+	struct sonde_call_begun *begin = bpf_task_storage_get(&sonde_calls, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!begin)
+		return;
+	begin->number = number;
+	begin->time_ns = bpf_ktime_get_ns();
+}
+
+/** Once for each call. 0: not known, because it began before the program. */
+static __always_inline __u64 sonde_call_latency(struct task_struct *task, long number)
+{
+	struct sonde_call_begun *begin = bpf_task_storage_get(&sonde_calls, task, NULL, 0);
+	__u64 began;
+
+	if (!begin || !begin->time_ns || begin->number != number)
+		return 0;
+	began = begin->time_ns;
+	begin->time_ns = 0;
+	return bpf_ktime_get_ns() - began;
+}
