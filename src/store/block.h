@@ -91,6 +91,8 @@ bool sonde_block_filter_holds(const struct sonde_block_facts *facts, enum sonde_
 
 /** `out` has SONDE_BLOCK_NUMBERS_BYTES(n) bytes. @return bytes written. */
 size_t sonde_block_numbers_write(const uint64_t *numbers, uint32_t n, uint64_t *scratch, uint8_t *out);
+/** The same for 32 bits; `scratch` has 2 * n places. */
+size_t sonde_block_ids_write(const uint32_t *ids, uint32_t n, uint64_t *scratch, uint8_t *out);
 /** @return bytes read, or -EBADMSG. */
 int64_t sonde_block_numbers_read(const uint8_t *in, size_t length, uint32_t n, uint64_t *numbers);
 /** The same into 32 bits: -EBADMSG also if a number is above `max`. */

@@ -16,6 +16,9 @@
 #define ZSTD_LEVEL 1
 /* Less than this a frame's head would make longer. */
 #define COMPRESS_LEAST 48
+/* A block of few rows is soon part of a larger one: setting zstd up for each of its columns would cost more than all the rest. */
+#define FEW_ROWS 4096
+#define COMPRESS_LEAST_OF_FEW 16384
 
 struct bytes {
 	uint8_t *data;
@@ -95,16 +98,29 @@ static int numbers_add(struct sonde_block_encoder *encoder, const uint64_t *numb
 	return 0;
 }
 
-static int ids_add(struct sonde_block_encoder *encoder, const uint32_t *ids, uint32_t n, bool lengths)
+static int ids_add(struct sonde_block_encoder *encoder, const uint32_t *ids, uint32_t n)
 {
-	uint64_t *numbers;
+	uint64_t *scratch;
 
-	if (room(&encoder->numbers, 2 * n * sizeof(uint64_t)))
+	encoder->numbers.length = 0;
+	if (room(&encoder->numbers, 2 * n * sizeof(uint64_t)) || room(&encoder->raw, SONDE_BLOCK_NUMBERS_BYTES(n) + 2048))
 		return -ENOMEM;
-	numbers = (uint64_t *)encoder->numbers.data;
-	for (uint32_t i = 0; i < n; i++)
-		numbers[i] = lengths ? ids[i + 1] - ids[i] : ids[i];
-	return numbers_add(encoder, numbers, n);
+	scratch = (uint64_t *)encoder->numbers.data;
+	encoder->raw.length += sonde_block_ids_write(ids, n, scratch, encoder->raw.data + encoder->raw.length);
+	return 0;
+}
+
+static int lengths_add(struct sonde_block_encoder *encoder, const struct sonde_dictionary *dictionary)
+{
+	uint64_t *lengths;
+
+	encoder->numbers.length = 0;
+	if (room(&encoder->numbers, 2 * dictionary->n * sizeof(uint64_t)))
+		return -ENOMEM;
+	lengths = (uint64_t *)encoder->numbers.data;
+	for (uint32_t i = 0; i < dictionary->n; i++)
+		lengths[i] = dictionary->offsets[i + 1] - dictionary->offsets[i];
+	return numbers_add(encoder, lengths, dictionary->n);
 }
 
 static int dictionary_add(struct sonde_block_encoder *encoder, const struct sonde_open_column *column, uint32_t n)
@@ -117,13 +133,13 @@ static int dictionary_add(struct sonde_block_encoder *encoder, const struct sond
 	put32(&encoder->raw, dictionary->n);
 	put32(&encoder->raw, (uint32_t)dictionary->length);
 	if (column->type == SONDE_TEXT)
-		r = ids_add(encoder, dictionary->offsets, dictionary->n, true);
+		r = lengths_add(encoder, dictionary);
 	if (r || room(&encoder->raw, dictionary->length))
 		return -ENOMEM;
 	if (dictionary->length)
 		memcpy(encoder->raw.data + encoder->raw.length, dictionary->bytes, dictionary->length);
 	encoder->raw.length += dictionary->length;
-	return ids_add(encoder, column->ids, n, false);
+	return ids_add(encoder, column->ids, n);
 }
 
 static int nulls_add(struct sonde_block_encoder *encoder, const struct sonde_open_column *column, uint32_t n)
@@ -157,7 +173,7 @@ static int column_add(struct sonde_block_encoder *encoder, const struct sonde_co
 	const struct sonde_open_column *column = &columns->columns[i];
 	struct bytes *raw = &encoder->raw, *packed = &encoder->packed;
 	uint8_t flags = 0;
-	size_t length;
+	size_t length, least;
 	int r = 0;
 
 	raw->length = 0;
@@ -172,7 +188,8 @@ static int column_add(struct sonde_block_encoder *encoder, const struct sonde_co
 	}
 	if (r || room(packed, ZSTD_compressBound(raw->length) + raw->length))
 		return -ENOMEM;
-	length = raw->length < COMPRESS_LEAST ? raw->length :
+	least = columns->n < FEW_ROWS ? COMPRESS_LEAST_OF_FEW : COMPRESS_LEAST;
+	length = raw->length < least ? raw->length :
 		 ZSTD_compressCCtx(encoder->zstd, packed->data + packed->length, packed->capacity - packed->length, raw->data,
 				   raw->length, ZSTD_LEVEL);
 	if (ZSTD_isError(length))

@@ -166,6 +166,28 @@ size_t sonde_block_numbers_write(const uint64_t *numbers, uint32_t n, uint64_t *
 	return 1 + plain_write(numbers, n, (uint64_t)least, (uint64_t)most, scratch, out + 1);
 }
 
+size_t sonde_block_ids_write(const uint32_t *ids, uint32_t n, uint64_t *scratch, uint8_t *out)
+{
+	uint32_t least = UINT32_MAX, most = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		least = ids[i] < least ? ids[i] : least;
+		most = ids[i] > most ? ids[i] : most;
+	}
+	if (!n || least == most || most - least > UINT8_MAX) {
+		for (uint32_t i = 0; i < n; i++)
+			scratch[i] = ids[i];
+		return sonde_block_numbers_write(scratch, n, scratch + n, out);
+	}
+	/* Most dictionaries are small: one plane, no detour over 64 bits. */
+	out[0] = NUMBERS_PLANES;
+	put64(out + 1, least);
+	out[9] = 1;
+	for (uint32_t i = 0; i < n; i++)
+		out[10 + i] = (uint8_t)(ids[i] - least);
+	return 10 + (size_t)n;
+}
+
 /* ---- read ---- */
 
 static void planes_read(const uint8_t *in, uint32_t n, unsigned width, uint64_t base, uint64_t *numbers)

@@ -31,7 +31,12 @@ static int merge_texts(struct sonde_open_column *column, uint32_t row, const str
 
 static void merge_numbers(struct sonde_open_column *column, uint32_t row, const struct sonde_block_column *from)
 {
-	for (uint32_t i = 0; i < from->n; i++)
+	if (!from->nulls && from->ids)
+		for (uint32_t i = 0; i < from->n; i++)
+			column->numbers[row + i] = from->few[from->ids[i] - 1];
+	else if (!from->nulls)
+		memcpy(column->numbers + row, from->numbers, from->n * sizeof(*from->numbers));
+	for (uint32_t i = 0; from->nulls && i < from->n; i++)
 		if (sonde_block_column_is_null(from, i))
 			sonde_column_add_null(column, row + i);
 		else
