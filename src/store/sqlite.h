@@ -78,7 +78,7 @@ struct sqlite_store {
 	/* The writer's. */
 	sqlite3 *db;
 	int lock_fd; /* -1: not locked. Nobody else writes to the file */
-	sqlite3_stmt *insert; /* of a block */
+	sqlite3_stmt *insert, *delete; /* of a block */
 	struct sonde_intake intake;
 	struct sonde_checkpoints shared;
 	struct sonde_retention retention;

@@ -181,6 +181,7 @@ int sqlite_open_reader(const char *path, sqlite3 **ret_db)
 void sqlite_close_writer(struct sqlite_store *store)
 {
 	sqlite_finalize(&store->insert);
+	sqlite_finalize(&store->delete);
 	sqlite3_close(store->db);
 	store->db = NULL;
 	if (store->lock_fd >= 0)

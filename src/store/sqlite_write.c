@@ -44,13 +44,16 @@ int sqlite_failed(struct sqlite_store *store, int code, const char *what)
 
 int sqlite_block_delete(struct sqlite_store *store, int64_t id)
 {
-	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
-	int code = sqlite3_prepare_v2(store->db, "DELETE FROM sonde_blocks WHERE id = ?", -1, &statement, NULL);
+	int code = store->delete ? SQLITE_OK :
+		   sqlite3_prepare_v3(store->db, "DELETE FROM sonde_blocks WHERE id = ?", -1, SQLITE_PREPARE_PERSISTENT, &store->delete,
+				      NULL);
 
 	if (!code)
-		code = sqlite3_bind_int64(statement, 1, id);
-	if (!code)
-		code = sqlite3_step(statement);
+		code = sqlite3_bind_int64(store->delete, 1, id);
+	if (code)
+		return code;
+	code = sqlite3_step(store->delete);
+	sqlite3_reset(store->delete);
 	return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
