@@ -7,9 +7,7 @@
  * Why no LRU map: it throws away what was counted, and under a flood of new flows it throws away the old ones. Here a
  * flow that was idle for an interval makes room for another; what finds no room is counted in `others`, so the sum is exact.
  *
- * Invariant: no packet is lost or told twice. The flush takes a count by exchange, so an addition lands before it or after
- * it. An idle flow is removed in two steps, an interval apart: IDLE tells everyone who finds it to take it back first,
- * and by the time it is DEAD nobody can still hold it from before. (A map may use a removed entry's memory again at once.)
+ * Invariant: no packet is lost or told twice (flush.bpf.h).
  */
 
 #include <sonde/flush.bpf.h>
@@ -20,9 +18,6 @@
 #define FLOWS_MAX 100000
 #endif
 
-#define IDLE (1ull << 63)
-#define DEAD (1ull << 62 | IDLE)
-
 #define TCP_LISTEN 10 /* include/net/tcp_states.h */
 #define TCP_FLAG_FIN 0x01
 #define TCP_FLAG_RST 0x04
@@ -30,7 +25,7 @@
 #define ROOT_CGROUP 1
 
 struct amount {
-	__u64 packets; /* or IDLE, DEAD */
+	__u64 packets; /* says whether the entry lives */
 	__u64 bytes;
 	__u32 tcp_flags;
 	__u32 reserved;
@@ -126,9 +121,7 @@ static __always_inline struct entry *entry_of(const struct flow_key *key)
 
 	for (int i = 0; i < 2; i++) {
 		entry = bpf_map_lookup_elem(&flows, key);
-		if (!entry || !(*(volatile __u64 *)&entry->amount.packets & IDLE))
-			return entry;
-		if (__sync_val_compare_and_swap(&entry->amount.packets, IDLE, 0) == IDLE)
+		if (!entry || sonde_count_lives(&entry->amount.packets))
 			return entry;
 	}
 	return NULL;
@@ -234,7 +227,6 @@ int at_interval_flows(struct bpf_iter__bpf_map_elem *context)
 	struct entry *entry;
 	struct flow_key key;
 	struct flow *e;
-	__u64 packets;
 
 	if (!found)
 		return 0;
@@ -242,15 +234,14 @@ int at_interval_flows(struct bpf_iter__bpf_map_elem *context)
 	entry = bpf_map_lookup_elem(&flows, &key);
 	if (!entry)
 		return 0;
-	packets = *(volatile __u64 *)&entry->amount.packets;
-	if (!packets) {
-		__sync_val_compare_and_swap(&entry->amount.packets, 0, IDLE);
+	switch (sonde_count_state(&entry->amount.packets)) {
+	case SONDE_COUNT_OVER:
+		bpf_map_delete_elem(&flows, &key);
 		return 0;
-	}
-	if (packets & IDLE) {
-		if (__sync_val_compare_and_swap(&entry->amount.packets, IDLE, DEAD) == IDLE)
-			bpf_map_delete_elem(&flows, &key);
+	case SONDE_COUNT_NOTHING:
 		return 0;
+	case SONDE_COUNT_NEW:
+		break;
 	}
 	if (!sonde_flush_room(context->meta, sizeof(*e)))
 		return 1; /* later */
