@@ -11,20 +11,26 @@ expect() { # expect WHAT FILE PATTERN...
 /sonde check --json >/tmp/check.json || { echo "FAIL check"; fail=1; }
 /sonde trace process -o json --for 25s >/tmp/process.json 2>/tmp/process.err &
 /sonde trace connection packet_drop -o json --for 25s >/tmp/net.json 2>/tmp/net.err &
+/sonde trace file syscall -o json --for 25s >/tmp/counts.json 2>/tmp/counts.err &
+/sonde trace dns -o json --for 25s >/tmp/dns.json 2>/tmp/dns.err &
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do # emulation is slow
 	sleep 1
-	grep -q tracing /tmp/process.err && grep -q tracing /tmp/net.err && break
+	[ "$(cat /tmp/*.err | grep -c tracing)" = 4 ] && break
 done
 sh -c 'exit 3'
 nc -l -p 8080 </dev/null >/dev/null &
 sleep 1
 echo hello | nc -w 1 127.0.0.1 8080
 nc -w 1 127.0.0.1 9 </dev/null 2>/dev/null
+echo counted >/tmp/counted
+for i in 1 2 3; do cat /tmp/counted >/dev/null; done
+nslookup nobody.example 127.0.0.1 >/dev/null 2>&1 # nobody serves
 wait
-cat /tmp/process.err /tmp/net.err
+cat /tmp/process.err /tmp/net.err /tmp/counts.err /tmp/dns.err
 expect process /tmp/process.json '"kind":"exec"' '"kind":"fork"' '"exit_code":3' '"kind":"running"'
 expect connection /tmp/net.json '"kind":"connect"' '"kind":"accept"' '"kind":"close"' '"error":"ECONNREFUSED"' '"reason":"NO_SOCKET"'
-expect ledger /tmp/process.err 'residual 0'
-expect ledger /tmp/net.err 'residual 0'
-[ "$(grep -c 'residual 0' /tmp/net.err)" = 2 ] || { echo "FAIL residual"; fail=1; }
+expect file /tmp/counts.json '"path":"/tmp/counted"' '"operation":"write"'
+expect syscall /tmp/counts.json '"type":"syscall"' '"name":"openat"'
+expect dns /tmp/dns.json '"name":"nobody.example"' '"timed_out":true'
+[ "$(cat /tmp/*.err | grep -c 'residual 0')" = 6 ] || { echo "FAIL residual"; fail=1; }
 exit $fail
