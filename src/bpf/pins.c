@@ -42,8 +42,8 @@ static int pin_path(const struct sonde_pins *pins, const char *map_name, char *r
 
 static int directory_check(const char *directory, int fd, char *error, size_t error_size)
 {
+	struct stat st, there;
 	struct statfs fs;
-	struct stat st;
 
 	if (fstatfs(fd, &fs) || fstat(fd, &st))
 		return -errno;
@@ -59,6 +59,11 @@ static int directory_check(const char *directory, int fd, char *error, size_t er
 	if (flock(fd, LOCK_EX | LOCK_NB)) {
 		snprintf(error, error_size, "another sonde has '%s': give each its own shared_maps.path", directory);
 		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	}
+	/* Who had it before may have removed it in this moment: then this is not what others find there. */
+	if (stat(directory, &there) || there.st_ino != st.st_ino) {
+		snprintf(error, error_size, "another sonde was just leaving '%s'", directory);
+		return -EBUSY;
 	}
 	return 0;
 }
@@ -137,7 +142,7 @@ static int layout_is_equal(const struct bpf_object *object, const struct bpf_map
 	int r;
 
 	if (!btf)
-		return info->btf_id ? -errno : 1; /* made without: this kernel takes no such information */
+		return info->btf_id ? -errno : 0; /* sonde pins none without */
 	r = layout_text(btf, info->btf_key_type_id, info->btf_value_type_id, &there);
 	btf__free(btf);
 	r = r ?: layout_text(bpf_object__btf(object), bpf_map__btf_key_type_id(map), bpf_map__btf_value_type_id(map), &wanted);
@@ -151,6 +156,7 @@ static const char *difference(const struct bpf_object *object, const struct bpf_
 {
 	struct bpf_map_info info = {};
 	__u32 length = sizeof(info);
+	int r;
 
 	if (bpf_obj_get_info_by_fd(fd, &info, &length))
 		return "it is no map";
@@ -160,7 +166,10 @@ static const char *difference(const struct bpf_object *object, const struct bpf_
 		return "its keys or values have another size";
 	if (info.max_entries != bpf_map__max_entries(map) || info.map_flags != bpf_map__map_flags(map))
 		return "it has another number of entries or other flags";
-	return layout_is_equal(object, map, &info) == 1 ? NULL : "its keys or values are laid out differently";
+	r = layout_is_equal(object, map, &info);
+	if (r < 0)
+		return "its types cannot be read";
+	return r ? NULL : "its keys or values are laid out differently";
 }
 
 int sonde_pins_get(struct sonde_pins *pins, const struct bpf_object *object, const struct bpf_map *map, char *error,
@@ -168,21 +177,23 @@ int sonde_pins_get(struct sonde_pins *pins, const struct bpf_object *object, con
 {
 	const char *different;
 	char path[320];
-	int fd;
+	int fd, r;
 
 	if (pin_path(pins, bpf_map__name(map), path, sizeof(path)))
 		return -ENAMETOOLONG;
 	fd = bpf_obj_get(path);
-	if (fd < 0 && errno == ENOENT)
-		return -ENOENT;
-	different = fd < 0 ? "it is no map" : difference(object, map, fd);
+	if (fd < 0) {
+		r = -errno;
+		snprintf(error, error_size, "cannot open '%s': %s", path, strerror(-r));
+		return r;
+	}
+	different = difference(object, map, fd);
 	if (!different) {
 		if (pins->n < PINS_MAX)
 			snprintf(pins->names[pins->n++], sizeof(pins->names[0]), "%s", bpf_map__name(map));
 		return fd;
 	}
-	if (fd >= 0)
-		close(fd);
+	close(fd);
 	snprintf(error, error_size, "'%s' is not the map that is wanted: %s. Another version left it: remove it (rm %s), or choose "
 				    "another shared_maps.path", path, different, path);
 	return -EINVAL;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <base/cleanup.h>
+#include <base/log.h>
 #include <bpf/pins.h>
 #include <bpf/tags.h>
 
@@ -73,8 +74,8 @@ static int shared_find(const struct sonde_shared_maps *maps, const char *name)
 	return -ENOENT;
 }
 
-/* As the object declares it, with its type information if the kernel takes that: without, nobody can read what is in it. */
-static int map_create(const struct bpf_object *object, const struct bpf_map *map)
+/* As the object declares it, with its type information if the kernel takes that. */
+static int map_create(const struct bpf_object *object, const struct bpf_map *map, bool *ret_typed)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = bpf_map__map_flags(map));
 	const struct btf *declared = bpf_object__btf(object);
@@ -91,6 +92,7 @@ static int map_create(const struct bpf_object *object, const struct bpf_map *map
 		fd = bpf_map_create(bpf_map__type(map), bpf_map__name(map), bpf_map__key_size(map), bpf_map__value_size(map),
 				    bpf_map__max_entries(map), &typed);
 	}
+	*ret_typed = fd >= 0;
 	if (fd < 0)
 		fd = bpf_map_create(bpf_map__type(map), bpf_map__name(map), bpf_map__key_size(map), bpf_map__value_size(map),
 				    bpf_map__max_entries(map), &opts);
@@ -116,19 +118,19 @@ static int shared_make(struct sonde_shared_maps *maps, const struct bpf_object *
 {
 	const char *name = bpf_map__name(map);
 	int fd = maps->pins ? sonde_pins_get(maps->pins, object, map, error, error_size) : -ENOENT, r;
+	bool typed;
 
 	if (fd != -ENOENT)
 		return fd < 0 ? fd : shared_add(maps, name, fd);
-	fd = map_create(object, map);
-	r = fd >= 0 && maps->pins ? sonde_pins_put(maps->pins, name, fd) : 0;
-	if (r < 0) {
-		close(fd);
-		fd = r;
-	}
+	fd = map_create(object, map, &typed);
 	if (fd < 0) {
 		snprintf(error, error_size, "cannot make the shared map '%s': %s", name, strerror(-fd));
 		return fd;
 	}
+	/* Without types the next one could not tell what it is. Not pinned, it works as well for this one. */
+	r = maps->pins && typed ? sonde_pins_put(maps->pins, name, fd) : 0;
+	if (r < 0)
+		sonde_log_warning("the shared map '%s' is not pinned: %s", name, strerror(-r));
 	return shared_add(maps, name, fd);
 }
 

@@ -199,6 +199,16 @@ class SharedMaps(unittest.TestCase):
         self.refused(self.agent("process", "packet_drop"), "process", "keys or values have another size")
         self.assertEqual(self.map_id("processes"), before, "what is not ours stays")
 
+    def test_a_map_without_types(self):
+        """The same sizes, but nothing says what they mean."""
+        with self.leaves_maps("process"):
+            there = bpftool("map", "show", "pinned", self.path + "/processes")
+        self.remove()
+        os.mkdir(self.path, 0o700)
+        subprocess.run(["bpftool", "map", "create", self.path + "/processes", "type", "hash", "key", str(there["bytes_key"]), "value",
+                        str(there["bytes_value"]), "entries", str(there["max_entries"]), "flags", "1", "name", "stranger"], check=True)
+        self.refused(self.agent("process", "packet_drop"), "process", "laid out differently")
+
     def test_a_map_of_another_layout(self):
         with self.leaves_maps("process"):
             pass
