@@ -137,19 +137,44 @@ static size_t plain_write(const uint64_t *numbers, uint32_t n, uint64_t least, u
 	return 9 + planes_write(scratch, n, width, out + 9);
 }
 
+/* Most columns say the same in every row: seen by a loop that vectors can do, which smaller and larger they cannot. */
+static bool is_constant(const uint64_t *numbers, uint32_t n)
+{
+	uint64_t differs = 0;
+
+	for (uint32_t at = 0; at < n && !differs; at += 256)
+		for (uint32_t i = at; i < n && i < at + 256; i++)
+			differs |= numbers[i] ^ numbers[0];
+	return !differs;
+}
+
+static bool is_constant_id(const uint32_t *ids, uint32_t n)
+{
+	uint32_t differs = 0;
+
+	for (uint32_t at = 0; at < n && !differs; at += 256)
+		for (uint32_t i = at; i < n && i < at + 256; i++)
+			differs |= ids[i] ^ ids[0];
+	return !differs;
+}
+
+static size_t constant_write(uint64_t number, uint8_t *out)
+{
+	out[0] = NUMBERS_CONSTANT;
+	put64(out + 1, number);
+	return 9;
+}
+
 size_t sonde_block_numbers_write(const uint64_t *numbers, uint32_t n, uint64_t *scratch, uint8_t *out)
 {
 	int64_t least = INT64_MAX, most = INT64_MIN;
 	size_t length;
 
+	if (is_constant(numbers, n))
+		return constant_write(n ? numbers[0] : 0, out);
 	for (uint32_t i = 0; i < n; i++) {
 		least = (int64_t)numbers[i] < least ? (int64_t)numbers[i] : least;
 		most = (int64_t)numbers[i] > most ? (int64_t)numbers[i] : most;
-	}
-	if (least >= most) {
-		out[0] = NUMBERS_CONSTANT;
-		put64(out + 1, n ? (uint64_t)least : 0);
-		return 9;
 	}
 	if (n >= FEW_ROWS_LEAST && bytes_of((uint64_t)most - (uint64_t)least) > 1) {
 		length = few_write(numbers, n, out + 1);
@@ -170,11 +195,13 @@ size_t sonde_block_ids_write(const uint32_t *ids, uint32_t n, uint64_t *scratch,
 {
 	uint32_t least = UINT32_MAX, most = 0;
 
+	if (is_constant_id(ids, n))
+		return constant_write(n ? ids[0] : 0, out);
 	for (uint32_t i = 0; i < n; i++) {
 		least = ids[i] < least ? ids[i] : least;
 		most = ids[i] > most ? ids[i] : most;
 	}
-	if (!n || least == most || most - least > UINT8_MAX) {
+	if (most - least > UINT8_MAX) {
 		for (uint32_t i = 0; i < n; i++)
 			scratch[i] = ids[i];
 		return sonde_block_numbers_write(scratch, n, scratch + n, out);
