@@ -3,7 +3,9 @@
  * What the store costs, on real events: it records some from the programs while something happens (bench/store.sh makes that),
  * then gives them to the store again and again, later each time, and to plain SQLite rows with three indexes; then it asks.
  *
- *	bench_store FOLDER SECONDS EVENTS      EVENTS in the store, a tenth of them in plain SQLite; one JSON line for each figure
+ *	bench_store FOLDER SECONDS EVENTS SUSTAIN
+ *
+ * EVENTS in the store, a tenth of them in plain SQLite, and 1,000,000 a second for SUSTAIN seconds; one JSON line for each figure.
  */
 #include <base/cleanup.h>
 #include <base/clock.h>
@@ -24,7 +26,8 @@
 
 #define RECORDS_MAX 400000
 #define BATCH 2048
-#define COMMIT_EVENTS 200000 /* 1,000,000 a second, every 200 ms */
+#define COMMIT_NS (200 * SONDE_NS_PER_MS)
+#define COMMIT_EVENTS 200000 /* 1,000,000 a second */
 #define ROUNDS 5
 
 static const char *const programs[] = {"process", "connection", "packet_drop", "dns"};
@@ -185,23 +188,27 @@ static void add_types(struct sonde_store *store)
 
 static struct batch batch;
 
-/* @param store NULL: only make the events, to know what that costs. */
-static void fill(struct sonde_store *store, uint64_t n, uint64_t commit_events)
+/* Events `first` to `first` + n - 1. @param store NULL: only make them, to know what that costs. */
+static void append(struct sonde_store *store, uint64_t first, uint64_t n)
 {
-	uint64_t committed = 0, commits = 0;
-
-	for (uint64_t at = 0; at < n;) {
+	for (uint64_t at = first; at < first + n;) {
 		batch.n = 0;
 		batch.used = 0;
-		while (at < n && at - committed < commit_events && batch_add(&batch, at))
+		while (at < first + n && batch_add(&batch, at))
 			at++;
 		if (store && sonde_store_append(store, batch.events, batch.n))
 			die("append");
-		if (at - committed < commit_events && at < n)
-			continue;
+	}
+}
+
+static void fill(struct sonde_store *store, uint64_t n, uint64_t commit_events)
+{
+	uint64_t commits = 0;
+
+	for (uint64_t at = 0; at < n; at += commit_events) {
+		append(store, at, n - at < commit_events ? n - at : commit_events);
 		if (store && sonde_store_commit(store, NULL, 0))
 			die("commit");
-		committed = at;
 		if (++commits % 5 == 0 && store && sonde_store_expire(store, sonde_clock_wall_ns()))
 			die("expire");
 	}
@@ -245,6 +252,86 @@ static struct sonde_store *write_store(const char *name, uint64_t n, uint64_t co
 	if (sonde_store_open(&opts, &store))
 		die("open");
 	return store;
+}
+
+/* ---- a steady stream ---- */
+
+/* "VmRSS" or "VmHWM" of this process, bytes. */
+static double memory_of(const char *name)
+{
+	char line[256];
+	long kilobytes = 0;
+	FILE *file = fopen("/proc/self/status", "re");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (!strncmp(line, name, strlen(name)))
+			kilobytes = strtol(line + strlen(name) + 1, NULL, 10);
+	if (file)
+		fclose(file);
+	return (double)kilobytes * 1024;
+}
+
+/* From now on VmHWM is the most since now: the recording, which is ours, does not count. */
+static void memory_mark(void)
+{
+	int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "5", 1) != 1)
+		die("/proc/self/clear_refs");
+	close(fd);
+}
+
+/* @return how many of the commits were not done when the next one was due. */
+static unsigned stream(struct sonde_store *store, unsigned commits)
+{
+	int64_t due_ns = sonde_clock_boot_ns();
+	unsigned late = 0;
+
+	for (unsigned i = 0; i < commits; i++) {
+		int64_t now_ns;
+
+		append(store, (uint64_t)i * COMMIT_EVENTS, COMMIT_EVENTS);
+		if (sonde_store_commit(store, NULL, 0) || (i % 5 == 4 && sonde_store_expire(store, sonde_clock_wall_ns())))
+			die("commit");
+		due_ns += COMMIT_NS;
+		now_ns = sonde_clock_boot_ns();
+		late += now_ns > due_ns;
+		if (now_ns < due_ns)
+			nanosleep(&(struct timespec){.tv_nsec = due_ns - now_ns}, NULL);
+	}
+	return late;
+}
+
+static void sustain(unsigned seconds)
+{
+	char path[256];
+	struct sonde_store_opts opts = {.path = path, .names = sonde_enrich_names(bench.enrich)};
+	unsigned commits = seconds * (unsigned)(SONDE_NS_PER_S / COMMIT_NS), late;
+	uint64_t n = (uint64_t)commits * COMMIT_EVENTS;
+	double own = generator_ns(1000000, COMMIT_EVENTS), before;
+	struct sonde_store_status status;
+	struct sonde_store *store;
+	int64_t cpu, wall;
+
+	snprintf(path, sizeof(path), "%s/stream.db", bench.folder);
+	before = memory_of("VmRSS");
+	memory_mark();
+	cpu = cpu_ns();
+	wall = sonde_clock_boot_ns();
+	if (sonde_store_open(&opts, &store))
+		die("open");
+	add_types(store);
+	late = stream(store, commits);
+	wall = sonde_clock_boot_ns() - wall;
+	cpu = cpu_ns() - cpu;
+	sonde_store_status(store, &status);
+	figure("rate, a steady stream", (double)n * 1e9 / (double)wall, "events/s");
+	figure("CPU, a steady stream", ((double)cpu - own * (double)n) / (double)wall, "cores");
+	figure("memory, a steady stream", (memory_of("VmHWM") - before) / (1 << 20), "MiB");
+	figure("commits that were late, a steady stream", late, "commits");
+	figure("events missing, a steady stream", (double)n - (double)status.readable, "events");
+	sonde_store_close(&store);
+	unlink(path);
 }
 
 /* ---- ask ---- */
@@ -467,8 +554,8 @@ int main(int argc, char *argv[])
 	struct sonde_store *store;
 	uint64_t n;
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: bench_store FOLDER SECONDS EVENTS\n");
+	if (argc != 5) {
+		fprintf(stderr, "usage: bench_store FOLDER SECONDS EVENTS SUSTAIN\n");
 		return 2;
 	}
 	bench.folder = argv[1];
@@ -476,6 +563,7 @@ int main(int argc, char *argv[])
 	sonde_log_set_level(SONDE_LOG_ERROR);
 	record(atoi(argv[2]));
 	describe();
+	sustain((unsigned)atoi(argv[4]));
 	store = write_store("slow.db", n / 10, 2000, "2,000 events a commit (10,000/s)");
 	sonde_store_close(&store);
 	store = write_store("events.db", n, COMMIT_EVENTS, "200,000 events a commit (1,000,000/s)");

@@ -1,14 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # What the store costs, on a recording of real events of this machine (connections, drops, processes, name lookups). Root.
-# Usage: store.sh [EVENTS]        (default 10000000; needs some 500 MB in $TMPDIR or /tmp, and gives them back)
+# Usage: store.sh [EVENTS [SECONDS]]        (default 10000000, and 60 s of 1,000,000 events/s; needs some 500 MB in $TMPDIR or
+# /tmp, and gives them back)
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "$here/.." && realpath "${BUILD:-build}")
 "$here/../tools/mount-kernel-filesystems.sh"
 folder=$(mktemp -d "${TMPDIR:-/tmp}/sonde-bench-XXXXXX")
 trap 'rm -rf "$folder"; [ -z "${pid:-}" ] || kill "$pid" 2>/dev/null || true' EXIT
-"$build/bench_store" "$folder" 12 "${1:-10000000}" &
+"$build/bench_store" "$folder" 12 "${1:-10000000}" "${2:-60}" &
 pid=$!
 sleep 2
 "$build/generate" exec 3000 >"$folder/out"
