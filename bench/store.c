@@ -7,6 +7,8 @@
  *
  * EVENTS in the store, a tenth of them in plain SQLite, and 1,000,000 a second for SUSTAIN seconds; one JSON line for each figure.
  */
+#include "store.h"
+
 #include <base/cleanup.h>
 #include <base/clock.h>
 #include <base/log.h>
@@ -18,7 +20,6 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <sonde/types.h>
-#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -43,19 +44,19 @@ static struct bench {
 	const char *folder;
 } bench = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static void die(const char *what)
+void bench_die(const char *what)
 {
 	fprintf(stderr, "bench_store: %s: %s\n", what, sonde_store_error(NULL));
 	exit(1);
 }
 
-static void figure(const char *name, double value, const char *unit)
+void bench_figure(const char *name, double value, const char *unit)
 {
 	printf("{\"figure\": \"%s\", \"value\": %.4g, \"unit\": \"%s\"}\n", name, value, unit);
 	fflush(stdout);
 }
 
-static int64_t cpu_ns(void)
+int64_t bench_cpu_ns(void)
 {
 	struct timespec now;
 
@@ -100,14 +101,14 @@ static void record(int seconds)
 	struct sonde_enrich_opts enrich = {.kallsyms_fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC)};
 
 	if (sonde_manager_new(&bench.manager) || sonde_enrich_new(&enrich, &bench.enrich))
-		die("no memory");
+		bench_die("no memory");
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
 		struct sonde_program_spec spec = {.name = programs[i], .enabled = true};
 
 		if (sonde_manager_register(bench.manager, &spec) || sonde_manager_load(bench.manager, programs[i]) ||
 		    sonde_source_attach_local(bench.manager, programs[i], bench.enrich, deliver, NULL, &bench.sources[i]) ||
 		    sonde_manager_attach(bench.manager, programs[i]))
-			die(programs[i]);
+			bench_die(programs[i]);
 	}
 	fprintf(stderr, "recording\n");
 	sleep((unsigned)seconds);
@@ -116,7 +117,7 @@ static void record(int seconds)
 		sonde_source_stop(bench.sources[i]);
 	}
 	if (bench.n < 1000)
-		die("too little happened: bench/store.sh makes events");
+		bench_die("too little happened: bench/store.sh makes events");
 	/* As they came: readers deliver one program's batch after the other's, nearly in order of time. */
 	bench.span_ns = 0;
 	for (size_t i = 0; i < bench.n; i += BATCH)
@@ -148,7 +149,7 @@ static void describe(void)
 }
 
 /* Event number `i` of an endless recording. */
-static struct sonde_event event_at(uint64_t i)
+struct sonde_event bench_event_at(uint64_t i)
 {
 	struct sonde_event event = bench.events[i % bench.n];
 
@@ -166,7 +167,7 @@ struct batch {
 
 static bool batch_add(struct batch *batch, uint64_t i)
 {
-	struct sonde_event event = event_at(i);
+	struct sonde_event event = bench_event_at(i);
 	char *record = batch->records + batch->used;
 
 	if (batch->n == BATCH || batch->used + event.length + 8 > sizeof(batch->records))
@@ -181,7 +182,7 @@ static void add_types(struct sonde_store *store)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
 		if (sonde_store_add_schema(store, sonde_source_schema(bench.sources[i])))
-			die("types");
+			bench_die("types");
 }
 
 /* ---- write ---- */
@@ -197,7 +198,7 @@ static void append(struct sonde_store *store, uint64_t first, uint64_t n)
 		while (at < first + n && batch_add(&batch, at))
 			at++;
 		if (store && sonde_store_append(store, batch.events, batch.n))
-			die("append");
+			bench_die("append");
 	}
 }
 
@@ -208,18 +209,18 @@ static void fill(struct sonde_store *store, uint64_t n, uint64_t commit_events)
 	for (uint64_t at = 0; at < n; at += commit_events) {
 		append(store, at, n - at < commit_events ? n - at : commit_events);
 		if (store && sonde_store_commit(store, NULL, 0))
-			die("commit");
+			bench_die("commit");
 		if (++commits % 5 == 0 && store && sonde_store_expire(store, sonde_clock_wall_ns()))
-			die("expire");
+			bench_die("expire");
 	}
 }
 
 static double generator_ns(uint64_t n, uint64_t commit_events)
 {
-	int64_t start = cpu_ns();
+	int64_t start = bench_cpu_ns();
 
 	fill(NULL, n, commit_events);
-	return (double)(cpu_ns() - start) / (double)n;
+	return (double)(bench_cpu_ns() - start) / (double)n;
 }
 
 static struct sonde_store *write_store(const char *name, uint64_t n, uint64_t commit_events, const char *what)
@@ -233,24 +234,24 @@ static struct sonde_store *write_store(const char *name, uint64_t n, uint64_t co
 
 	snprintf(path, sizeof(path), "%s/%s", bench.folder, name);
 	if (sonde_store_open(&opts, &store))
-		die("open");
+		bench_die("open");
 	add_types(store);
-	cpu = cpu_ns();
+	cpu = bench_cpu_ns();
 	wall = sonde_clock_boot_ns();
 	fill(store, n, commit_events);
-	cpu = cpu_ns() - cpu;
+	cpu = bench_cpu_ns() - cpu;
 	wall = sonde_clock_boot_ns() - wall;
 	snprintf(text, sizeof(text), "CPU, %s", what);
-	figure(text, (double)cpu / (double)n - own, "ns/event");
+	bench_figure(text, (double)cpu / (double)n - own, "ns/event");
 	snprintf(text, sizeof(text), "rate, %s", what);
-	figure(text, (double)n * 1e9 / (double)wall, "events/s");
+	bench_figure(text, (double)n * 1e9 / (double)wall, "events/s");
 	sonde_store_close(&store);
 	if (stat(path, &st))
-		die("stat");
+		bench_die("stat");
 	snprintf(text, sizeof(text), "size, %s", what);
-	figure(text, (double)st.st_size / (double)n, "bytes/event");
+	bench_figure(text, (double)st.st_size / (double)n, "bytes/event");
 	if (sonde_store_open(&opts, &store))
-		die("open");
+		bench_die("open");
 	return store;
 }
 
@@ -277,7 +278,7 @@ static void memory_mark(void)
 	int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0 || write(fd, "5", 1) != 1)
-		die("/proc/self/clear_refs");
+		bench_die("/proc/self/clear_refs");
 	close(fd);
 }
 
@@ -292,7 +293,7 @@ static unsigned stream(struct sonde_store *store, unsigned commits)
 
 		append(store, (uint64_t)i * COMMIT_EVENTS, COMMIT_EVENTS);
 		if (sonde_store_commit(store, NULL, 0) || (i % 5 == 4 && sonde_store_expire(store, sonde_clock_wall_ns())))
-			die("commit");
+			bench_die("commit");
 		due_ns += COMMIT_NS;
 		now_ns = sonde_clock_boot_ns();
 		late += now_ns > due_ns;
@@ -316,20 +317,20 @@ static void sustain(unsigned seconds)
 	snprintf(path, sizeof(path), "%s/stream.db", bench.folder);
 	before = memory_of("VmRSS");
 	memory_mark();
-	cpu = cpu_ns();
+	cpu = bench_cpu_ns();
 	wall = sonde_clock_boot_ns();
 	if (sonde_store_open(&opts, &store))
-		die("open");
+		bench_die("open");
 	add_types(store);
 	late = stream(store, commits);
 	wall = sonde_clock_boot_ns() - wall;
-	cpu = cpu_ns() - cpu;
+	cpu = bench_cpu_ns() - cpu;
 	sonde_store_status(store, &status);
-	figure("rate, a steady stream", (double)n * 1e9 / (double)wall, "events/s");
-	figure("CPU, a steady stream", ((double)cpu - own * (double)n) / (double)wall, "cores");
-	figure("memory, a steady stream", (memory_of("VmHWM") - before) / (1 << 20), "MiB");
-	figure("commits that were late, a steady stream", late, "commits");
-	figure("events missing, a steady stream", (double)n - (double)status.readable, "events");
+	bench_figure("rate, a steady stream", (double)n * 1e9 / (double)wall, "events/s");
+	bench_figure("CPU, a steady stream", ((double)cpu - own * (double)n) / (double)wall, "cores");
+	bench_figure("memory, a steady stream", (memory_of("VmHWM") - before) / (1 << 20), "MiB");
+	bench_figure("commits that were late, a steady stream", late, "commits");
+	bench_figure("events missing, a steady stream", (double)n - (double)status.readable, "events");
 	sonde_store_close(&store);
 	unlink(path);
 }
@@ -367,18 +368,18 @@ static void ask(struct sonde_store *store, const struct sonde_query *query, cons
 		n = 0;
 		if (count ? sonde_store_count(store, query, count, take_group, &n, &answer) :
 			    sonde_store_query(store, query, take_row, &n, &answer))
-			die(what);
+			bench_die(what);
 		ms[i] = (double)(sonde_clock_boot_ns() - start) / 1e6;
 	}
 	qsort(ms, ROUNDS, sizeof(*ms), order);
 	fprintf(stderr, "%s: %" PRIu64 " rows or groups\n", what, n);
-	figure(what, ms[ROUNDS / 2], "ms");
+	bench_figure(what, ms[ROUNDS / 2], "ms");
 }
 
 static void ask_all(struct sonde_store *store, uint64_t n)
 {
 	struct sonde_query query = {.since_ns = INT64_MIN, .until_ns = INT64_MAX, .pid = -1};
-	struct sonde_event middle = event_at(n / 2), last = event_at(n - 1);
+	struct sonde_event middle = bench_event_at(n / 2), last = bench_event_at(n - 1);
 	struct sonde_filter *where CLEANUP(sonde_filter_free) = NULL;
 	const char *error;
 
@@ -405,7 +406,7 @@ static void ask_all(struct sonde_store *store, uint64_t n)
 	query.since_ns = INT64_MIN;
 	query.type = "connection";
 	if (sonde_filter_new("remote_port = 1 or duration_ns > 1h", &error, &where))
-		die(error);
+		bench_die(error);
 	query.where = where;
 	ask(store, &query, &(struct sonde_count_opts){}, "count by a condition on two columns, connection");
 }
@@ -423,130 +424,15 @@ static void memory(uint64_t n)
 	int64_t cpu;
 
 	if (sonde_store_open(&opts, &store))
-		die("open");
+		bench_die("open");
 	add_types(store);
-	cpu = cpu_ns();
+	cpu = bench_cpu_ns();
 	fill(store, n, COMMIT_EVENTS);
-	figure("CPU, in memory", (double)(cpu_ns() - cpu) / (double)n - own, "ns/event");
+	bench_figure("CPU, in memory", (double)(bench_cpu_ns() - cpu) / (double)n - own, "ns/event");
 	sonde_store_status(store, &status);
-	figure("size, in memory", (double)status.bytes / (double)status.readable, "bytes/event");
+	bench_figure("size, in memory", (double)status.bytes / (double)status.readable, "bytes/event");
 	ask(store, &all, &by_command, "group by command, all types, in memory");
 	sonde_store_close(&store);
-}
-
-/* ---- plain SQLite, for comparison ---- */
-
-static void run(sqlite3 *db, const char *sql)
-{
-	if (sqlite3_exec(db, sql, NULL, NULL, NULL)) {
-		fprintf(stderr, "%s: %s\n", sql, sqlite3_errmsg(db));
-		exit(1);
-	}
-}
-
-/* One table for each type, its columns as they are, indexes on time, (pid, time) and (command, time). */
-static sqlite3_stmt *plain_table(sqlite3 *db, const struct sonde_type *type)
-{
-	char create[8192], insert[2048], index[400];
-	size_t c = 0, v = 0;
-	sqlite3_stmt *statement;
-
-	c += (size_t)snprintf(create, sizeof(create), "CREATE TABLE \"%s\" (", type->name);
-	v += (size_t)snprintf(insert, sizeof(insert), "INSERT INTO \"%s\" VALUES (", type->name);
-	for (uint32_t i = 0; i < type->n_columns; i++) {
-		c += (size_t)snprintf(create + c, sizeof(create) - c, "%s\"%s\"", i ? ", " : "", type->columns[i].name);
-		v += (size_t)snprintf(insert + v, sizeof(insert) - v, "%s?", i ? ", " : "");
-	}
-	snprintf(create + c, sizeof(create) - c, ")");
-	snprintf(insert + v, sizeof(insert) - v, ")");
-	run(db, create);
-	snprintf(index, sizeof(index), "CREATE INDEX \"%s_1\" ON \"%s\"(time); CREATE INDEX \"%s_2\" ON \"%s\"(pid, time);"
-				       "CREATE INDEX \"%s_3\" ON \"%s\"(command, time)",
-		 type->name, type->name, type->name, type->name, type->name, type->name);
-	run(db, index);
-	if (sqlite3_prepare_v2(db, insert, -1, &statement, NULL))
-		die("prepare");
-	return statement;
-}
-
-static void plain_bind(sqlite3_stmt *statement, uint32_t n, const struct sonde_value *values)
-{
-	for (uint32_t i = 0; i < n; i++)
-		switch (values[i].type) {
-		case SONDE_NULL:
-			sqlite3_bind_null(statement, (int)i + 1);
-			break;
-		case SONDE_TEXT:
-			sqlite3_bind_text(statement, (int)i + 1, values[i].text, (int)values[i].length, SQLITE_STATIC);
-			break;
-		case SONDE_ADDRESS:
-			sqlite3_bind_blob(statement, (int)i + 1, values[i].address, 16, SQLITE_STATIC);
-			break;
-		case SONDE_BOOL:
-			sqlite3_bind_int(statement, (int)i + 1, values[i].b);
-			break;
-		default:
-			sqlite3_bind_int64(statement, (int)i + 1, values[i].i);
-		}
-}
-
-static sqlite3_stmt *plain_insert(sqlite3 *db, const struct sonde_type *type)
-{
-	static struct {
-		const struct sonde_type *type;
-		sqlite3_stmt *statement;
-	} known[64];
-	size_t i = 0;
-
-	while (i < ARRAY_SIZE(known) - 1 && known[i].type && known[i].type != type)
-		i++;
-	if (!known[i].type) {
-		known[i].type = type;
-		known[i].statement = plain_table(db, type);
-	}
-	return known[i].statement;
-}
-
-static void plain_fill(sqlite3 *db, uint64_t n)
-{
-	struct sonde_value values[SONDE_COLUMNS_MAX];
-
-	for (uint64_t at = 0; at < n; at++) {
-		struct sonde_event event = event_at(at);
-		sqlite3_stmt *insert = plain_insert(db, event.type);
-
-		if (at % 10000 == 0)
-			run(db, at ? "COMMIT; BEGIN" : "BEGIN");
-		sonde_event_values(&event, sonde_enrich_names(bench.enrich), values);
-		plain_bind(insert, event.type->n_columns, values);
-		if (sqlite3_step(insert) != SQLITE_DONE)
-			die("insert");
-		sqlite3_reset(insert);
-	}
-	run(db, "COMMIT");
-}
-
-static void plain(uint64_t n)
-{
-	char path[256];
-	struct stat st;
-	int64_t cpu;
-	sqlite3 *db;
-
-	snprintf(path, sizeof(path), "%s/plain.db", bench.folder);
-	if (sqlite3_open(path, &db))
-		die("open");
-	run(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
-	cpu = cpu_ns();
-	plain_fill(db, n);
-	figure("CPU, plain SQLite with 3 indexes", (double)(cpu_ns() - cpu) / (double)n, "ns/event");
-	run(db, "PRAGMA wal_checkpoint(TRUNCATE)");
-	if (stat(path, &st))
-		die("stat");
-	figure("size, plain SQLite with 3 indexes", (double)st.st_size / (double)n, "bytes/event");
-	cpu = sonde_clock_boot_ns();
-	run(db, "SELECT command, count(*) FROM connection GROUP BY command");
-	figure("group by command, connection, plain SQLite (a tenth of the events)", (double)(sonde_clock_boot_ns() - cpu) / 1e6, "ms");
 }
 
 int main(int argc, char *argv[])
@@ -570,7 +456,7 @@ int main(int argc, char *argv[])
 	ask_all(store, n);
 	sonde_store_close(&store);
 	memory(n / 10);
-	plain(n / 10);
+	bench_plain(bench.folder, n / 10, sonde_enrich_names(bench.enrich));
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
 		sonde_source_free(&bench.sources[i]);
 	sonde_manager_free(&bench.manager);
