@@ -60,6 +60,59 @@ static struct sonde_columns *columns_of(uint32_t n)
 	return columns;
 }
 
+/* ---- events ---- */
+
+/* Runs of the same, records that end early, and processes that are not known: what the loops over many treat apart. */
+static void events_make(struct sonde_event *events, struct test_record *records, uint32_t n, unsigned kind)
+{
+	uint64_t number = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		number = rand() % 3 ? number : (uint64_t)rand() % 9;
+		records[i] = test_record(number);
+		if (number % 4 == 3)
+			memset(records[i].address, 0, sizeof(records[i].address));
+		events[i] = test_event(&test_type, &records[i], 1000000 + (int64_t)i);
+		if (kind == 1 && i % 5 == 2)
+			events[i].length = (uint32_t)((size_t)rand() % (sizeof(*records) + 1));
+		if (kind == 2 && i % 7 == 3)
+			records[i].header.flags = SONDE_PROCESS_UNKNOWN;
+	}
+}
+
+static void test_events(void **state)
+{
+	enum { N = 3 * SONDE_COLUMNS_CHUNK + 5 };
+	struct test_record records[N];
+	struct sonde_event events[N];
+	const struct sonde_event *chunk[SONDE_COLUMNS_CHUNK];
+	struct sonde_value values[SONDE_COLUMNS_MAX];
+
+	for (unsigned kind = 0; kind < 3; kind++) {
+		struct sonde_columns *at_once CLEANUP(sonde_columns_free) = NULL, *one_by_one CLEANUP(sonde_columns_free) = NULL;
+		struct sonde_block *block CLEANUP_FREE = NULL, *expected CLEANUP_FREE = NULL;
+		char *text CLEANUP_FREE = NULL, *expected_text CLEANUP_FREE = NULL;
+
+		assert_int_equal(sonde_columns_new(&test_type, &at_once), 0);
+		assert_int_equal(sonde_columns_new(&test_type, &one_by_one), 0);
+		events_make(events, records, N, kind);
+		for (uint32_t i = 0, n = 0; i < N; i++) {
+			chunk[n++] = &events[i];
+			sonde_event_values(&events[i], NULL, values);
+			assert_int_equal(sonde_columns_add(one_by_one, events[i].time_ns, values), 0);
+			if (n < ARRAY_SIZE(chunk) && i < N - 1)
+				continue;
+			assert_int_equal(sonde_columns_add_events(at_once, chunk, n, NULL), 0);
+			n = 0;
+		}
+		block = block_of(at_once);
+		expected = block_of(one_by_one);
+		text = text_of(block->data, block->length);
+		expected_text = text_of(expected->data, expected->length);
+		assert_string_equal(text, expected_text);
+	}
+}
+
 static void test_every_byte(void **state)
 {
 	static const uint32_t sizes[] = {1, 3, 70, 400};
@@ -93,7 +146,7 @@ static void test_every_byte(void **state)
 static void check_numbers(const uint64_t *numbers, uint32_t n)
 {
 	uint8_t *bytes CLEANUP_FREE = malloc(SONDE_BLOCK_NUMBERS_BYTES(n) + 2048), *exact CLEANUP_FREE = NULL;
-	uint64_t *scratch CLEANUP_FREE = calloc(n + 1, 8), *out CLEANUP_FREE = calloc(n + 1, 8);
+	uint64_t *scratch CLEANUP_FREE = calloc(2 * n + 1, 8), *out CLEANUP_FREE = calloc(n + 1, 8);
 	uint32_t *ids CLEANUP_FREE = calloc(n + 1, 4);
 	uint64_t most = 0;
 	size_t length = sonde_block_numbers_write(numbers, n, scratch, bytes);
@@ -108,6 +161,8 @@ static void check_numbers(const uint64_t *numbers, uint32_t n)
 	if (most > UINT32_MAX)
 		return;
 	assert_int_equal(sonde_block_ids_read(exact, length, n, (uint32_t)most, ids), length);
+	assert_true(sonde_block_ids_write(ids, n, scratch, bytes) <= SONDE_BLOCK_NUMBERS_BYTES(n) + 2048);
+	assert_true(sonde_block_ids_read(bytes, SONDE_BLOCK_NUMBERS_BYTES(n) + 2048, n, (uint32_t)most, ids) > 0);
 	for (uint32_t i = 0; i < n; i++)
 		assert_int_equal(ids[i], numbers[i]);
 	if (most && n)
@@ -187,7 +242,7 @@ static void test_facts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_byte),
+		cmocka_unit_test(test_events), cmocka_unit_test(test_every_byte),
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_facts),

@@ -186,10 +186,22 @@ static int add_command(const struct chunk *chunk, struct sonde_open_column *colu
 	return r;
 }
 
-static int add_column(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i)
+static int add_interned(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i)
 {
 	int r = 0;
 
+	if (chunk->shortest < sizeof(struct sonde_header))
+		return add_all_slowly(chunk, column, i);
+	for (uint32_t k = 0; k < chunk->n && !r; k++) {
+		const struct sonde_event *event = chunk->events[k];
+
+		r = add_recent(chunk, column, i, k, (uintptr_t)(i == SONDE_COLUMN_CONTAINER ? event->container : event->source), 0);
+	}
+	return r;
+}
+
+static int add_column(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i)
+{
 	switch (i) {
 	case SONDE_COLUMN_TIME:
 		for (uint32_t k = 0; k < chunk->n; k++)
@@ -205,14 +217,9 @@ static int add_column(const struct chunk *chunk, struct sonde_open_column *colum
 		return add_number(chunk, column, i, offsetof(struct sonde_header, weight));
 	case SONDE_COLUMN_COMMAND:
 		return add_command(chunk, column);
-	case SONDE_COLUMN_CONTAINER: /* interned */
-		for (uint32_t k = 0; k < chunk->n && !r; k++)
-			r = add_recent(chunk, column, i, k, (uintptr_t)chunk->events[k]->container, 0);
-		return r;
+	case SONDE_COLUMN_CONTAINER:
 	case SONDE_COLUMN_SOURCE:
-		for (uint32_t k = 0; k < chunk->n && !r; k++)
-			r = add_recent(chunk, column, i, k, (uintptr_t)chunk->events[k]->source, 0);
-		return r;
+		return add_interned(chunk, column, i);
 	}
 	return add_field(chunk, column, i);
 }

@@ -14,6 +14,8 @@
 
 #define SOURCES_MAX 4096
 #define KEEP_ROWS 4096u
+/* What open columns have place for when they are full: a row more would double their memory. */
+#define OPEN_ROWS_MAX 16384u
 
 int sonde_intake_init(struct sonde_intake *intake)
 {
@@ -143,7 +145,7 @@ static int flush(struct sonde_intake *intake, struct sonde_intake_source *source
 
 	if (!source->n_chunk)
 		return 0;
-	if (source->open && (source->open->n + source->n_chunk > SONDE_BLOCK_ROWS_MAX ||
+	if (source->open && (source->open->n + source->n_chunk > OPEN_ROWS_MAX ||
 			     sonde_columns_bytes(source->open) >= intake->block_bytes))
 		close_open(source);
 	if (!source->open && source->spare) {
