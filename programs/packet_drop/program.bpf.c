@@ -75,14 +75,13 @@ static __always_inline enum drop_class classify(__u32 reason)
 }
 
 /* Without a reason the kernel also frees what did its work. These are known not to be drops: */
-static __always_inline enum drop_class classify_unspecified(const struct sk_buff *skb, bool is_sent,
-							    const struct net_device *device,
+static __always_inline enum drop_class classify_unspecified(const struct sk_buff *skb, const struct net_device *device,
 							    const struct sonde_packet_flow *flow)
 {
 	/* No packet: a message of a local socket, such as vsock or netlink. */
 	if (!device && !skb->protocol)
 		return DROP_CLASS_BENIGN;
-	if (is_sent) /* on its way out */
+	if (skb->sk) /* on its way out */
 		return DROP_CLASS_UNKNOWN;
 	/* ip6_mc_input(), ip_rcv_finish(): to a multicast group that nobody here has joined. */
 	if (!sonde_packet_is_delivered(skb))
@@ -111,27 +110,23 @@ static __always_inline bool is_unspecified(__u32 reason)
 	return reason == 0 || reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NOT_SPECIFIED);
 }
 
-static __always_inline struct sock *whole_socket(struct sock *sk)
+/* The packet's socket, if it is a whole one. rx_sk (6.11) tells it also after the packet let go of it. */
+static __always_inline struct sock *socket_of(const __u64 *ctx, const struct sk_buff *skb)
 {
+	struct sock *sk = NULL;
 	__u8 state;
 
+	if (bpf_core_field_exists(struct trace_event_raw_kfree_skb, rx_sk))
+		sk = sonde_cast(struct sock, ctx[3]);
+	if (!sk)
+		sk = skb->sk;
 	if (!sk)
 		return NULL;
 	state = sk->__sk_common.skc_state;
 	return state == TCP_TIME_WAIT || state == TCP_NEW_SYN_RECV ? NULL : sk;
 }
 
-/* The packet's socket, if it is a whole one. rx_sk (6.11) tells it also after the packet let go of it. */
-static __always_inline struct sock *socket_of(const __u64 *ctx, const struct sk_buff *skb)
-{
-	struct sock *receiver = NULL;
-
-	if (bpf_core_field_exists(struct trace_event_raw_kfree_skb, rx_sk))
-		receiver = sonde_cast(struct sock, ctx[3]);
-	return whole_socket(receiver ?: skb->sk);
-}
-
-static __always_inline void send_drop(const __u64 *ctx, struct sk_buff *skb, bool is_sent, const struct packet_drop_key *key,
+static __always_inline void send_drop(const __u64 *ctx, struct sk_buff *skb, const struct packet_drop_key *key,
 				      const struct net_device *device, __u32 namespace, const struct sonde_packet_flow *flow)
 {
 	struct sock *sk = socket_of(ctx, skb);
@@ -158,7 +153,7 @@ static __always_inline void send_drop(const __u64 *ctx, struct sk_buff *skb, boo
 		e->network_namespace = sk->__sk_common.skc_net.net->ns.inum;
 	e->socket_cookie = cookie;
 	e->flow = *flow;
-	if (!e->flow.protocol && sk && is_sent)
+	if (!e->flow.protocol && sk && sk == skb->sk)
 		sonde_packet_flow_of_sender(sk, &e->flow);
 	sonde_submit(e);
 }
@@ -171,25 +166,23 @@ int on_kfree_skb(__u64 *ctx)
 	struct packet_drop_key key = {};
 	struct net_device *device;
 	__u32 namespace = 0;
-	bool is_sent;
 
 	if (bpf_core_field_exists(struct trace_event_raw_kfree_skb, reason)) /* 5.17 */
 		key.reason = ctx[2];
 	if (is_consumed(key.reason))
 		return 0;
-	is_sent = skb->sk;
 	device = sonde_packet_device(skb, &namespace);
 	key.class = is_unspecified(key.reason) ? DROP_CLASS_UNKNOWN : classify(key.reason);
 	if (key.class != DROP_CLASS_BENIGN || benign) /* in one place: the verifier checks each anew */
 		sonde_packet_flow_of(skb, &flow);
 	if (is_unspecified(key.reason))
-		key.class = classify_unspecified(skb, is_sent, device, &flow);
+		key.class = classify_unspecified(skb, device, &flow);
 	if (device)
 		__builtin_memcpy(key.interface, device->name, sizeof(key.interface));
 	else if (skb->skb_iif == LOOPBACK_IFINDEX)
 		__builtin_memcpy(key.interface, "lo", sizeof("lo"));
 	sonde_metric_add(&drops_total, &key, 1);
 	if (key.class != DROP_CLASS_BENIGN || benign)
-		send_drop(ctx, skb, is_sent, &key, device, namespace, &flow);
+		send_drop(ctx, skb, &key, device, namespace, &flow);
 	return 0;
 }
