@@ -137,25 +137,10 @@ static size_t plain_write(const uint64_t *numbers, uint32_t n, uint64_t least, u
 	return 9 + planes_write(scratch, n, width, out + 9);
 }
 
-/* Most columns say the same in every row: seen by a loop that vectors can do, which smaller and larger they cannot. */
-static bool is_constant(const uint64_t *numbers, uint32_t n)
+/* Most columns say the same in every row: then each is as the one before it. */
+static bool is_constant(const void *items, uint32_t n, size_t size)
 {
-	uint64_t differs = 0;
-
-	for (uint32_t at = 0; at < n && !differs; at += 256)
-		for (uint32_t i = at; i < n && i < at + 256; i++)
-			differs |= numbers[i] ^ numbers[0];
-	return !differs;
-}
-
-static bool is_constant_id(const uint32_t *ids, uint32_t n)
-{
-	uint32_t differs = 0;
-
-	for (uint32_t at = 0; at < n && !differs; at += 256)
-		for (uint32_t i = at; i < n && i < at + 256; i++)
-			differs |= ids[i] ^ ids[0];
-	return !differs;
+	return !n || !memcmp(items, (const char *)items + size, (n - 1) * size);
 }
 
 static size_t constant_write(uint64_t number, uint8_t *out)
@@ -170,7 +155,7 @@ size_t sonde_block_numbers_write(const uint64_t *numbers, uint32_t n, uint64_t *
 	int64_t least = INT64_MAX, most = INT64_MIN;
 	size_t length;
 
-	if (is_constant(numbers, n))
+	if (is_constant(numbers, n, sizeof(*numbers)))
 		return constant_write(n ? numbers[0] : 0, out);
 	for (uint32_t i = 0; i < n; i++) {
 		least = (int64_t)numbers[i] < least ? (int64_t)numbers[i] : least;
@@ -195,7 +180,7 @@ size_t sonde_block_ids_write(const uint32_t *ids, uint32_t n, uint64_t *scratch,
 {
 	uint32_t least = UINT32_MAX, most = 0;
 
-	if (is_constant_id(ids, n))
+	if (is_constant(ids, n, sizeof(*ids)))
 		return constant_write(n ? ids[0] : 0, out);
 	for (uint32_t i = 0; i < n; i++) {
 		least = ids[i] < least ? ids[i] : least;
