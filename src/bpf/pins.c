@@ -111,12 +111,7 @@ void sonde_pins_close(struct sonde_pins **pointer, bool keep)
 
 static void add_text(void *userdata, const char *format, va_list arguments)
 {
-	struct sonde_buffer *out = userdata;
-	char text[512];
-
-	/* A longer piece is a comment or a name of more than libbpf makes: both sides lose the same. */
-	vsnprintf(text, sizeof(text), format, arguments);
-	sonde_buffer_add_text(out, text);
+	sonde_buffer_vprintf(userdata, format, arguments);
 }
 
 /* What keys and values look like, as C, with all they are made of. */

@@ -74,31 +74,34 @@ static int shared_find(const struct sonde_shared_maps *maps, const char *name)
 	return -ENOENT;
 }
 
+/* @param btf The types of key and value, loaded; NULL: without. */
+static int map_create_with(const struct bpf_map *map, const struct btf *btf)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = bpf_map__map_flags(map));
+	int fd;
+
+	if (btf) {
+		opts.btf_fd = (__u32)btf__fd(btf);
+		opts.btf_key_type_id = bpf_map__btf_key_type_id(map);
+		opts.btf_value_type_id = bpf_map__btf_value_type_id(map);
+	}
+	fd = bpf_map_create(bpf_map__type(map), bpf_map__name(map), bpf_map__key_size(map), bpf_map__value_size(map),
+			    bpf_map__max_entries(map), &opts);
+	return fd < 0 ? -errno : fd;
+}
+
 /* As the object declares it, with its type information if the kernel takes that. */
 static int map_create(const struct bpf_object *object, const struct bpf_map *map, bool *ret_typed)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = bpf_map__map_flags(map));
 	const struct btf *declared = bpf_object__btf(object);
 	__u32 size = 0;
 	const void *data = declared ? btf__raw_data(declared, &size) : NULL;
 	struct btf *btf = data ? btf__new(data, size) : NULL; /* a copy: libbpf loads the object's own itself */
-	int fd = -EINVAL;
+	int fd = btf && !btf__load_into_kernel(btf) ? map_create_with(map, btf) : -EINVAL;
 
-	if (btf && !btf__load_into_kernel(btf)) {
-		LIBBPF_OPTS(bpf_map_create_opts, typed, .map_flags = opts.map_flags, .btf_fd = (__u32)btf__fd(btf),
-			    .btf_key_type_id = bpf_map__btf_key_type_id(map),
-			    .btf_value_type_id = bpf_map__btf_value_type_id(map));
-
-		fd = bpf_map_create(bpf_map__type(map), bpf_map__name(map), bpf_map__key_size(map), bpf_map__value_size(map),
-				    bpf_map__max_entries(map), &typed);
-	}
 	*ret_typed = fd >= 0;
-	if (fd < 0)
-		fd = bpf_map_create(bpf_map__type(map), bpf_map__name(map), bpf_map__key_size(map), bpf_map__value_size(map),
-				    bpf_map__max_entries(map), &opts);
-	fd = fd < 0 ? -errno : fd;
 	btf__free(btf);
-	return fd;
+	return fd < 0 ? map_create_with(map, NULL) : fd;
 }
 
 static int shared_add(struct sonde_shared_maps *maps, const char *name, int fd)

@@ -174,9 +174,7 @@ static uint64_t reader_read(void *userdata)
 
 static void reader_touch(void *userdata)
 {
-	struct sonde_source *source = userdata;
-
-	source->progress_ns = sonde_clock_boot_ns();
+	sonde_source_touch(userdata);
 }
 
 /* All that is there now. @return number of records. */
