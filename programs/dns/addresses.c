@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "addresses.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <string.h>
 #include <strings.h>
@@ -40,34 +41,30 @@ static bool address_read(const struct dns_bytes *message, const struct dns_recor
 	return true;
 }
 
-static bool way_begin(const struct dns_bytes *message, struct way *ret_way, size_t *ret_offset)
+/* Offset of the first answer; negative: there is none to believe. */
+static int way_begin(const struct dns_bytes *message, struct way *ret_way)
 {
-	int end;
+	int end = dns_question_read(message, ret_way->name);
 
-	if (message->captured < DNS_HEADER_BYTES || dns_get16(message->bytes + 4) != 1 || RCODE(message))
-		return false;
-	end = dns_name_read(message->bytes, message->captured, DNS_HEADER_BYTES, ret_way->name);
-	if (end < 0 || (size_t)end + 4 > message->captured || dns_get16(message->bytes + end + 2) != CLASS_IN)
-		return false;
+	if (end < 0 || RCODE(message) || dns_get16(message->bytes + end - 2) != CLASS_IN)
+		return -EINVAL;
 	ret_way->ttl_seconds = UINT32_MAX;
-	*ret_offset = (size_t)end + 4;
-	return true;
+	return end;
 }
 
 size_t dns_addresses(const struct dns_bytes *message, struct dns_named_address ret_addresses[DNS_ADDRESSES_MAX])
 {
-	size_t offset, n = 0;
 	struct way way;
+	int offset = way_begin(message, &way), end;
+	size_t n = 0;
 
-	if (!way_begin(message, &way, &offset))
-		return 0;
-	for (__u16 left = dns_get16(message->bytes + 6); left && n < DNS_ADDRESSES_MAX; left--) {
+	for (__u16 left = offset < 0 ? 0 : dns_get16(message->bytes + 6); left && n < DNS_ADDRESSES_MAX; left--, offset = end) {
 		struct dns_record record;
-		int end = dns_record_read(message, offset, &record);
 
+		end = dns_record_read(message, (size_t)offset, &record);
 		if (end < 0)
 			break;
-		if (record.class == CLASS_IN && is_of_way(message, offset, &way)) {
+		if (record.class == CLASS_IN && is_of_way(message, (size_t)offset, &way)) {
 			__u32 ttl = record.ttl < way.ttl_seconds ? record.ttl : way.ttl_seconds;
 
 			if (address_read(message, &record, &ret_addresses[n].address)) {
@@ -78,7 +75,6 @@ size_t dns_addresses(const struct dns_bytes *message, struct dns_named_address r
 				way.ttl_seconds = ttl;
 			}
 		}
-		offset = (size_t)end;
 	}
 	return n;
 }

@@ -128,18 +128,15 @@ static __u16 upper_rcode(const struct dns_bytes *message, int offset, struct dns
 static int question_parse(const struct dns_bytes *message, struct dns *event)
 {
 	char text[DNS_NAME_TEXT_MAX];
-	int end;
+	int end = dns_question_read(message, text);
 
-	if (message->captured < DNS_HEADER_BYTES || dns_get16(message->bytes + 4) != 1)
-		return -EINVAL;
-	end = dns_name_read(message->bytes, message->captured, DNS_HEADER_BYTES, text);
-	if (end < 0 || (size_t)end + 4 > message->captured)
-		return -EINVAL;
+	if (end < 0)
+		return end;
 	event->incomplete = !dns_name_fit(text, event->name, sizeof(event->name));
 	event->id = dns_get16(message->bytes);
-	dns_type_word(dns_get16(message->bytes + end), event->qtype);
-	dns_class_word(dns_get16(message->bytes + end + 2), event->qclass);
-	return end + 4;
+	dns_type_word(dns_get16(message->bytes + end - 4), event->qtype);
+	dns_class_word(dns_get16(message->bytes + end - 2), event->qclass);
+	return end;
 }
 
 int dns_parse(const struct dns_bytes *message, bool answered, struct dns *ret_event)

@@ -17,6 +17,16 @@ static __u32 get32(const __u8 *at)
 	return (__u32)dns_get16(at) << 16 | dns_get16(at + 2);
 }
 
+int dns_question_read(const struct dns_bytes *message, char *ret_name)
+{
+	int end;
+
+	if (message->captured < DNS_HEADER_BYTES || dns_get16(message->bytes + 4) != 1)
+		return -EINVAL;
+	end = dns_name_read(message->bytes, message->captured, DNS_HEADER_BYTES, ret_name);
+	return end < 0 || (size_t)end + 4 > message->captured ? -EINVAL : end + 4;
+}
+
 int dns_record_read(const struct dns_bytes *message, size_t offset, struct dns_record *ret_record)
 {
 	int end = dns_name_skip(message->bytes, message->captured, offset);

@@ -14,5 +14,11 @@ struct dns_record {
 };
 
 __u16 dns_get16(const __u8 *at);
+/**
+ * @brief The name of the message's one question.
+ * @param ret_name DNS_NAME_TEXT_MAX bytes.
+ * @return Offset behind the question (its type and class are the last 4 bytes), or -EINVAL: there is no such question.
+ */
+int dns_question_read(const struct dns_bytes *message, char *ret_name);
 /** The record at `offset`. @return Offset behind it, or an error as of dns_name_read(). */
 int dns_record_read(const struct dns_bytes *message, size_t offset, struct dns_record *ret_record);
