@@ -57,8 +57,14 @@
 
 /**
  * A map that is a metric: PERCPU_HASH or PERCPU_ARRAY, or HASH, with a struct as key (its fields are the labels) and __u64
- * as value. `name` is the Prometheus name without the leading "sonde_", ending in _total for a counter.
+ * as value; SONDE_METRIC_MAP() is the body of the usual one. `name` is the Prometheus name without the leading "sonde_", ending
+ * in _total for a counter.
  */
+#define SONDE_METRIC_MAP(key_type, entries)     \
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH); \
+	__uint(max_entries, entries);           \
+	__type(key, key_type);                  \
+	__type(value, __u64)
 #define SONDE_COUNTER(name, doc) SONDE_TAG("sonde:counter=" name "|" doc)
 #define SONDE_GAUGE(name, doc) SONDE_TAG("sonde:gauge=" name "|" doc)
 /** A histogram of durations: as a counter, but the last field of the key is `__u8 le`, which sonde_metric_observe() sets. `name` ends

@@ -59,10 +59,7 @@ struct untracked {
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, 4);
-	__type(key, struct untracked);
-	__type(value, __u64);
+	SONDE_METRIC_MAP(struct untracked, 4);
 } untracked SEC(".maps") SONDE_COUNTER("connection_untracked_total",
 				       "Sockets that found no room in the table: owner and duration are null, UDP has no close");
 

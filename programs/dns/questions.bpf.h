@@ -98,27 +98,21 @@ struct dns_silence {
 	__u8 padding[7] SONDE_HIDDEN;
 };
 
-#define METRIC_MAP(key_type, entries)                                                                \
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);                                                      \
-	__uint(max_entries, entries);                                                                \
-	__type(key, key_type);                                                                       \
-	__type(value, __u64)
-
 struct {
-	METRIC_MAP(struct dns_result, 512);
+	SONDE_METRIC_MAP(struct dns_result, 512);
 } answered SEC(".maps") SONDE_COUNTER("dns_answers_total", "Questions that were answered, those of local resolvers not counted.");
 
 struct {
-	METRIC_MAP(struct dns_result, 512);
+	SONDE_METRIC_MAP(struct dns_result, 512);
 } passed_on SEC(".maps") SONDE_COUNTER("dns_resolver_answers_total", "Answered questions of processes that serve names themselves.");
 
 struct {
-	METRIC_MAP(struct dns_silence, 64);
+	SONDE_METRIC_MAP(struct dns_silence, 64);
 } unanswered SEC(".maps") SONDE_COUNTER("dns_timeouts_total",
 					"Questions that nobody answered in time, those of local resolvers not counted.");
 
 struct {
-	METRIC_MAP(struct dns_silence, 64);
+	SONDE_METRIC_MAP(struct dns_silence, 64);
 } passed_on_unanswered SEC(".maps")
 SONDE_COUNTER("dns_resolver_timeouts_total", "Unanswered questions of processes that serve names themselves.");
 
@@ -130,7 +124,7 @@ struct dns_time {
 };
 
 struct {
-	METRIC_MAP(struct dns_time, 128);
+	SONDE_METRIC_MAP(struct dns_time, 128);
 } latencies SEC(".maps") SONDE_HISTOGRAM("dns_latency_seconds", "Time from a question to its answer.");
 
 static const char rcode_labels[16][12] = {

@@ -84,10 +84,7 @@ struct scope_key {
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, 4);
-	__type(key, struct scope_key);
-	__type(value, __u64);
+	SONDE_METRIC_MAP(struct scope_key, 4);
 } oom_kills SEC(".maps") SONDE_COUNTER("memory_oom_kills_total", "Processes that the kernel killed for want of memory");
 
 /* Kills that a cgroup has counted, by its id. One that is not here has none yet. */

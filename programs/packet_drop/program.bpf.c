@@ -13,10 +13,7 @@ SONDE_EVENT(packet_drop, "Packets that the kernel dropped");
 SONDE_SETTING(bool, benign, false, "also send events of class benign: duplicates, remains of closed sockets");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, 2048);
-	__type(key, struct packet_drop_key);
-	__type(value, __u64);
+	SONDE_METRIC_MAP(struct packet_drop_key, 2048);
 } drops_total SEC(".maps")
 	SONDE_COUNTER("packet_drops_total",
 		      "Packets the kernel dropped. Class resource that grows: a queue or buffer is too small or its reader "

@@ -24,10 +24,15 @@ static __always_inline bool is_leader(const struct task_struct *task)
 	return task->pid == task->tgid;
 }
 
+static __always_inline __u32 parent_of(const struct task_struct *task)
+{
+	return sonde_cast(struct task_struct, task)->real_parent->tgid;
+}
+
 static __always_inline void fill_common(struct process *e, struct task_struct *task, enum process_kind kind)
 {
 	e->kind = kind;
-	e->parent_pid = sonde_cast(struct task_struct, task)->real_parent->tgid;
+	e->parent_pid = parent_of(task);
 	e->exit_code = -1;
 	e->signal = 0;
 	e->lifetime_ns = 0;
@@ -46,21 +51,22 @@ struct untracked {
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, 4);
-	__type(key, struct untracked);
-	__type(value, __u64);
+	SONDE_METRIC_MAP(struct untracked, 4);
 } untracked SEC(".maps")
 SONDE_COUNTER("process_untracked_total", "Processes that found no room in the table that programs share.");
 
-static __always_inline void table_set(const struct sonde_process *process, __u32 parent_pid, enum process_kind kind)
+/* Into the table, and who it is for the event. */
+static __always_inline void table_set(struct task_struct *task, enum process_kind kind, struct sonde_process *ret_process)
 {
-	struct sonde_running_process entry = {.start_time_ns = process->start_time_ns, .cgroup_id = process->cgroup_id,
-					      .instance = sonde_instance(), .parent_pid = parent_pid, .uid = process->uid};
+	struct sonde_running_process entry = {.instance = sonde_instance(), .parent_pid = parent_of(task)};
 	struct untracked key = {.kind = kind};
 
-	__builtin_memcpy(entry.command, process->command, sizeof(entry.command));
-	if (bpf_map_update_elem(&sonde_processes, &process->pid, &entry, BPF_ANY))
+	sonde_process_of(task, ret_process);
+	entry.start_time_ns = ret_process->start_time_ns;
+	entry.cgroup_id = ret_process->cgroup_id;
+	entry.uid = ret_process->uid;
+	__builtin_memcpy(entry.command, ret_process->command, sizeof(entry.command));
+	if (bpf_map_update_elem(&sonde_processes, &ret_process->pid, &entry, BPF_ANY))
 		sonde_metric_add(&untracked, &key, 1);
 }
 
@@ -82,8 +88,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 
 	if (!is_leader(child))
 		return 0;
-	sonde_process_of(child, &facts);
-	table_set(&facts, sonde_cast(struct task_struct, child)->real_parent->tgid, PROCESS_KIND_FORK);
+	table_set(child, PROCESS_KIND_FORK, &facts);
 	e = sonde_reserve_owner_upto(process, path, &facts);
 	if (!e)
 		return 0;
@@ -102,8 +107,7 @@ int BPF_PROG(on_exec, struct task_struct *task)
 	struct process *e;
 	__u64 start, bytes;
 
-	sonde_process_of(task, &facts);
-	table_set(&facts, sonde_cast(struct task_struct, task)->real_parent->tgid, PROCESS_KIND_EXEC);
+	table_set(task, PROCESS_KIND_EXEC, &facts);
 	e = sonde_reserve_owner(process, &facts);
 	if (!e)
 		return 0;
@@ -234,8 +238,7 @@ int at_start_processes(struct bpf_iter__task *ctx)
 		return 0;
 	if (is_zombie(task))
 		return 0;
-	sonde_process_of(task, &facts);
-	table_set(&facts, sonde_cast(struct task_struct, task)->real_parent->tgid, PROCESS_KIND_RUNNING);
+	table_set(task, PROCESS_KIND_RUNNING, &facts);
 	if (is_zombie(task)) /* in this moment: nobody else takes it out */
 		bpf_map_delete_elem(&sonde_processes, &facts.pid);
 	e = sonde_reserve_owner(process, &facts);
