@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <cli/counting.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <cli/result.h>
 #include <cli/say.h>
 #include <schema/encode.h>
+#include <store/count_asked.h>
 #include <store/groups.h>
 
 #define NAMES_BYTES 256
@@ -37,10 +39,7 @@ struct local {
 	const struct sonde_options *options;
 	struct sonde_counting *counting;
 	int64_t limit;
-	struct sonde_count_opts opts;
-	unsigned n_by;
-	const struct sonde_column *columns[SONDE_COUNT_BY_MAX];
-	char names[NAMES_BYTES]; /* of --by, cut apart */
+	struct sonde_count_asked asked;
 };
 
 static int local_group(const struct sonde_group *group, void *userdata)
@@ -58,11 +57,11 @@ static int local_group(const struct sonde_group *group, void *userdata)
 		return 0;
 	}
 	values = json_array();
-	for (unsigned i = 0; i < local->n_by; i++) {
+	for (unsigned i = 0; i < local->asked.n_by; i++) {
 		struct sonde_buffer text CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
 		json_t *value;
 
-		sonde_encode_json_value(local->columns[i], &group->values[i], &text);
+		sonde_encode_json_value(local->asked.columns[i], &group->values[i], &text);
 		value = text.length ? json_loadb(text.data, text.length, JSON_DECODE_ANY, NULL) : NULL;
 		json_array_append_new(values, value ?: json_null());
 	}
@@ -70,50 +69,23 @@ static int local_group(const struct sonde_group *group, void *userdata)
 	return 0;
 }
 
-static const struct sonde_column *column_find(struct sonde_store *store, const char *type, const char *name)
-{
-	const struct sonde_type *types[TYPES_MAX];
-	size_t n = sonde_store_types(store, types, TYPES_MAX);
-
-	for (size_t i = 0; i < n && i < TYPES_MAX; i++) {
-		int column = sonde_type_find_column(types[i], name);
-
-		if (column >= 0 && (!type || !strcmp(type, types[i]->name)))
-			return &types[i]->columns[column];
-	}
-	return NULL;
-}
-
-static int say_no_column(const char *option, const char *name, const char *type)
-{
-	return sonde_say_error(SONDE_EXIT_USAGE, "--%s: there is no column '%s'%s%s; 'sonde schema' lists them", option, name,
-			       type ? " in type " : "", type ? type : "");
-}
-
 static int local_columns(struct local *local, struct sonde_store *store, const char *type)
 {
-	const char *by = local->options->by, *sum = local->options->sum;
-	const struct sonde_column *column;
-	char *rest = local->names, *name;
+	const char *by = local->options->by, *sum = local->options->sum, *wrong;
+	const struct sonde_type *types[TYPES_MAX];
+	size_t n = sonde_store_types(store, types, TYPES_MAX), kept = 0;
+	int r;
 
-	if (by && strlen(by) >= sizeof(local->names))
-		return say_no_column("by", by, type);
-	snprintf(local->names, sizeof(local->names), "%s", by ?: "");
-	while (by && (name = strsep(&rest, ","))) {
-		if (local->n_by == SONDE_COUNT_BY_MAX)
-			return sonde_say_error(SONDE_EXIT_USAGE, "--by: at most %d columns", SONDE_COUNT_BY_MAX);
-		local->columns[local->n_by] = column_find(store, type, name);
-		if (!local->columns[local->n_by])
-			return say_no_column("by", name, type);
-		local->opts.by[local->n_by++] = name;
-	}
-	column = sum ? column_find(store, type, sum) : NULL;
-	if (sum && !column)
-		return say_no_column("sum", sum, type);
-	if (sum && !sonde_column_is_quantity(column))
-		return sonde_say_error(SONDE_EXIT_USAGE, "--sum: the values of '%s' cannot be added up", sum);
-	local->opts.sum = sum;
-	return 0;
+	for (size_t i = 0; i < n && i < TYPES_MAX; i++)
+		if (!type || !strcmp(type, types[i]->name))
+			types[kept++] = types[i];
+	r = sonde_count_asked_read(&local->asked, types, kept, by, sum, &wrong);
+	if (r == -E2BIG)
+		return sonde_say_error(SONDE_EXIT_USAGE, "--by: at most %d columns", SONDE_COUNT_BY_MAX);
+	if (r == -EINVAL)
+		return sonde_say_error(SONDE_EXIT_USAGE, "--sum: the values of '%s' cannot be added up", wrong);
+	return r < 0 ? sonde_say_error(SONDE_EXIT_USAGE, "--%s: there is no column '%s'%s%s; 'sonde schema' lists them",
+				       wrong == sum ? "sum" : "by", wrong, type ? " in type " : "", type ? type : "") : 0;
 }
 
 static int ask_local(const struct sonde_options *options, const char *type, int64_t limit, struct sonde_counting *counting)
@@ -129,7 +101,7 @@ static int ask_local(const struct sonde_options *options, const char *type, int6
 	if (r)
 		return r;
 	store.query.limit = 0;
-	r = sonde_store_count(store.store, &store.query, &local.opts, local_group, &local, &answer);
+	r = sonde_store_count(store.store, &store.query, &local.asked.opts, local_group, &local, &answer);
 	if (r < 0)
 		return sonde_say_error(SONDE_EXIT_FAILED, "the store could not be read: %s", sonde_store_error(store.store));
 	sonde_note_incomplete(answer.complete, answer.lost, answer.reason);

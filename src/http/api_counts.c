@@ -6,6 +6,7 @@
 #include <http/answer.h>
 #include <http/request.h>
 #include <schema/encode.h>
+#include <store/count_asked.h>
 #include <store/groups.h>
 
 #include <base/clock.h>
@@ -17,7 +18,6 @@
 #define SUMMARY_NS (300 * SONDE_NS_PER_S)
 #define SUMMARY_TOP 10
 #define TYPES_MAX 256
-#define BY_TEXT_MAX (SONDE_COUNT_BY_MAX * 64)
 
 int sonde_answer_total(const struct sonde_group *group, void *total)
 {
@@ -29,9 +29,7 @@ int sonde_answer_total(const struct sonde_group *group, void *total)
 
 struct groups {
 	struct sonde_request *request;
-	struct sonde_count_opts opts;
-	const struct sonde_column *columns[SONDE_COUNT_BY_MAX]; /* of `by` */
-	unsigned n_by;
+	struct sonde_count_asked asked;
 	uint64_t limit, n;
 	struct sonde_group total;
 	bool known; /* at least one value is not null */
@@ -39,20 +37,20 @@ struct groups {
 
 static void groups_value(const struct groups *groups, const struct sonde_group *group, struct sonde_buffer *out)
 {
-	sonde_buffer_add_text(out, groups->n_by > 1 ? "{\"values\":[" : "{\"value\":");
-	for (unsigned i = 0; i < groups->n_by; i++) {
+	sonde_buffer_add_text(out, groups->asked.n_by > 1 ? "{\"values\":[" : "{\"value\":");
+	for (unsigned i = 0; i < groups->asked.n_by; i++) {
 		if (i)
 			sonde_buffer_add_char(out, ',');
-		sonde_encode_json_value(groups->columns[i], &group->values[i], out);
+		sonde_encode_json_value(groups->asked.columns[i], &group->values[i], out);
 	}
-	sonde_buffer_add_text(out, groups->n_by > 1 ? "]," : ",");
+	sonde_buffer_add_text(out, groups->asked.n_by > 1 ? "]," : ",");
 }
 
 /* `"count":n`, and `,"sum":n` if a sum was asked for. */
 static void numbers_json(const struct groups *groups, const struct sonde_group *group, struct sonde_buffer *out)
 {
 	sonde_json_u64(out, "count", group->count);
-	if (groups->opts.sum) {
+	if (groups->asked.opts.sum) {
 		sonde_buffer_add_char(out, ',');
 		sonde_json_i64(out, "sum", group->sum);
 	}
@@ -67,7 +65,7 @@ static int groups_row(const struct sonde_group *group, void *userdata)
 		return -ECANCELED;
 	groups->total.count += group->count;
 	groups->total.sum = sonde_sum(groups->total.sum, group->sum);
-	for (unsigned i = 0; i < groups->n_by; i++)
+	for (unsigned i = 0; i < groups->asked.n_by; i++)
 		groups->known |= group->values[i].type != SONDE_NULL;
 	if (groups->n++ >= groups->limit)
 		return 0;
@@ -87,62 +85,21 @@ static int total_row(const struct sonde_group *group, void *userdata)
 
 /* ---- count ---- */
 
-/* The column in the type, or in the first type that has it (type NULL); NULL: none. */
-static const struct sonde_column *column_find(const struct sonde_view *view, const struct sonde_type *type, const char *name)
+/* What group_by and sum ask for. @return 0, or 1: refused. */
+static int read_columns(struct sonde_request *request, const struct sonde_type *only, struct sonde_count_asked *asked)
 {
-	const struct sonde_type *types[TYPES_MAX];
-	size_t n = type ? 1 : sonde_types(view, types, TYPES_MAX);
-	int column;
+	const char *by = sonde_param(request, "group_by"), *sum = sonde_param(request, "sum"), *wrong, *parameter;
+	const struct sonde_type *types[TYPES_MAX] = {only};
+	size_t n = only ? 1 : sonde_types(request->view, types, TYPES_MAX);
+	int r = sonde_count_asked_read(asked, types, n, by, sum, &wrong);
 
-	if (type)
-		types[0] = type;
-	for (size_t i = 0; i < n; i++) {
-		column = sonde_type_find_column(types[i], name);
-		if (column >= 0)
-			return &types[i]->columns[column];
-	}
-	return NULL;
-}
-
-static int column_unknown(struct sonde_request *request, const struct sonde_type *type, const char *parameter)
-{
-	return !sonde_request_bad(request, parameter, "no such column%s%s; /api/v1/schema lists them", type ? " in type " : "",
-				  type ? type->name : "");
-}
-
-/* group_by=A,B: the names are cut apart in `text`. @return 0, or 1: refused. */
-static int read_by(struct sonde_request *request, const struct sonde_type *type, char *text, struct groups *groups)
-{
-	const char *by = sonde_param(request, "group_by");
-	char *name;
-
-	if (!by)
-		return 0;
-	if (strlen(by) >= BY_TEXT_MAX)
-		return column_unknown(request, type, "group_by");
-	strcpy(text, by);
-	while ((name = strsep(&text, ","))) {
-		if (groups->n_by == SONDE_COUNT_BY_MAX)
-			return !sonde_request_bad(request, "group_by", "at most %d columns", SONDE_COUNT_BY_MAX);
-		groups->columns[groups->n_by] = column_find(request->view, type, name);
-		if (!groups->columns[groups->n_by])
-			return column_unknown(request, type, "group_by");
-		groups->opts.by[groups->n_by++] = name;
-	}
-	return 0;
-}
-
-static int read_sum(struct sonde_request *request, const struct sonde_type *type, struct groups *groups)
-{
-	const struct sonde_column *column;
-
-	groups->opts.sum = sonde_param(request, "sum");
-	if (!groups->opts.sum)
-		return 0;
-	column = column_find(request->view, type, groups->opts.sum);
-	if (!column)
-		return column_unknown(request, type, "sum");
-	return sonde_column_is_quantity(column) ? 0 : !sonde_request_bad(request, "sum", "its values cannot be added up");
+	parameter = wrong == sum ? "sum" : "group_by";
+	if (r == -E2BIG)
+		return !sonde_request_bad(request, parameter, "at most %d columns", SONDE_COUNT_BY_MAX);
+	if (r == -EINVAL)
+		return !sonde_request_bad(request, parameter, "its values cannot be added up");
+	return r < 0 && !sonde_request_bad(request, parameter, "no such column%s%s; /api/v1/schema lists them",
+					   only ? " in type " : "", only ? only->name : "");
 }
 
 /* `{"groups":[...],"more_groups":n,"count":total`, without group_by `{"count":total` */
@@ -152,10 +109,10 @@ static int count_selected(struct sonde_request *request, const struct sonde_sele
 	struct sonde_answer answer = {0};
 	int r;
 
-	sonde_buffer_add_text(out, groups->n_by ? "{\"groups\":[" : "{");
-	r = sonde_store_count(request->view->store, &selection->query, &groups->opts, groups->n_by ? groups_row : total_row,
+	sonde_buffer_add_text(out, groups->asked.n_by ? "{\"groups\":[" : "{");
+	r = sonde_store_count(request->view->store, &selection->query, &groups->asked.opts, groups->asked.n_by ? groups_row : total_row,
 			      groups, &answer);
-	if (groups->n_by) {
+	if (groups->asked.n_by) {
 		sonde_buffer_add_text(out, "],");
 		sonde_json_u64(out, "more_groups", groups->n > groups->limit ? groups->n - groups->limit : 0);
 		sonde_buffer_add_char(out, ',');
@@ -175,7 +132,6 @@ int sonde_api_count(struct sonde_request *request)
 {
 	struct groups groups = {.request = request};
 	struct sonde_selection selection;
-	char by[BY_TEXT_MAX];
 	int r = 0;
 
 	if (sonde_param_u64(request, "limit", 1, GROUPS_MAX, GROUPS_DEFAULT, &groups.limit))
@@ -184,7 +140,7 @@ int sonde_api_count(struct sonde_request *request)
 		return sonde_request_bad(request, "limit", "limits the groups: give group_by too");
 	if (sonde_selection_read(request, INT64_MIN, &selection))
 		return 0;
-	if (!read_by(request, selection.type, by, &groups) && !read_sum(request, selection.type, &groups))
+	if (!read_columns(request, selection.type, &groups.asked))
 		r = count_selected(request, &selection, &groups);
 	sonde_selection_free(&selection);
 	return r;
@@ -233,7 +189,7 @@ static void window_json(const struct sonde_view *view, const struct sonde_type *
 static int top_list(struct summary *summary, const struct sonde_type *type, const uint32_t *columns, unsigned n,
 		    const char *measure, bool *first)
 {
-	struct groups groups = {.request = summary->request, .n_by = n, .limit = SUMMARY_TOP, .opts.sum = measure};
+	struct groups groups = {.request = summary->request, .asked.n_by = n, .limit = SUMMARY_TOP, .asked.opts.sum = measure};
 	struct sonde_buffer *out = &summary->request->out;
 	struct sonde_answer answer;
 	size_t before = out->length;
@@ -241,12 +197,12 @@ static int top_list(struct summary *summary, const struct sonde_type *type, cons
 
 	sonde_buffer_add_text(out, *first ? "\"" : ",\"");
 	for (unsigned i = 0; i < n; i++) {
-		groups.columns[i] = &type->columns[columns[i]];
-		groups.opts.by[i] = groups.columns[i]->name;
-		sonde_buffer_printf(out, "%s%s", i ? "," : "", groups.columns[i]->name);
+		groups.asked.columns[i] = &type->columns[columns[i]];
+		groups.asked.opts.by[i] = groups.asked.columns[i]->name;
+		sonde_buffer_printf(out, "%s%s", i ? "," : "", groups.asked.columns[i]->name);
 	}
 	sonde_buffer_add_text(out, "\":[");
-	r = sonde_store_count(summary->request->view->store, &summary->query, &groups.opts, groups_row, &groups, &answer);
+	r = sonde_store_count(summary->request->view->store, &summary->query, &groups.asked.opts, groups_row, &groups, &answer);
 	if (r == -E2BIG) { /* the list is not known; nothing of it was written */
 		out->length--;
 		sonde_buffer_add_text(out, "null");
@@ -279,12 +235,12 @@ static int summary_type(struct summary *summary, const struct sonde_type *type)
 {
 	int index = sonde_type_measure(type), r;
 	const char *measure = index < 0 ? NULL : type->columns[index].name;
-	struct groups total = {.opts.sum = measure};
+	struct groups total = {.asked.opts.sum = measure};
 	struct sonde_buffer *out = &summary->request->out;
 	struct sonde_answer answer = {0};
 
 	summary->query.type = type->name;
-	r = sonde_store_count(summary->request->view->store, &summary->query, &total.opts, total_row, &total, &answer);
+	r = sonde_store_count(summary->request->view->store, &summary->query, &total.asked.opts, total_row, &total, &answer);
 	if (r < 0)
 		return r;
 	sonde_answer_merge(&summary->all, &answer);
