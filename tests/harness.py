@@ -113,6 +113,15 @@ def only(*names, **sections):
     return programs
 
 
+def build_object(folder, name, source):
+    """A program of one's own from its text; the path of its object."""
+    path = os.path.join(folder, name + ".bpf.")
+    with open(path + "c", "w") as f:
+        f.write(source)
+    subprocess.run([os.path.join(ROOT, "tools/build-bpf.sh"), path + "c", path + "o"], check=True)
+    return path + "o"
+
+
 def rows(store, sql):
     """What a question to the store's file gives, asked without sonde's help: in a copy of plain tables, by SQLite's own hand."""
     with sqlite3.connect("file:%s?mode=ro" % store, uri=True) as db:

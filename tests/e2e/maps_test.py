@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from harness import GENERATE, ROOT, Agent, only, wait_for  # noqa: E402
+from harness import GENERATE, Agent, build_object, only, wait_for  # noqa: E402
 
 TAG = os.getpid()
 NUMBER = 1023  # the system call of tests/flood
@@ -104,13 +103,6 @@ class SharedMaps(unittest.TestCase):
             agent.stop()
             agent.ids = {kind: set() for kind in agent.ids}
 
-    def build(self, name, source):
-        path = os.path.join(self.folder, name + ".bpf.")
-        with open(path + "c", "w") as f:
-            f.write(source)
-        subprocess.run([os.path.join(ROOT, "tools/build-bpf.sh"), path + "c", path + "o"], check=True)
-        return path + "o"
-
     def table(self):
         """The pinned process table, by pid, read by another tool."""
         entries = bpftool("map", "dump", "pinned", self.path + "/processes")
@@ -138,7 +130,7 @@ class SharedMaps(unittest.TestCase):
         self.assertFalse(os.path.exists(self.path), "an orderly stop leaves nothing")
 
     def test_another_program_reads_it(self):
-        auditor = self.build("auditor", AUDITOR)
+        auditor = build_object(self.folder, "auditor", AUDITOR)
         with self.agent("process", auditor={"object": auditor}) as agent:
             caller = subprocess.Popen([GENERATE, "syscalls", "10", "0", str(TAG)], stdout=subprocess.DEVNULL)
             self.assertEqual(caller.wait(60), 0)
@@ -212,12 +204,12 @@ class SharedMaps(unittest.TestCase):
     def test_a_map_of_another_layout(self):
         with self.leaves_maps("process"):
             pass
-        other = self.build("auditor", OTHER_LAYOUT)
+        other = build_object(self.folder, "auditor", OTHER_LAYOUT)
         self.refused(self.agent("packet_drop", auditor={"object": other}), "auditor", "laid out differently")
 
     def test_no_map_at_all(self):
         os.mkdir(self.path, 0o700)
-        subprocess.run(["bpftool", "prog", "load", self.build("any", PROGRAM), self.path + "/processes"], check=True)
+        subprocess.run(["bpftool", "prog", "load", build_object(self.folder, "any", PROGRAM), self.path + "/processes"], check=True)
         self.refused(self.agent("process", "packet_drop"), "process", "it is of another type")
 
     def not_pinned(self, path, pattern):

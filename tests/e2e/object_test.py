@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from harness import ROOT, SONDE, Trace  # noqa: E402
+from harness import ROOT, SONDE, Trace, build_object  # noqa: E402
 
 EVENT = """
 #include <sonde/sonde.bpf.h>
@@ -37,20 +37,13 @@ class Objects(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
 
-    def build(self, name, source):
-        path = os.path.join(self.folder, name + ".bpf.")
-        with open(path + "c", "w") as file:
-            file.write(source)
-        subprocess.run([os.path.join(ROOT, "tools/build-bpf.sh"), path + "c", path + "o"], check=True)
-        return path + "o"
-
     def check(self, name, source):
-        return subprocess.run([SONDE, "check", self.build(name, source)], capture_output=True, text=True)
+        return subprocess.run([SONDE, "check", build_object(self.folder, name, source)], capture_output=True, text=True)
 
     def test_program_of_the_guide(self):
         with open(os.path.join(ROOT, "docs/write-a-program.md")) as file:
             source = re.search(r"```c\n(.*?)```", file.read(), re.S).group(1)
-        with Trace(self.build("tcp_retransmit", source), "--set", "at_least=2") as trace:
+        with Trace(build_object(self.folder, "tcp_retransmit", source), "--set", "at_least=2") as trace:
             pass
         self.assertEqual(trace.ledger["residual"], 0)
 
