@@ -31,14 +31,12 @@ static struct sqlite_reader *reader_free(struct sqlite_store *store)
 
 static struct sqlite_reader *reader_wait(struct sqlite_store *store)
 {
-	int64_t until = sonde_clock_boot_ns() + WAIT_NS;
-	struct timespec at = {.tv_sec = until / SONDE_NS_PER_S, .tv_nsec = until % SONDE_NS_PER_S};
+	int64_t until = sonde_clock_boot_ns() + WAIT_NS, left;
 	struct sqlite_reader *reader;
 
 	pthread_mutex_lock(&store->lock);
-	while (!(reader = reader_free(store)))
-		if (pthread_cond_clockwait(&store->reader_free, &store->lock, CLOCK_BOOTTIME, &at) == ETIMEDOUT)
-			break;
+	while (!(reader = reader_free(store)) && (left = until - sonde_clock_boot_ns()) > 0)
+		(void)sonde_cond_wait_for(&store->reader_free, &store->lock, left);
 	if (reader)
 		reader->busy = true;
 	pthread_mutex_unlock(&store->lock);
