@@ -35,9 +35,12 @@ test-unit: build ## only the unit tests (no root needed)
 test-full: build ## the unit tests with every case of those that only take a sample (minutes)
 	@SONDE_TEST_ALL=1 meson test -C $(BUILD) --print-errorlogs -t 10
 
-sanitize: ## the unit tests, and an agent under load, with ASan and UBSan
+sanitize: ## the unit tests with ASan and UBSan, then with TSan
 	@$(MAKE) --no-print-directory build BUILD=build-asan MESON_OPTIONS="-Db_sanitize=address,undefined -Doptimization=1 -Ddebug=true"
 	@meson test -C build-asan --print-errorlogs -t 5
+	@$(MAKE) --no-print-directory build BUILD=build-tsan \
+		MESON_OPTIONS="-Db_sanitize=thread -Doptimization=1 -Ddebug=true -Dwerror=false"
+	@meson test -C build-tsan --print-errorlogs -t 8
 
 test-vm: build ## the programs on Debian's kernels 6.1 and 6.12, in emulation
 	@tools/install-packages.sh vm

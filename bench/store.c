@@ -226,7 +226,7 @@ static double generator_ns(uint64_t n, uint64_t commit_events)
 static struct sonde_store *write_store(const char *name, uint64_t n, uint64_t commit_events, const char *what)
 {
 	char path[256], text[128];
-	struct sonde_store_opts opts = {.path = path, .names = sonde_enrich_names(bench.enrich)};
+	struct sonde_store_opts opts = {.path = path, .names = sonde_enrich_names(bench.enrich), .merge_cpu_pct = 100};
 	struct sonde_store *store;
 	int64_t cpu, wall;
 	double own = generator_ns(1000000, commit_events);
@@ -306,7 +306,7 @@ static unsigned stream(struct sonde_store *store, unsigned commits)
 static void sustain(unsigned seconds)
 {
 	char path[256];
-	struct sonde_store_opts opts = {.path = path, .names = sonde_enrich_names(bench.enrich)};
+	struct sonde_store_opts opts = {.path = path, .names = sonde_enrich_names(bench.enrich), .merge_cpu_pct = 5};
 	unsigned commits = seconds * (unsigned)(SONDE_NS_PER_S / COMMIT_NS), late;
 	uint64_t n = (uint64_t)commits * COMMIT_EVENTS;
 	double own = generator_ns(1000000, COMMIT_EVENTS), before;

@@ -37,7 +37,8 @@ static const char *changed_for_good(const struct sonde_config *a, const struct s
 	if (a->shutdown_timeout_ns != b->shutdown_timeout_ns)
 		return "shutdown_timeout";
 	if (strcmp(a->store.path, b->store.path) || a->store.max_bytes != b->store.max_bytes ||
-	    a->store.max_age_ns != b->store.max_age_ns || a->store.commit_interval_ns != b->store.commit_interval_ns)
+	    a->store.max_age_ns != b->store.max_age_ns || a->store.commit_interval_ns != b->store.commit_interval_ns ||
+	    a->store.merge_cpu_pct != b->store.merge_cpu_pct)
 		return "store";
 	if (strcmp(a->listen.metrics, b->listen.metrics) || strcmp(a->listen.health, b->listen.health) ||
 	    strcmp(a->listen.api, b->listen.api) || strcmp(a->listen.socket, b->listen.socket))

@@ -56,6 +56,7 @@ static int worker_open(struct worker *worker)
 	};
 	struct sonde_store_opts store = {
 		.path = config->store.path, .max_bytes = config->store.max_bytes, .max_age_ns = config->store.max_age_ns,
+		.merge_cpu_pct = config->store.merge_cpu_pct,
 		.checkpoints = worker->shared, .checkpoints_size = WORKER_CHECKPOINTS_BYTES,
 	};
 	struct sonde_http_opts http = {

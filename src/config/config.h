@@ -40,6 +40,7 @@ struct sonde_config {
 		uint64_t max_bytes;
 		int64_t max_age_ns;
 		int64_t commit_interval_ns;
+		uint32_t merge_cpu_pct;
 	} store;
 	struct {
 		char metrics[64], health[64], api[64], socket[108]; /* "": off */

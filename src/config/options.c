@@ -56,6 +56,11 @@ const struct sonde_config_option sonde_config_options[] = {
 		.min = SONDE_NS_PER_MS, .max = 60 * SONDE_NS_PER_S, FIELD(store.commit_interval_ns),
 		.help = "How often new events are made durable. Until then they wait in the ring, so a crash of the worker loses none.",
 	}, {
+		.section = "store", .name = "merge_cpu", .type = SONDE_CONFIG_INTEGER, .default_text = "5", .max = 100, .zero = "never",
+		FIELD(store.merge_cpu_pct),
+		.help = "Percent of one CPU that merging may take: the small blocks that commits write become large ones, which are smaller "
+			"on disk and faster to read, beside the writing.",
+	}, {
 		.section = "", .name = "listen", .type = SONDE_CONFIG_SECTION, .help = "Where the agent answers.",
 	}, {
 		.section = "listen", .name = "metrics", .type = SONDE_CONFIG_ADDRESS, .default_text = ":9090", .zero = "off",

@@ -12,11 +12,16 @@
 struct sonde_store {
 	const struct sonde_store_ops *ops;
 	atomic_bool interrupted; /* sonde_store_interrupt() */
-	pthread_mutex_t writing; /* held around add_type, append, commit, gap and expire: back ends see one writer */
+	/* Held around add_type, append, commit, gap and expire: back ends see one writer. The first lock of all to be taken. */
+	pthread_mutex_t writing;
 };
 
 extern const struct sonde_store_ops sonde_store_memory;
 extern const struct sonde_store_ops sonde_store_sqlite;
+
+/** For a back end's open and close. */
+void sonde_store_init(struct sonde_store *store, const struct sonde_store_ops *ops);
+void sonde_store_done(struct sonde_store *store);
 
 /** Keep the text for sonde_store_error() in this thread. @return `error`. */
 int sonde_store_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define RUN_LEAST 8
-#define RUN_MOST 64
 #define CLASSES 5		/* of 8, 64, 512, 4096 and 32768 rows */
 #define GROWN_ROWS 16384	/* such blocks stay as they are */
 #define GROWN_BYTES (256u << 10)
@@ -61,7 +60,7 @@ static size_t run_length(const struct sonde_block_index *index, size_t at, unsig
 	uint64_t rows = 0, bytes = 0;
 	size_t n = 0;
 
-	for (; at + n < index->n && n < RUN_MOST; n++) {
+	for (; at + n < index->n && n < SONDE_BLOCK_RUN_MAX; n++) {
 		const struct sonde_indexed_block *block = &index->items[at + n];
 
 		if (class_of(block) > most || (n && block->first != block[-1].first + block[-1].count))

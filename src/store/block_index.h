@@ -11,6 +11,8 @@
 
 #include <store/block.h>
 
+#define SONDE_BLOCK_RUN_MAX 64 /* blocks that become one at once */
+
 struct sonde_indexed_block {
 	int64_t id;
 	uint64_t first;

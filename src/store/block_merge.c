@@ -108,7 +108,7 @@ int sonde_block_merge_take(struct sonde_block_merge *merge, struct sonde_block_s
 
 size_t sonde_block_merge_bytes(const struct sonde_block_merge *merge)
 {
-	return sonde_columns_bytes(merge->rows);
+	return merge->rows ? sonde_columns_bytes(merge->rows) : 0;
 }
 
 int sonde_block_merge_end(const struct sonde_block_merge *merge, struct sonde_block_encoder *encoder,

@@ -21,7 +21,7 @@ void sonde_block_merge_free(struct sonde_block_merge **merge);
  */
 int sonde_block_merge_take(struct sonde_block_merge *merge, struct sonde_block_source *source, const struct sonde_type *stored,
 			   const struct sonde_block_ref *ref);
-/** Memory of what was taken: at least one block. */
+/** Memory of what was taken. */
 size_t sonde_block_merge_bytes(const struct sonde_block_merge *merge);
 /** All that was taken as one block, with the place of the first one. @return 0 or -ENOMEM. */
 int sonde_block_merge_end(const struct sonde_block_merge *merge, struct sonde_block_encoder *encoder,

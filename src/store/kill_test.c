@@ -37,7 +37,8 @@ static void check(bool right, const char *what)
 /* Goes on where the checkpoint says, until it is killed. */
 static void writer_main(const char *path, int64_t start_ns, unsigned seed)
 {
-	struct sonde_store_opts opts = {.path = path, .checkpoints = oracle->checkpoints, .checkpoints_size = SHARED_BYTES};
+	struct sonde_store_opts opts = {.path = path, .checkpoints = oracle->checkpoints, .checkpoints_size = SHARED_BYTES,
+					.merge_cpu_pct = 100};
 	struct sonde_checkpoint checkpoint;
 	struct sonde_store *store;
 

@@ -39,11 +39,11 @@ static int memory_open(const struct sonde_store_opts *opts, struct sonde_store *
 	store = calloc(1, sizeof(*store));
 	if (!store)
 		return -ENOMEM;
-	store->base.ops = &sonde_store_memory;
 	if (sonde_intake_init(&store->intake)) {
 		free(store);
 		return -ENOMEM;
 	}
+	sonde_store_init(&store->base, &sonde_store_memory);
 	limits_set(store, opts);
 	store->started_ns = sonde_clock_wall_ns();
 	sonde_types_init(&store->types);
@@ -68,6 +68,7 @@ static void memory_close(struct sonde_store *base)
 	sonde_intake_free(&store->intake);
 	sonde_types_free(&store->types);
 	pthread_mutex_destroy(&store->lock);
+	sonde_store_done(base);
 	free(store);
 }
 

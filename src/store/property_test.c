@@ -391,7 +391,7 @@ static void run(const char *path, unsigned seed)
 {
 	static const size_t sizes[] = {300, 900, 2700, EVENTS_MAX};
 	struct naive *naive CLEANUP_FREE = calloc(1, sizeof(*naive));
-	struct sonde_store_opts opts = {.path = path};
+	struct sonde_store_opts opts = {.path = path, .merge_cpu_pct = 100};
 
 	naive->seed = seed;
 	naive->start_ns = sonde_clock_wall_ns() - 3600 * SONDE_NS_PER_S;

@@ -205,6 +205,7 @@ static void sqlite_close(struct sonde_store *base)
 {
 	struct sqlite_store *store = (struct sqlite_store *)base;
 
+	sqlite_compactor_stop(&store->compactor);
 	sqlite_readers_close(store);
 	if (store->db) {
 		sqlite_meta_stop_run(store);
@@ -217,6 +218,7 @@ static void sqlite_close(struct sonde_store *base)
 	pthread_cond_destroy(&store->reader_free);
 	pthread_mutex_destroy(&store->status_lock);
 	pthread_mutex_destroy(&store->lock);
+	sonde_store_done(base);
 	free(store->path);
 	free(store);
 }
@@ -244,7 +246,8 @@ static int sqlite_open(const struct sonde_store_opts *opts, struct sonde_store *
 	if (!store)
 		return -ENOMEM;
 	base = &store->base;
-	store->base.ops = &sonde_store_sqlite;
+	sonde_store_init(base, &sonde_store_sqlite);
+	sqlite_compactor_init(&store->compactor, opts->merge_cpu_pct);
 	store->read_only = opts->read_only;
 	store->room_factor = 1;
 	store->lock_fd = -1;

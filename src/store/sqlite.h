@@ -67,6 +67,20 @@ struct sqlite_own_run {
 	char boot_id[40];
 };
 
+/* Merges small blocks, in a thread of its own. */
+struct sqlite_compactor {
+	unsigned cpu_pct; /* of one CPU at most; 0: never */
+	bool running;
+	pthread_t thread;
+	pthread_mutex_t lock; /* of the next two; never held together with another one */
+	bool asked;
+	atomic_bool stopping;
+	pthread_cond_t work;
+	/* The thread's. */
+	struct sqlite_reader reader;
+	struct sonde_block_encoder *encoder;
+};
+
 struct sqlite_store {
 	struct sonde_store base;
 	char *path;
@@ -89,6 +103,7 @@ struct sqlite_store {
 	bool rings_unwritten; /* the file is new: all of them are to be written, not only those of a commit */
 	struct sqlite_slot slots[SONDE_TYPES_MAX];
 
+	struct sqlite_compactor compactor;
 	atomic_bool ring_kept; /* a ring of an earlier process is read on */
 	pthread_mutex_t status_lock; /* of status_reader: asking how it goes never waits for queries */
 	struct sqlite_reader status_reader;
@@ -169,9 +184,12 @@ int sqlite_block_delete(struct sqlite_store *store, int64_t id);
 /* sqlite_blocks.c: what the file has, when it is opened for writing. SQLite's code. */
 int sqlite_blocks_load(struct sqlite_store *store);
 
-/* compact.c */
-/** Merge small blocks, for at most `budget_ns`. SQLite's code. */
-int sqlite_compact(struct sqlite_store *store, int64_t budget_ns);
+/* sqlite_compact.c */
+void sqlite_compactor_init(struct sqlite_compactor *compactor, unsigned cpu_pct);
+/** The writer says that there may be something to merge; the first time starts the thread. Never waits. */
+void sqlite_compactor_ask(struct sqlite_store *store);
+/** Waits for the merge that is being done. */
+void sqlite_compactor_stop(struct sqlite_compactor *compactor);
 
 /* sqlite_expire.c */
 int sqlite_expire(struct sonde_store *base, int64_t now_ns);

@@ -13,7 +13,6 @@
 
 #define SLICE_BLOCKS 64
 #define SLICES_AT_ONCE 64 /* of one call; the rest has time */
-#define COMPACT_NS (40 * SONDE_NS_PER_MS)
 
 /* An eighth of the limit is for the write-ahead log. */
 uint64_t sqlite_limit(const struct sqlite_store *store)
@@ -187,9 +186,8 @@ int sqlite_expire(struct sonde_store *base, int64_t now_ns)
 	}
 	if (!code && store->db)
 		code = sqlite_make_room(store, 0);
-	if (!code && store->db)
-		code = sqlite_compact(store, COMPACT_NS);
 	if (code)
-		return sqlite_failed(store, code, "cannot drop or merge old events");
+		return sqlite_failed(store, code, "cannot drop old events");
+	sqlite_compactor_ask(store);
 	return sqlite_meta_due(store) && !store->intake.n ? sqlite_commit(base, NULL, 0) : 0;
 }

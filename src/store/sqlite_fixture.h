@@ -10,10 +10,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <inttypes.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 
 #define RING 5
+#define PATIENCE 2000 /* times 10 ms */
 
 struct fixture {
 	char folder[64], path[128];
@@ -105,6 +107,7 @@ static inline int64_t number_in(const char *path, const char *sql)
 	sqlite3 *db;
 
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	sqlite3_busy_timeout(db, 5000);
 	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
 	if (sqlite3_step(statement) == SQLITE_ROW)
 		number = sqlite3_column_int64(statement, 0);
@@ -118,6 +121,28 @@ static inline void run_in(const char *path, const char *sql)
 	sqlite3 *db;
 
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	sqlite3_busy_timeout(db, 5000);
 	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
+}
+
+static inline int64_t blocks_in(struct fixture *f)
+{
+	return number_in(f->path, "SELECT count(*) FROM sonde_blocks");
+}
+
+static inline void expire(struct fixture *f)
+{
+	assert_int_equal(sonde_store_expire(f->store, sonde_clock_wall_ns()), 0);
+}
+
+/* Until so few blocks are left. */
+static inline void merge_until(struct fixture *f, int64_t blocks)
+{
+	for (int i = 0; blocks_in(f) > blocks; i++) {
+		if (i == PATIENCE)
+			fail_msg("%" PRId64 " blocks, not %" PRId64, blocks_in(f), blocks);
+		expire(f);
+		usleep(10000);
+	}
 }

@@ -26,25 +26,29 @@ const char *sonde_store_error(struct sonde_store *store)
 	return error_text;
 }
 
+void sonde_store_init(struct sonde_store *store, const struct sonde_store_ops *ops)
+{
+	store->ops = ops;
+	pthread_mutex_init(&store->writing, NULL);
+}
+
+void sonde_store_done(struct sonde_store *store)
+{
+	pthread_mutex_destroy(&store->writing);
+}
+
 int sonde_store_open(const struct sonde_store_opts *opts, struct sonde_store **ret_store)
 {
-	int r;
-
 	if (!opts->path || !*opts->path)
 		return sonde_store_fail(-EINVAL, "no path for the store");
 	error_text[0] = '\0';
-	r = (strcmp(opts->path, "memory") ? &sonde_store_sqlite : &sonde_store_memory)->open(opts, ret_store);
-	if (!r)
-		pthread_mutex_init(&(*ret_store)->writing, NULL);
-	return r;
+	return (strcmp(opts->path, "memory") ? &sonde_store_sqlite : &sonde_store_memory)->open(opts, ret_store);
 }
 
 void sonde_store_close(struct sonde_store **store)
 {
-	if (*store) {
-		pthread_mutex_destroy(&(*store)->writing);
+	if (*store)
 		(*store)->ops->close(*store);
-	}
 	*store = NULL;
 }
 

@@ -27,6 +27,7 @@ struct sonde_store_opts {
 	const char *path;	    /* a file, or "memory" */
 	uint64_t max_bytes;	    /* on disk with WAL, at least 8 MiB, 0: no limit; in memory the rows, 0: 64 MiB */
 	int64_t max_age_ns;	    /* 0: no limit */
+	unsigned merge_cpu_pct;	    /* a file's small blocks become large ones beside the writer, for this share of a CPU; 0: never */
 	bool read_only;		    /* for the command line beside a running agent */
 	const struct sonde_names *names;
 	void *checkpoints;	    /* shared memory, zero at first, that outlives the worker, or NULL (checkpoints.h) */

@@ -41,7 +41,7 @@ static inline int setup(void **state, const char *backend)
 	snprintf(f->path, sizeof(f->path), "%s/events.db", f->folder);
 	f->shared = mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	f->opts = (struct sonde_store_opts){.path = strcmp(backend, "memory") ? f->path : "memory",
-					    .checkpoints = f->shared, .checkpoints_size = SHARED_BYTES};
+					    .checkpoints = f->shared, .checkpoints_size = SHARED_BYTES, .merge_cpu_pct = 100};
 	open_store(f);
 	f->start_ns = sonde_clock_wall_ns() - N * STEP_NS;
 	*state = f;

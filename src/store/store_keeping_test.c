@@ -338,7 +338,7 @@ static void test_threads(void **state)
 {
 	struct fixture *f = *state;
 	struct readers readers = {.f = f};
-	pthread_t threads[4];
+	pthread_t threads[8]; /* more readers than can be served at once */
 	void *bad;
 
 	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
@@ -348,6 +348,8 @@ static void test_threads(void **state)
 
 		assert_int_equal(test_append(f->store, &test_type, i * 100, 100, f->start_ns + (int64_t)i * 100, 1), 0);
 		assert_int_equal(sonde_store_commit(f->store, &saved, 1), 0);
+		if (i % 10 == 0)
+			assert_int_equal(sonde_store_expire(f->store, sonde_clock_wall_ns()), 0);
 	}
 	readers.stop = true;
 	for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {

@@ -39,6 +39,7 @@ static int64_t make_events(struct fixture *f)
 {
 	int64_t start_ns = sonde_clock_wall_ns() - 3600 * SONDE_NS_PER_S;
 
+	f->opts.merge_cpu_pct = 100;
 	open_store(f);
 	for (uint64_t i = 0; i < EVENTS; i += 250) {
 		uint64_t at = i ^ 250; /* neighbours are swapped: times overlap */
@@ -46,7 +47,7 @@ static int64_t make_events(struct fixture *f)
 		assert_int_equal(test_append(f->store, &test_type, at, 250, start_ns + (int64_t)at * 1000, 1700), 0);
 		assert_int_equal(sonde_store_commit(f->store, NULL, 0), 0);
 	}
-	assert_int_equal(sonde_store_expire(f->store, sonde_clock_wall_ns()), 0); /* merges some */
+	merge_until(f, EVENTS / 250 - 10);
 	sonde_store_close(&f->store);
 	return start_ns;
 }
