@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The list, and which blocks to merge: eight neighbours of one size class or below become one of the next class, so that an
- * event is written again once for each class, of which there are five. Invariant: items are in the order of `first`.
+ * event is written again once for each class, of which there are four. Invariant: items are in the order of `first`.
  */
 #include <store/block_index.h>
 
@@ -10,9 +10,10 @@
 #include <string.h>
 
 #define RUN_LEAST 8
-#define CLASSES 5		/* of 8, 64, 512, 4096 and 32768 rows */
-#define GROWN_ROWS 16384	/* such blocks stay as they are */
+#define CLASSES 4		/* of 8, 64, 512 and 4096 rows */
+#define GROWN_ROWS 4096		/* such blocks stay as they are: from here on the encoder compresses well */
 #define GROWN_BYTES (256u << 10)
+#define ENOUGH_ROWS 16384	/* a run of so many is not made longer: what a merge takes in memory */
 
 int sonde_block_index_add(struct sonde_block_index *index, const struct sonde_indexed_block *block)
 {
@@ -63,7 +64,8 @@ static size_t run_length(const struct sonde_block_index *index, size_t at, unsig
 	for (; at + n < index->n && n < SONDE_BLOCK_RUN_MAX; n++) {
 		const struct sonde_indexed_block *block = &index->items[at + n];
 
-		if (class_of(block) > most || (n && block->first != block[-1].first + block[-1].count))
+		if (class_of(block) > most || (n && block->first != block[-1].first + block[-1].count) ||
+		    (n >= RUN_LEAST && rows >= ENOUGH_ROWS))
 			break;
 		rows += block->count;
 		bytes += block->bytes;
