@@ -22,6 +22,7 @@
 #define EXPIRE_AT_ONCE 8       /* entries removed in one call: no hook waits for a pile of them */
 #define SETTLE_NS SONDE_NS_PER_S
 #define SETTLE_LOOK_US 100
+#define SIEVE_SLOTS 65536u
 #define NAMES_PER_ADDRESS 4    /* of one owner: events of the time before the last answer may still be on their way */
 
 /* Who was told: a process, or (pid 0) a cgroup. */
@@ -52,8 +53,9 @@ struct sonde_addresses {
 	size_t max_text_bytes;
 	uint64_t seed;
 	struct sonde_texts *texts;
-	_Atomic uint64_t n;
-	uint64_t evicted;
+	uint64_t n, evicted;
+	/* Entries by a hash of their address: where none is, nobody needs to be asked. Most addresses have no name. */
+	_Atomic uint32_t *sieve;
 	_Atomic unsigned n_tellers;
 	struct sonde_name_teller tellers[SONDE_NAME_TELLERS_MAX];
 };
@@ -79,7 +81,8 @@ int sonde_addresses_new(uint32_t max, struct sonde_addresses **ret_addresses)
 		;
 	addresses->entries = calloc(max, sizeof(*addresses->entries));
 	addresses->chains = calloc(addresses->n_chains, sizeof(*addresses->chains));
-	if (!addresses->entries || !addresses->chains)
+	addresses->sieve = calloc(SIEVE_SLOTS, sizeof(*addresses->sieve));
+	if (!addresses->entries || !addresses->chains || !addresses->sieve)
 		return -ENOMEM;
 	r = sonde_texts_new(&addresses->texts);
 	if (r < 0)
@@ -95,6 +98,7 @@ void sonde_addresses_free(struct sonde_addresses **addresses)
 	sonde_texts_free(&(*addresses)->texts);
 	free((*addresses)->entries);
 	free((*addresses)->chains);
+	free((*addresses)->sieve);
 	pthread_mutex_destroy(&(*addresses)->lock);
 	free(TAKE_PTR(*addresses));
 }
@@ -111,10 +115,22 @@ static struct owner cgroup_of(const struct sonde_header *header)
 	return (struct owner){header->cgroup_id, 0};
 }
 
+static uint64_t hash_of(const struct sonde_addresses *addresses, const uint8_t *address)
+{
+	uint64_t halves[2];
+
+	memcpy(halves, address, sizeof(halves));
+	return sonde_hash_u64(sonde_hash_u64(addresses->seed ^ halves[0]) ^ halves[1]);
+}
+
+static _Atomic uint32_t *sieve_of(struct sonde_addresses *addresses, const uint8_t *address)
+{
+	return &addresses->sieve[hash_of(addresses, address) % SIEVE_SLOTS];
+}
+
 static struct chain *chain_of(struct sonde_addresses *addresses, struct owner owner, const uint8_t *address)
 {
-	uint64_t hash = sonde_hash_bytes(addresses->seed ^ owner.id ^ (uint64_t)owner.pid << 32, (const char *)address,
-					 sizeof(sonde_address));
+	uint64_t hash = sonde_hash_u64(hash_of(addresses, address) ^ owner.id ^ (uint64_t)owner.pid << 32);
 
 	return &addresses->chains[hash & (addresses->n_chains - 1)];
 }
@@ -143,6 +159,7 @@ static void entry_remove(struct sonde_addresses *addresses, struct entry *entry)
 	TAILQ_REMOVE(&addresses->told, entry, order);
 	sonde_text_unref(addresses->texts, entry->name);
 	LIST_INSERT_HEAD(&addresses->unused, entry, chain);
+	(*sieve_of(addresses, (const uint8_t *)&entry->address))--;
 	addresses->n--;
 }
 
@@ -186,6 +203,7 @@ static struct entry *entry_new(struct sonde_addresses *addresses, struct owner o
 	*entry = (struct entry){.owner = owner, .address = *address};
 	LIST_INSERT_HEAD(chain_of(addresses, owner, (const uint8_t *)address), entry, chain);
 	TAILQ_INSERT_TAIL(&addresses->told, entry, order);
+	(*sieve_of(addresses, (const uint8_t *)address))++;
 	addresses->n++;
 	return entry;
 }
@@ -262,7 +280,7 @@ const char *sonde_addresses_name(struct sonde_addresses *addresses, const struct
 	const struct entry *entry = NULL;
 	char *answer = NULL;
 
-	if (!atomic_load_explicit(&addresses->n, memory_order_relaxed))
+	if (!atomic_load_explicit(sieve_of(addresses, address), memory_order_relaxed))
 		return NULL;
 	pthread_mutex_lock(&addresses->lock);
 	if (process.pid)
