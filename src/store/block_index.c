@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The list, and which blocks to merge: eight neighbours of one size class or below become one of the next class, so that an
- * event is written again once for each class, of which there are four. Invariant: items are in the order of `first`.
+ * event is written again once for each class, of which there are four. Fewer do if they make a block that is grown; a run is not
+ * longer than that takes, so that a merge needs little memory. Invariant: items are in the order of `first`.
  */
 #include <store/block_index.h>
 
@@ -13,7 +14,6 @@
 #define CLASSES 4		/* of 8, 64, 512 and 4096 rows */
 #define GROWN_ROWS 4096		/* such blocks stay as they are: from here on the encoder compresses well */
 #define GROWN_BYTES (256u << 10)
-#define ENOUGH_ROWS 16384	/* a run of so many is not made longer: what a merge takes in memory */
 
 int sonde_block_index_add(struct sonde_block_index *index, const struct sonde_indexed_block *block)
 {
@@ -54,41 +54,59 @@ static unsigned class_of(const struct sonde_indexed_block *block)
 	return (31 - (unsigned)__builtin_clz(block->count)) / 3;
 }
 
-/* How many from `at` on follow each other without a hole, in class `most` or below, and fit together. */
-static size_t run_length(const struct sonde_block_index *index, size_t at, unsigned most, int64_t max_span_ns)
+struct run {
+	size_t n;
+	uint64_t rows, bytes, largest;
+	int64_t oldest_ns, newest_ns;
+};
+
+/* Is it worth a merge? Not to make a large block only a little larger. */
+static bool is_enough(const struct run *run)
 {
-	int64_t oldest_ns = INT64_MAX, newest_ns = INT64_MIN;
-	uint64_t rows = 0, bytes = 0;
-	size_t n = 0;
+	return run->n >= RUN_LEAST || (run->rows >= GROWN_ROWS && run->largest <= run->rows / 2);
+}
 
-	for (; at + n < index->n && n < SONDE_BLOCK_RUN_MAX; n++) {
-		const struct sonde_indexed_block *block = &index->items[at + n];
+static struct run run_with(const struct run *run, const struct sonde_indexed_block *block)
+{
+	return (struct run){
+		.n = run->n + 1,
+		.rows = run->rows + block->count,
+		.bytes = run->bytes + block->bytes,
+		.largest = block->count > run->largest ? block->count : run->largest,
+		.oldest_ns = !run->n || block->oldest_ns < run->oldest_ns ? block->oldest_ns : run->oldest_ns,
+		.newest_ns = !run->n || block->newest_ns > run->newest_ns ? block->newest_ns : run->newest_ns,
+	};
+}
 
-		if (class_of(block) > most || (n && block->first != block[-1].first + block[-1].count) ||
-		    (n >= RUN_LEAST && rows >= ENOUGH_ROWS))
+/* Those from `at` on that follow each other without a hole, in class `most` or below, and fit together. */
+static struct run run_at(const struct sonde_block_index *index, size_t at, unsigned most, int64_t max_span_ns)
+{
+	struct run run = {};
+
+	while (at + run.n < index->n && run.n < SONDE_BLOCK_RUN_MAX && !(run.rows >= GROWN_ROWS && is_enough(&run))) {
+		const struct sonde_indexed_block *block = &index->items[at + run.n];
+		struct run next = run_with(&run, block);
+
+		if (class_of(block) > most || (run.n && block->first != block[-1].first + block[-1].count) ||
+		    next.rows > SONDE_BLOCK_ROWS_MAX || next.bytes > 4 * GROWN_BYTES ||
+		    (max_span_ns && (uint64_t)next.newest_ns - (uint64_t)next.oldest_ns > (uint64_t)max_span_ns))
 			break;
-		rows += block->count;
-		bytes += block->bytes;
-		oldest_ns = block->oldest_ns < oldest_ns ? block->oldest_ns : oldest_ns;
-		newest_ns = block->newest_ns > newest_ns ? block->newest_ns : newest_ns;
-		if (rows > SONDE_BLOCK_ROWS_MAX || bytes > 4 * GROWN_BYTES ||
-		    (max_span_ns && (uint64_t)newest_ns - (uint64_t)oldest_ns > (uint64_t)max_span_ns))
-			break;
+		run = next;
 	}
-	return n;
+	return run;
 }
 
 size_t sonde_block_index_run(const struct sonde_block_index *index, int64_t max_span_ns, size_t *ret_at)
 {
-	for (unsigned most = 0; index->n >= RUN_LEAST && most < CLASSES; most++)
-		for (size_t at = 0; at + RUN_LEAST <= index->n; at++) {
-			size_t n = run_length(index, at, most, max_span_ns);
+	for (unsigned most = 0; most < CLASSES; most++)
+		for (size_t at = 0; at < index->n; at++) {
+			struct run run = run_at(index, at, most, max_span_ns);
 
-			if (n >= RUN_LEAST) {
+			if (is_enough(&run)) {
 				*ret_at = at;
-				return n;
+				return run.n;
 			}
-			at += n ? n - 1 : 0;
+			at += run.n ? run.n - 1 : 0;
 		}
 	return 0;
 }
