@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -93,6 +94,37 @@ int sonde_pins_open(const char *directory, struct sonde_pins **ret_pins, char *e
 	return 0;
 }
 
+/* Is it a map of one of sonde's own programs? The kernel keeps the name that it was made with. */
+static bool is_own(const struct sonde_pins *pins, const char *name)
+{
+	struct bpf_map_info info = {};
+	__u32 length = sizeof(info);
+	char path[320];
+	int fd, r;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s", pins->directory, name) >= sizeof(path))
+		return false;
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return false;
+	r = bpf_obj_get_info_by_fd(fd, &info, &length);
+	close(fd);
+	return !r && !strncmp(info.name, PREFIX, strlen(PREFIX));
+}
+
+/* What one that was killed left there, of programs that do not run now. */
+static void remove_left_over(const struct sonde_pins *pins)
+{
+	DIR *directory = opendir(pins->directory);
+	const struct dirent *entry;
+
+	while (directory && (entry = readdir(directory)))
+		if (entry->d_name[0] != '.' && is_own(pins, entry->d_name))
+			unlinkat(pins->fd, entry->d_name, 0);
+	if (directory)
+		closedir(directory);
+}
+
 void sonde_pins_close(struct sonde_pins **pointer, bool keep)
 {
 	struct sonde_pins *pins = TAKE_PTR(*pointer);
@@ -101,8 +133,10 @@ void sonde_pins_close(struct sonde_pins **pointer, bool keep)
 		return;
 	for (size_t i = 0; i < pins->n && !keep; i++)
 		unlinkat(pins->fd, pin_name(pins->names[i]), 0);
-	if (!keep)
+	if (!keep) {
+		remove_left_over(pins);
 		rmdir(pins->directory);
+	}
 	close(pins->fd);
 	free(pins);
 }

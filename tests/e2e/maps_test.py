@@ -163,6 +163,16 @@ class SharedMaps(unittest.TestCase):
             agent.__exit__()
         self.assertFalse(os.path.exists(self.path))
 
+    def test_what_is_left_over(self):
+        """Of programs that do not run any more: it goes when the agent is stopped in order, and nothing of others does."""
+        with self.leaves_maps("process", "connection"):
+            pass
+        subprocess.run(["bpftool", "map", "create", self.path + "/mine", "type", "hash", "key", "4", "value", "8", "entries", "16",
+                        "name", "mine"], check=True)
+        with self.agent("process", keep=False):
+            self.assertEqual(sorted(os.listdir(self.path)), ["mine", "processes", "sockets"])
+        self.assertEqual(os.listdir(self.path), ["mine"])
+
     def test_kept(self):
         with self.leaves_maps("process"):
             before = self.map_id("processes")
