@@ -2,7 +2,8 @@
 /*
  * The agent's first process. Life: prepare paths, spawn the worker, start the programs while the worker opens its store, watch
  * both, and on SIGTERM or SIGINT: not ready, hooks off, the worker takes what is in the rings and ends, done.
- * Nothing stays attached when this process ends, however it ends: the kernel closes its links.
+ * Nothing stays attached when this process ends, however it ends: the kernel closes its links. Only filters of clsact (bpf/clsact.h)
+ * stay when it is killed; the next one removes them.
  */
 #include <agent/loader.h>
 
@@ -21,6 +22,7 @@
 #include <base/cleanup.h>
 #include <base/clock.h>
 #include <base/log.h>
+#include <bpf/clsact.h>
 
 static int signals_open(void)
 {
@@ -182,6 +184,15 @@ static void loader_pin_maps(struct loader *loader)
 		sonde_log_warning("shared maps are not pinned: %s", error[0] ? error : strerror(-r));
 }
 
+/* Whatever programs run now: what is left costs each packet. */
+static void loader_sweep(void)
+{
+	unsigned n = sonde_clsact_sweep();
+
+	if (n)
+		sonde_log_info("removed %u filters that a killed sonde left on network interfaces", n);
+}
+
 static int loader_start(struct loader *loader)
 {
 	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
@@ -193,6 +204,7 @@ static int loader_start(struct loader *loader)
 	if (r < 0)
 		return sonde_log_err(r, "there is no user '%s': make it, or set 'user' in the configuration",
 				     loader->config->user);
+	loader_sweep();
 	r = sonde_prepare_paths(loader->config, &loader->user);
 	if (r >= 0)
 		r = sonde_manager_new(&loader->manager);

@@ -34,6 +34,7 @@ int loader_program_register(struct loader *loader, const char *name, const struc
 			spec.enabled = true;
 		spec.required = section->required;
 		spec.ring_bytes = section->ring_bytes;
+		spec.attach = section->attach;
 		spec.object_path = section->object[0] ? section->object : NULL;
 		for (; spec.n_settings < section->n_settings; spec.n_settings++)
 			settings[spec.n_settings] = (struct sonde_object_setting){

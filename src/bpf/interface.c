@@ -5,25 +5,59 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <base/cleanup.h>
 
 /* include/uapi/linux/bpf.h of Linux 6.6 */
 #define TCX_INGRESS 46
 #define TCX_EGRESS 47
 #define LINK_BEFORE (1u << 3)
 
+int sonde_attach_parse(const char *text, enum sonde_attach *ret_attach)
+{
+	static const char *const names[] = {"auto", "tcx", "clsact"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(text, names[i])) {
+			*ret_attach = (enum sonde_attach)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
 bool sonde_interface_is_hook(const char *section)
 {
 	return !strcmp(section, "tcx/ingress") || !strcmp(section, "tcx/egress");
 }
 
-int sonde_interface_attach(int program_fd, const char *section, uint32_t interface, int *ret_link)
+static int tcx_attach(int program_fd, bool egress, uint32_t interface)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = LINK_BEFORE);
-	int type = strcmp(section, "tcx/ingress") ? TCX_EGRESS : TCX_INGRESS, fd;
+	int fd = bpf_link_create(program_fd, (int)interface, (enum bpf_attach_type)(egress ? TCX_EGRESS : TCX_INGRESS), &opts);
 
-	fd = bpf_link_create(program_fd, (int)interface, (enum bpf_attach_type)type, &opts);
+	return fd < 0 ? -errno : fd;
+}
+
+int sonde_interface_attach(int program_fd, const char *section, uint32_t interface, enum sonde_attach how,
+			   struct sonde_interface_link *ret_link)
+{
+	bool egress = strcmp(section, "tcx/ingress");
+	int fd = how == SONDE_ATTACH_CLSACT ? -EINVAL : tcx_attach(program_fd, egress, interface);
+
+	if (fd == -EINVAL && how != SONDE_ATTACH_TCX)
+		return sonde_clsact_attach(program_fd, interface, egress, &ret_link->filter);
 	if (fd < 0)
-		return -errno;
-	*ret_link = fd;
+		return fd;
+	ret_link->fd = fd;
 	return 0;
+}
+
+void sonde_interface_detach(struct sonde_interface_link *link)
+{
+	if (link->fd > 0)
+		close(link->fd);
+	if (link->filter.life > 0)
+		sonde_clsact_detach(&link->filter);
+	*link = (struct sonde_interface_link){};
 }

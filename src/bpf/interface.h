@@ -10,14 +10,29 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <bpf/clsact.h>
 
 #define SONDE_INTERFACES_MAX 4
 #define SONDE_INTERFACE_SETTING "interface_"
 
+/** How: auto is tcx where the kernel has it, else clsact. */
+enum sonde_attach { SONDE_ATTACH_AUTO, SONDE_ATTACH_TCX, SONDE_ATTACH_CLSACT };
+/** "auto", "tcx" or "clsact". @return 0, -EINVAL */
+int sonde_attach_parse(const char *text, enum sonde_attach *ret_attach);
+
+/** A hook on one interface. All zero: none. */
+struct sonde_interface_link {
+	int fd; /* of tcx */
+	struct sonde_clsact_filter filter;
+};
+
 /** Whether the section is one of these. */
 bool sonde_interface_is_hook(const char *section);
 /**
- * @brief Attach before all others, so that it sees what they do not let through. It ends with its descriptor.
- * @return 0 (*ret_link: a descriptor); -ENODEV no such interface; -EINVAL the kernel has no tcx (Linux 6.6).
+ * @brief Attach before all others, so that it sees what they do not let through.
+ * @return 0; -ENODEV no such interface; -EINVAL the kernel has no tcx (Linux 6.6); or as sonde_clsact_attach().
  */
-int sonde_interface_attach(int program_fd, const char *section, uint32_t interface, int *ret_link);
+int sonde_interface_attach(int program_fd, const char *section, uint32_t interface, enum sonde_attach how,
+			   struct sonde_interface_link *ret_link);
+/** Also of none. */
+void sonde_interface_detach(struct sonde_interface_link *link);

@@ -88,15 +88,32 @@ const char *sonde_libbpf_message(void)
 	return taken;
 }
 
+/* Of hooks on interfaces; NULL: as of all others. */
+static const char *interface_reason(int error)
+{
+	switch (error) {
+	case -ENODEV:
+		return "there is no such network interface";
+	case -EINVAL:
+		return "this kernel does not have it: Linux 6.6 has, and 'attach: auto' does without";
+	case -ENOENT:
+		return "this kernel has neither tcx nor clsact and its filters: load the modules sch_ingress and cls_bpf";
+	case -EBUSY:
+		return "a qdisc 'ingress' is there, where clsact would have to be: see tc qdisc show";
+	case -EOPNOTSUPP:
+		return "its filters are shared with other interfaces: see tc qdisc show";
+	default:
+		return NULL;
+	}
+}
+
 const char *sonde_attach_reason(const char *section, int error)
 {
 	static _Thread_local char reason[128];
-	const char *why = strerror(-error);
+	const char *why = strerror(-error), *interface = strncmp(section, "tcx/", 4) ? NULL : interface_reason(error);
 
-	if (error == -ENODEV && !strncmp(section, "tcx/", 4))
-		why = "there is no such network interface";
-	else if (error == -EINVAL && !strncmp(section, "tcx/", 4))
-		why = "this kernel does not have it: Linux 6.6 has";
+	if (interface)
+		why = interface;
 	else if (error == -ENOENT && !strncmp(section, "tp/", 3) && access("/sys/kernel/tracing/events", F_OK))
 		why = "tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing";
 	else if (error == -ENOENT)

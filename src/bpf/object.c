@@ -298,6 +298,7 @@ int sonde_object_new(const struct sonde_object_opts *opts, char *error, size_t e
 	if (!object)
 		return -ENOMEM;
 	object->schema = opts->schema;
+	object->attach = opts->attach;
 	sonde_libbpf_log_init();
 	r = object_load(object, opts, error, error_size);
 	if (r < 0) {

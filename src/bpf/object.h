@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <bpf/interface.h>
 #include <schema/schema.h>
 
 #define SONDE_OBJECT_HOOKS_MAX 24
@@ -27,7 +28,7 @@ void sonde_shared_maps_free(struct sonde_shared_maps **maps);
 
 struct sonde_object_hook {
 	char name[64];	  /* as in SEC() */
-	char reason[128]; /* why it is not attached */
+	char reason[128]; /* why it is not attached; of one that is: how, if not in the usual way */
 	bool attached, optional, iterator;
 	int program_fd; /* owned by the object; -1 */
 };
@@ -44,6 +45,7 @@ struct sonde_object_opts {
 	size_t size;
 	const struct sonde_schema *schema;  /* borrowed for the object's life */
 	uint64_t ring_bytes;		    /* 0: 4 MiB */
+	enum sonde_attach attach;	    /* of hooks on interfaces */
 	const struct sonde_object_setting *settings;
 	size_t n_settings;
 	struct sonde_shared_maps *shared; /* NULL: every map is the object's own */

@@ -64,9 +64,11 @@ static int hook_attach_interfaces(struct sonde_object *object, size_t i)
 		if (!interface)
 			continue;
 		r = sonde_interface_attach(object->hooks[i].program_fd, object->hooks[i].name, (uint32_t)interface,
-					   &object->interface_links[i][n]);
+					   object->attach, &object->interface_links[i][n]);
 		if (r < 0)
 			break;
+		if (object->interface_links[i][n].filter.life)
+			snprintf(object->hooks[i].reason, sizeof(object->hooks[i].reason), "by clsact");
 	}
 	return r;
 }
@@ -164,8 +166,7 @@ void sonde_object_detach(struct sonde_object *object)
 		bpf_link__destroy(object->links[i]);
 		object->links[i] = NULL;
 		for (unsigned n = 0; n < SONDE_INTERFACES_MAX; n++)
-			if (object->interface_links[i][n] > 0)
-				close(TAKE_FD(object->interface_links[i][n]));
+			sonde_interface_detach(&object->interface_links[i][n]);
 	}
 	for (size_t i = 0; i < object->n_hooks; i++) {
 		if (object->links[i] && hook_is_last_word(object->programs[i]))

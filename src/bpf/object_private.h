@@ -4,7 +4,6 @@
 /** @file object_private.h What object.c (open, load) and object_attach.c (attach, run, detach) share; nobody else includes it. */
 
 #include <bpf/libbpf.h>
-#include <bpf/interface.h>
 #include <bpf/object.h>
 
 struct sonde_object {
@@ -15,7 +14,8 @@ struct sonde_object {
 	struct sonde_object_hook hooks[SONDE_OBJECT_HOOKS_MAX];
 	struct bpf_program *programs[SONDE_OBJECT_HOOKS_MAX];
 	struct bpf_link *links[SONDE_OBJECT_HOOKS_MAX];
-	int interface_links[SONDE_OBJECT_HOOKS_MAX][SONDE_INTERFACES_MAX]; /* of hooks on interfaces, instead; 0: none */
+	enum sonde_attach attach;
+	struct sonde_interface_link interface_links[SONDE_OBJECT_HOOKS_MAX][SONDE_INTERFACES_MAX]; /* of hooks on interfaces, instead */
 };
 
 /** Value of a setting in .rodata; `set` NULL: only read it. @return 0, -ENOENT, -ERANGE ... */

@@ -95,6 +95,7 @@ static int trace_register(struct trace *trace, const char *word)
 	spec.object_path = sonde_user_object_is_path(word) ? word : NULL;
 	spec.settings = trace->settings;
 	spec.n_settings = trace->options->n_settings;
+	spec.attach = trace->options->attach;
 	r = sonde_manager_register(trace->manager, &spec);
 	if (r == -ENOENT)
 		return sonde_say_error(SONDE_EXIT_USAGE, "there is no program '%s': 'sonde programs' lists them", word);
@@ -270,7 +271,8 @@ const struct sonde_command sonde_command_trace = {
 	.examples = "sonde trace connection --for 10s    # who connects where, for ten seconds\n"
 		    "sonde trace packet_drop connection  # drops, with the owners of their sockets\n"
 		    "sonde trace process -n 5 -o json    # the next five process events",
-	.options = SONDE_TAKES_FILTER | SONDE_TAKES_OUTPUT | SONDE_TAKES(FOR) | SONDE_TAKES(SET) | SONDE_TAKES(LIMIT) | SONDE_TAKES(LOG_LEVEL),
+	.options = SONDE_TAKES_FILTER | SONDE_TAKES_OUTPUT | SONDE_TAKES(FOR) | SONDE_TAKES(SET) | SONDE_TAKES(ATTACH) |
+		   SONDE_TAKES(LIMIT) | SONDE_TAKES(LOG_LEVEL),
 	.min_arguments = 1,
 	.max_arguments = TRACE_PROGRAMS_MAX,
 	.run = run,

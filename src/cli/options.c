@@ -108,6 +108,11 @@ static int read_log_level(const char *text, void *ret_value, char *ret_error, si
 	return 0;
 }
 
+static int read_attach(const char *text, void *ret_value, char *ret_error, size_t size)
+{
+	return sonde_attach_parse(text, ret_value) < 0 ? refuse(ret_error, size, "auto, tcx or clsact") : 0;
+}
+
 /* These may stand several times. */
 static int read_object(const char *text, void *ret_value, char *ret_error, size_t size)
 {
@@ -168,6 +173,8 @@ static const struct sonde_option table[SONDE_OPTION_MAX] = {
 				  FIELD(objects), read_object},
 	[SONDE_OPTION_SET] = {"set", 0, "NAME=VALUE", "a setting of the programs, as in the configuration; may stand several times",
 			      FIELD(settings), read_setting},
+	[SONDE_OPTION_ATTACH] = {"attach", 0, "HOW", "to network interfaces by tcx, by clsact, or auto (default: tcx where the kernel has it)",
+				 FIELD(attach), read_attach},
 	[SONDE_OPTION_STORE] = {"store", 0, "PATH", "the store's file, read or written without asking an agent; 'memory': no file",
 				FIELD(store), read_text},
 	[SONDE_OPTION_SOCKET] = {"socket", 0, "PATH", "the agent's socket (default: $SONDE_SOCKET or " DEFAULT_SOCKET ")",

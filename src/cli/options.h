@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <bpf/interface.h>
 
 enum sonde_format { SONDE_FORMAT_TABLE, SONDE_FORMAT_JSON, SONDE_FORMAT_CSV };
 enum sonde_color { SONDE_COLOR_AUTO, SONDE_COLOR_ALWAYS, SONDE_COLOR_NEVER };
@@ -38,6 +39,7 @@ enum sonde_option_id {
 	SONDE_OPTION_CONFIG,
 	SONDE_OPTION_PROGRAM,
 	SONDE_OPTION_SET,
+	SONDE_OPTION_ATTACH,
 	SONDE_OPTION_STORE,
 	SONDE_OPTION_SOCKET,
 	SONDE_OPTION_COLOR,
@@ -73,6 +75,7 @@ struct sonde_options {
 	unsigned n_objects;
 	const char *settings[SONDE_SETTINGS_MAX]; /* --set, NAME=VALUE, may stand several times */
 	unsigned n_settings;
+	enum sonde_attach attach;
 	uint64_t given;		    /* SONDE_TAKES() bits of those that were typed */
 
 	const char *const *arguments; /* the words that are no options */

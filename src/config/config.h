@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <base/log.h>
+#include <bpf/interface.h>
 
 struct sonde_config_setting {
 	char name[48];
@@ -25,6 +26,7 @@ struct sonde_config_program {
 	bool enabled, required;
 	bool enabled_given;	/* false: as the program itself says (SONDE_OFF_BY_DEFAULT) */
 	uint64_t ring_bytes;	/* power of two, at least a page; 0: default */
+	enum sonde_attach attach;
 	char object[256];	/* path of a user's own .bpf.o; "" for a built-in program */
 	unsigned n_settings, line, column;
 	struct sonde_config_setting settings[16];

@@ -101,6 +101,10 @@ const struct sonde_config_option sonde_config_options[] = {
 		.min = 4 * KIB, .max = GIB, .zero = "the agent's choice", .power_of_two = true, PROGRAM_FIELD(ring_bytes),
 		.help = "Size of the ring between the kernel and the agent. A larger one survives longer bursts.",
 	}, {
+		.name = "attach", .type = SONDE_CONFIG_ATTACH, .default_text = "auto", PROGRAM_FIELD(attach),
+		.help = "How hooks on network interfaces are attached. `auto`: by tcx where the kernel has it (Linux 6.6), else by filters of the "
+			"qdisc clsact.",
+	}, {
 		.name = "object", .type = SONDE_CONFIG_PATH, .default_text = "", .default_doc = "a built-in program",
 		.zero = "a built-in program", PROGRAM_FIELD(object), .help = "A program of your own: its compiled `.bpf.o` file.",
 	}, {
@@ -125,7 +129,7 @@ const struct sonde_config_option *sonde_config_option_find(const char *section, 
 const char *sonde_config_type_name(enum sonde_config_type type)
 {
 	static const char *const names[] = {
-		"boolean", "integer", "size", "duration", "text", "address", "path", "word", "section", "section", "section",
+		"boolean", "integer", "size", "duration", "text", "address", "path", "word", "word", "section", "section", "section",
 	};
 
 	return names[type];
@@ -166,6 +170,7 @@ const char *sonde_config_allowed(const struct sonde_config_option *option, char 
 		[SONDE_CONFIG_ADDRESS] = "an address and port (:9090, 127.0.0.1:9090, [::1]:9090)",
 		[SONDE_CONFIG_PATH] = "an absolute path",
 		[SONDE_CONFIG_LEVEL] = "error, warning, info or debug",
+		[SONDE_CONFIG_ATTACH] = "auto, tcx or clsact",
 		[SONDE_CONFIG_SECTION] = "a section: lines KEY: VALUE",
 		[SONDE_CONFIG_PROGRAMS] = "a section: lines NAME: with the program's options below",
 		[SONDE_CONFIG_SETTINGS] = "a section: lines KEY: VALUE",
@@ -302,6 +307,8 @@ int sonde_config_option_set(const struct sonde_config_option *option, void *base
 		return number_set(option, field, text);
 	case SONDE_CONFIG_LEVEL:
 		return sonde_log_parse_level(text, (enum sonde_log_level *)field);
+	case SONDE_CONFIG_ATTACH:
+		return sonde_attach_parse(text, (enum sonde_attach *)field);
 	case SONDE_CONFIG_TEXT:
 	case SONDE_CONFIG_ADDRESS:
 	case SONDE_CONFIG_PATH:

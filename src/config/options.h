@@ -14,6 +14,7 @@ enum sonde_config_type {
 	SONDE_CONFIG_ADDRESS,
 	SONDE_CONFIG_PATH,
 	SONDE_CONFIG_LEVEL,
+	SONDE_CONFIG_ATTACH,
 	/* What holds others. */
 	SONDE_CONFIG_SECTION,
 	SONDE_CONFIG_PROGRAMS, /* NAME: options of a program */

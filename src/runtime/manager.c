@@ -34,6 +34,7 @@ struct managed {
 	const void *object;
 	size_t object_size;
 	uint64_t ring_bytes;
+	enum sonde_attach attach;
 	size_t n_settings;
 	struct sonde_object_setting settings[SETTINGS_MAX];
 	struct sonde_schema *schema;
@@ -128,6 +129,7 @@ static int managed_fill(struct managed *p, const struct sonde_program_spec *spec
 	p->status.state = spec->enabled ? SONDE_PROGRAM_STOPPED : SONDE_PROGRAM_DISABLED;
 	p->status.required = spec->required;
 	p->ring_bytes = spec->ring_bytes;
+	p->attach = spec->attach;
 	for (; p->n_settings < spec->n_settings && p->n_settings < SETTINGS_MAX; p->n_settings++) {
 		char *name = strdup(spec->settings[p->n_settings].name);
 
@@ -260,7 +262,7 @@ int sonde_manager_load(struct sonde_manager *manager, const char *name)
 	snprintf(p->status.doc, sizeof(p->status.doc), "%s", p->schema->types[0].doc);
 	opts = (struct sonde_object_opts){
 		.name = p->status.name, .object = p->object, .size = p->object_size, .schema = p->schema,
-		.ring_bytes = p->ring_bytes, .settings = p->settings, .n_settings = p->n_settings,
+		.ring_bytes = p->ring_bytes, .attach = p->attach, .settings = p->settings, .n_settings = p->n_settings,
 		.shared = manager->shared,
 	};
 	r = sonde_object_new(&opts, p->status.reason, sizeof(p->status.reason), &p->bpf);

@@ -21,6 +21,7 @@ struct sonde_program_spec {
 	const char *object_path; /* a user's own object; NULL: built in */
 	bool enabled, required;
 	uint64_t ring_bytes; /* 0: default */
+	enum sonde_attach attach;
 	const struct sonde_object_setting *settings; /* copied, names too */
 	size_t n_settings;
 };
