@@ -415,10 +415,11 @@ def last_port(events):
 
 class Interfaces(Case):
     """On chosen interfaces, in a namespace of their own: `sonde trace` runs there too."""
+    attach = "tcx"
 
-    def trace(self, inside, *arguments):
-        process = subprocess.Popen(["ip", "netns", "exec", inside.name, SONDE, "trace", "flow", "-o", "json", *arguments],
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    def trace(self, inside, *arguments, attach=None):
+        process = subprocess.Popen(["ip", "netns", "exec", inside.name, SONDE, "trace", "flow", "-o", "json", "--attach",
+                                    attach or self.attach, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for close in (process.stdout.close, process.stderr.close, process.wait, process.kill):
             self.addCleanup(close)
         for line in process.stderr:
@@ -471,12 +472,35 @@ class Interfaces(Case):
                          [("ingress", "far", 1000, 148000, None)])
 
     def test_unknown(self):
-        done = subprocess.run([SONDE, "trace", "flow", "--set", "interface_1=nosuch0"], capture_output=True, timeout=30)
+        trace = [SONDE, "trace", "flow", "--attach", self.attach, "--set"]
+        done = subprocess.run([*trace, "interface_1=nosuch0"], capture_output=True, timeout=30)
         self.assertEqual(done.returncode, 2)
         self.assertIn(b"network interface", done.stderr)
-        done = subprocess.run([SONDE, "trace", "flow", "--set", "interface_1=2000000000"], capture_output=True, timeout=30)
+        done = subprocess.run([*trace, "interface_1=2000000000"], capture_output=True, timeout=30)
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"cannot attach tcx/ingress: there is no such network interface", done.stderr)
+
+
+class InterfacesByClsact(Interfaces):
+    """The same for kernels without tcx. What becomes of the qdisc: tests/e2e/clsact_test.py"""
+    attach = "clsact"
+
+    def test_counts_as_tcx_does(self):
+        """Of the same packets, at the same time, with many segments in one."""
+        near, far = pair(self)
+        service = far.start(self, "iperf3", "-s", "-1")
+        wait_for(lambda: b":5201" in far.run("ss", "-lntH").stdout, "iperf3 listens")
+        settings = "--set", "interface_1=near", "--set", "update_interval_ns=60s"
+        traces = [self.trace(near, *settings, attach=attach) for attach in ("tcx", "clsact")]
+        near.run("iperf3", "-c", "10.9.9.2", "-n", "50M")
+        service.wait(30)
+        wait_for(lambda: not near.run("ss", "-tnH", "state", "connected", "exclude", "time-wait").stdout, "all is closed")
+        names = ("direction", "source_address", "destination_address", "source_port", "destination_port", "protocol",
+                 "interface", "packets", "bytes", "socket_cookie", "tcp_flags", "is_other")
+        by_tcx, by_clsact = (sorted(tuple(str(e[name]) for name in names) for e in self.end(trace) if e["protocol"] == "TCP")
+                             for trace in traces)
+        self.assertEqual(by_tcx, by_clsact)
+        self.assertEqual(len(by_tcx), 4, "two connections, two directions")
 
 
 class Rules(Case):

@@ -7,6 +7,9 @@ export PATH=/bin:/sbin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mount -t tmpfs tmp /tmp
 mount -t cgroup2 cg /sys/fs/cgroup; mount -t bpf bpf /sys/fs/bpf; mount -t tracefs tr /sys/kernel/tracing
 ip link set lo up
+for module in /modules/*.ko; do
+	[ ! -e "$module" ] || insmod "$module"
+done
 echo "kernel $(uname -r)"
 sh /test.sh
 code=$?

@@ -13,9 +13,10 @@ expect() { # expect WHAT FILE PATTERN...
 /sonde trace connection packet_drop -o json --for 25s >/tmp/net.json 2>/tmp/net.err &
 /sonde trace file syscall -o json --for 25s >/tmp/counts.json 2>/tmp/counts.err &
 /sonde trace dns -o json --for 25s >/tmp/dns.json 2>/tmp/dns.err &
+/sonde trace flow --set interface_1=lo --set only_port_1=9 -o json --for 25s >/tmp/flow.json 2>/tmp/flow.err &
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do # emulation is slow
 	sleep 1
-	[ "$(cat /tmp/*.err | grep -c tracing)" = 4 ] && break
+	[ "$(cat /tmp/*.err | grep -c tracing)" = 5 ] && break
 done
 sh -c 'exit 3'
 nc -l -p 8080 </dev/null >/dev/null &
@@ -26,11 +27,13 @@ echo counted >/tmp/counted
 for i in 1 2 3; do cat /tmp/counted >/dev/null; done
 nslookup nobody.example 127.0.0.1 >/dev/null 2>&1 # nobody serves
 wait
-cat /tmp/process.err /tmp/net.err /tmp/counts.err /tmp/dns.err
+cat /tmp/process.err /tmp/net.err /tmp/counts.err /tmp/dns.err /tmp/flow.err
 expect process /tmp/process.json '"kind":"exec"' '"kind":"fork"' '"exit_code":3' '"kind":"running"'
 expect connection /tmp/net.json '"kind":"connect"' '"kind":"accept"' '"kind":"close"' '"error":"ECONNREFUSED"' '"reason":"NO_SOCKET"'
 expect file /tmp/counts.json '"path":"/tmp/counted"' '"operation":"write"'
 expect syscall /tmp/counts.json '"type":"syscall"' '"name":"openat"'
 expect dns /tmp/dns.json '"name":"nobody.example"' '"timed_out":true'
-[ "$(cat /tmp/*.err | grep -c 'residual 0')" = 6 ] || { echo "FAIL residual"; fail=1; }
+expect flow /tmp/flow.json '"destination_port":9,"protocol":"TCP","direction":"egress","interface_index":1,"interface":"lo","packets":1,"bytes":60,' \
+	'"source_port":9,.*"direction":"ingress".*"packets":1,"bytes":40,.*"tcp_flags":"RA"'
+[ "$(cat /tmp/*.err | grep -c 'residual 0')" = 7 ] || { echo "FAIL residual"; fail=1; }
 exit $fail

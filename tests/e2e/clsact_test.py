@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hooks on interfaces by filters of clsact: what others have there stays, and nothing of ours does, also after a kill.
+
+Runs in a network namespace of its own, with both ends of a veth pair: frames that one end sends the other one receives.
+"""
+import ctypes
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import SONDE, Agent, only, wait_for  # noqa: E402
+
+CLONE_NEWNET = 0x40000000
+PORT = 4242
+FRAMES = 100
+FRAME = b"\xff" * 6 + b"\2\0\0\0\0\1\x08\0" + struct.pack(
+    ">BBHHHBBH4s4sHHHH", 0x45, 0, 128, 1, 0, 64, 17, 0, bytes([10, 9, 9, 1]), bytes([10, 9, 9, 2]), 1111, PORT, 108, 0) + bytes(100)
+# Says of every packet: go on, and no filter behind me shall see it.
+FOREIGN = '__attribute__((section("tc"))) int foreign(void *packet) { return 0; }\n'
+
+
+def setUpModule():
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "unshare")
+    run("ip", "link", "set", "lo", "up")
+
+
+def run(*words):
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def filters(interface="near"):
+    """The filters there, without what changes from call to call: [ingress, egress]."""
+    return [[line for line in run("tc", "filter", "show", "dev", interface, direction).splitlines() if "handle" in line or "fh" in line]
+            for direction in ("ingress", "egress")]
+
+
+def ours(interface="near"):
+    return sum(" sonde" in line for lines in filters(interface) for line in lines)
+
+
+def qdiscs(interface="near"):
+    return [line for line in run("tc", "qdisc", "show", "dev", interface).splitlines() if "ffff:" in line]
+
+
+def send():
+    """Frames out of `near`, and into it."""
+    for interface in ("near", "far"):
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as s:
+            s.bind((interface, 3))
+            for _ in range(FRAMES):
+                s.send(FRAME)
+
+
+class Clsact(unittest.TestCase):
+    def setUp(self):
+        run("ip", "link", "add", "near", "type", "veth", "peer", "name", "far")
+        self.addCleanup(lambda: subprocess.run(["ip", "link", "delete", "near"], capture_output=True))
+        for interface in ("near", "far"):
+            run("ip", "link", "set", interface, "up")
+        self.assertEqual((qdiscs(), ours()), ([], 0))
+
+    def agent(self, **options):
+        settings = {"interface_1": "near", "only_port_1": PORT, "update_interval_ns": "50ms"}
+        return Agent(programs=only("flow", flow={"attach": "clsact", "settings": settings}), **options)
+
+    def trace(self, *arguments):
+        process = subprocess.Popen([SONDE, "trace", "flow", "--attach", "clsact", "--set", "interface_1=near", *arguments],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for close in (process.stdout.close, process.stderr.close, process.wait, process.kill):
+            self.addCleanup(close)
+        for line in process.stderr:
+            if b"tracing" in line:
+                return process
+        raise AssertionError("trace did not start")
+
+    def expect_counted(self, agent, frames=FRAMES):
+        def counted():
+            sums = {"ingress": [0, 0], "egress": [0, 0]}
+            for e in agent.events("flow"):
+                self.assertEqual((e["interface"], e["destination_port"], e["is_other"]), ("near", PORT, False))
+                sums[e["direction"]][0] += e["packets"]
+                sums[e["direction"]][1] += e["bytes"]
+            return sums
+
+        expected = {"ingress": [frames, 128 * frames], "egress": [frames, 128 * frames]}
+        wait_for(lambda: min(packets for packets, _ in counted().values()) >= frames, "all frames are told")
+        time.sleep(0.2)  # some intervals: nothing comes twice
+        self.assertEqual(counted(), expected)
+        agent.settle("flow")
+
+    def build_foreign(self):
+        directory = tempfile.mkdtemp(prefix="sonde-test-")
+        self.addCleanup(subprocess.run, ["rm", "-r", directory])
+        source, object_ = os.path.join(directory, "foreign.c"), os.path.join(directory, "foreign.o")
+        with open(source, "w") as f:
+            f.write(FOREIGN)
+        run("clang", "-target", "bpf", "-O2", "-c", source, "-o", object_)
+        return object_
+
+    def add_foreign(self, *words):
+        run("tc", "qdisc", "add", "dev", "near", "clsact")
+        for direction in ("ingress", "egress"):
+            run("tc", "filter", "add", "dev", "near", direction, *words)
+        return filters()
+
+    def check_beside(self, *foreign):
+        before = self.add_foreign(*foreign)
+        qdisc = qdiscs()
+        with self.agent() as agent:
+            self.assertEqual(ours(), 2)
+            send()
+            self.expect_counted(agent)
+            for lines, was in zip(filters(), before):
+                self.assertEqual([line for line in lines if " sonde" not in line], was)
+        self.assertEqual((filters(), qdiscs()), (before, qdisc))
+
+    def test_alone(self):
+        with self.agent() as agent:
+            self.assertEqual((len(qdiscs()), ours()), (1, 2))
+            hooks = {h["name"]: h for h in agent.get("/api/v1/programs/flow")["hooks"]}
+            for name in ("tcx/ingress", "tcx/egress"):
+                self.assertEqual((hooks[name]["attached"], hooks[name]["reason"]), (True, "by clsact"))
+            send()
+            self.expect_counted(agent)
+        self.assertEqual((qdiscs(), ours()), ([], 0))
+
+    def test_beside_a_filter(self):
+        """The kernel gives a filter that names no priority one behind ours. It keeps packets from all that follow it."""
+        self.check_beside("bpf", "direct-action", "object-file", self.build_foreign(), "section", "tc")
+
+    def test_beside_the_first(self):
+        """As Cilium's is."""
+        self.check_beside("pref", "1", "handle", "1", "bpf", "direct-action", "object-file", self.build_foreign(), "section", "tc")
+
+    def test_beside_another_kind(self):
+        self.check_beside("pref", "5", "protocol", "ip", "u32", "match", "u32", "0", "0", "flowid", "1:1")
+
+    def test_behind_another_kind(self):
+        """Which has the first priority for itself, and sees this port and no other."""
+        self.check_beside("pref", "1", "protocol", "ip", "u32", "match", "ip", "dport", "1", "0xffff", "flowid", "1:1")
+
+    def test_filter_that_came_later(self):
+        with self.agent() as agent:
+            run("tc", "filter", "add", "dev", "near", "ingress", "bpf", "direct-action", "object-file", self.build_foreign(),
+                "section", "tc")
+            foreign = [line for line in filters()[0] if " sonde" not in line]
+            send()
+            self.expect_counted(agent)
+        self.assertEqual((filters(), len(qdiscs())), ([foreign, []], 1))
+
+    def test_ingress_qdisc(self):
+        """It has the place of clsact, and no way out: refused, and it stays."""
+        run("tc", "qdisc", "add", "dev", "near", "ingress")
+        before = qdiscs()
+        with self.agent() as agent:
+            status = agent.get("/api/v1/programs/flow")
+            self.assertEqual(status["state"], "failed")
+            self.assertIn("a qdisc 'ingress' is there", status["reason"])
+        self.assertEqual((qdiscs(), ours()), (before, 0))
+
+    def kill(self, agent):
+        worker = agent.worker_pid()
+        agent.loader.kill()
+        agent.loader.wait()
+        wait_for(lambda: worker not in agent.children() and not os.path.exists("/proc/%d" % worker), "the worker has ended")
+
+    def test_killed(self):
+        """The next one removes what is left, and counts each packet once."""
+        with self.agent() as agent:
+            before = filters()
+            self.kill(agent)
+            self.assertEqual((filters(), len(qdiscs())), (before, 1), "they stay: only clsact does this")
+            agent.start()
+            self.assertEqual(ours(), 2)
+            self.assertFalse([line for lines in filters() for line in lines if line in sum(before, [])])
+            self.assertIn("removed 2 filters that a killed sonde left", agent.log())
+            send()
+            self.expect_counted(agent)
+        self.assertEqual((qdiscs(), ours()), ([], 0))
+
+    def test_killed_and_switched_off(self):
+        """Also one that has no such program removes what is left, and leaves the filters of others."""
+        with self.agent() as agent:
+            run("tc", "filter", "add", "dev", "near", "egress", "bpf", "direct-action", "object-file", self.build_foreign(),
+                "section", "tc")
+            foreign = [line for line in filters()[1] if " sonde" not in line]
+            self.kill(agent)
+            self.assertEqual(ours(), 2)
+            with Agent(programs=only()):
+                self.assertEqual((filters(), len(qdiscs())), ([[], foreign], 1))
+
+    def test_two_at_a_time(self):
+        """None of them takes the other's, whoever came first, goes first or is killed."""
+        with self.agent() as agent:
+            first, killed = self.trace(), self.trace()
+            self.assertEqual(ours(), 6)
+            killed.kill()
+            killed.wait()
+            self.assertEqual(ours(), 6)
+            second = self.trace()
+            self.assertEqual(ours(), 6, "it has removed what the killed one left")
+            send()
+            self.expect_counted(agent)
+            first.send_signal(signal.SIGINT)
+            out, err = first.communicate(timeout=30)
+            self.assertRegex(err, rb"residual 0")
+            self.assertEqual((ours(), len(qdiscs())), (4, 1))
+        self.assertEqual((ours(), len(qdiscs())), (2, 1))
+        second.send_signal(signal.SIGINT)
+        self.assertEqual(second.wait(30), 0)
+        self.assertEqual((qdiscs(), ours()), ([], 0))
+
+    def test_interface_goes_and_comes(self):
+        with self.agent() as agent:
+            send()
+            self.expect_counted(agent)
+            run("ip", "link", "delete", "near")
+            self.setUp()
+            self.assertEqual(agent.cli("reload").returncode, 0)
+            self.assertEqual(ours(), 2)
+            send()
+            self.expect_counted(agent, 2 * FRAMES)
+            run("ip", "link", "delete", "near")
+
+    def test_others_remove_it(self):
+        """And make a clsact of their own: that one stays."""
+        with self.agent() as agent:
+            run("tc", "qdisc", "delete", "dev", "near", "clsact")
+            run("tc", "qdisc", "add", "dev", "near", "clsact")
+            send()
+        self.assertEqual((ours(), len(qdiscs())), (0, 1))
+
+
+if __name__ == "__main__":
+    if os.geteuid():
+        sys.exit(77)
+    unittest.main()
