@@ -35,5 +35,6 @@ expect syscall /tmp/counts.json '"type":"syscall"' '"name":"openat"'
 expect dns /tmp/dns.json '"name":"nobody.example"' '"timed_out":true'
 expect flow /tmp/flow.json '"destination_port":9,"protocol":"TCP","direction":"egress","interface_index":1,"interface":"lo","packets":1,"bytes":60,' \
 	'"source_port":9,.*"direction":"ingress".*"packets":1,"bytes":40,.*"tcp_flags":"RA"'
+tc qdisc show dev lo | grep clsact && { echo "FAIL flow: its clsact is left"; fail=1; }
 [ "$(cat /tmp/*.err | grep -c 'residual 0')" = 7 ] || { echo "FAIL residual"; fail=1; }
 exit $fail
