@@ -21,7 +21,8 @@
  *   An iterator over a map of counts (SONDE_OVER) tells them without losing any with <sonde/flush.bpf.h>.
  *   SEC("?...")          is optional: tried, and left out with its reason when the kernel refuses it
  * SEC("cgroup/...") hooks are attached to the root of the cgroup v2 hierarchy, SEC("tcx/ingress") and SEC("tcx/egress") to the
- * network interfaces of the settings interface_1 to interface_4.
+ * network interfaces of the settings interface_1 to interface_4 (before Linux 6.6 as filters of clsact: they see the same packets,
+ * and mean the same with what they return).
  */
 
 #include <sonde/types.h>

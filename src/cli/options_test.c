@@ -123,6 +123,7 @@ static void wrong_words_say_what_and_why(void **state)
 	expect_error(&all, "-n4294967296", "allowed is a number from 1");
 	expect_error(&all, "-oxml", "bad value 'xml' of option '--output': allowed is table, json or csv");
 	expect_error(&all, "--color=red", "auto, always or never");
+	expect_error(&all, "--attach=tc", "bad value 'tc' of option '--attach': allowed is auto, tcx or clsact");
 	expect_error(&all, "--for=5", "allowed is a duration above 0 with its unit");
 	expect_error(&all, "--for=0", "allowed is a duration above 0");
 	expect_error(&all, "--command=", "a text that is not empty");

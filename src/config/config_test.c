@@ -85,7 +85,7 @@ static void every_option_is_read(void **state)
 		     "listen: {metrics: '[::1]:1', health: 0.0.0.0:65535, api: \"\", socket: /tmp/s}\n"
 		     "programs:\n"
 		     "  connection:\n"
-		     "    enabled: false\n    required: true\n    ring_bytes: 16MiB\n"
+		     "    enabled: false\n    required: true\n    ring_bytes: 16MiB\n    attach: clsact\n"
 		     "    settings:\n      update_interval_ns: 10s\n      bytes: 2KiB\n      yes_or_no: true\n      number: -5\n      interface: lo\n"
 		     "  mine:\n    object: /opt/mine.bpf.o\n"
 		     "  empty:\n");
@@ -109,10 +109,11 @@ static void every_option_is_read(void **state)
 	assert_true(program->enabled_given);
 	assert_true(program->required);
 	assert_int_equal(program->ring_bytes, 16 << 20);
+	assert_int_equal(program->attach, SONDE_ATTACH_CLSACT);
 	assert_int_equal(program->n_settings, 5);
 	assert_string_equal(program->settings[0].name, "update_interval_ns");
 	assert_int_equal(program->settings[0].value, 10000000000ll);
-	assert_int_equal(program->settings[0].line, 16);
+	assert_int_equal(program->settings[0].line, 17);
 	assert_int_equal(program->settings[0].column, 7);
 	assert_int_equal(program->settings[1].value, 2048);
 	assert_int_equal(program->settings[2].value, 1);
@@ -166,6 +167,7 @@ static void bad_values_say_where_and_what_is_allowed(void **state)
 	expect_error("listen:\n  socket: run.sock", "f:2:11: bad value", "or \"\": off");
 	expect_error("programs: {a: {enabled: yes}}", "f:1:25: bad value 'yes' of enabled; allowed is true or false", "");
 	expect_error("programs: {a: {ring_bytes: 5000}}", "f:1:28: bad value", "a power of two from 4KiB to 1GiB");
+	expect_error("programs: {a: {attach: tc}}", "f:1:24: bad value 'tc' of attach; allowed is auto, tcx or clsact", "");
 	expect_error("programs: {a: {ring_bytes: 2KiB}}", "f:1:28: bad value", "power of two");
 	expect_error("programs: {a: {settings: {x: maybe}}}", "f:1:30: bad value 'maybe' of x", "true or false");
 	expect_error("user:", "f:1:6: user has no value", "allowed");
