@@ -371,6 +371,23 @@ class Table(Case):
         self.assertEqual(trace.ledger["ring_full"], 0, trace.stderr)
         self.expect_ledger(trace)
 
+    def test_full(self):
+        """Its 100,000 keep their counts, and what comes more is counted too: nothing is thrown out for it."""
+        room, count = 100000, 110000
+        nobody, port = udp_receiver(V4)
+        destinations = ["127.%d.%d.%d" % (100 + (i >> 16), i >> 8 & 0xff, i & 0xff) for i in range(count)]
+        with Trace("flow", "--set", "only_port_1=%d" % port, "--set", "update_interval_ns=60s", timeout=120) as trace, \
+                nobody, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            for destination in destinations + destinations[:10]:
+                s.sendto(b"x", (destination, port))
+        other, events = trace.of(is_other=True), trace.of(is_other=False)
+        self.assertEqual((len(other), other[0]["direction"]), (1, "egress"))
+        self.assertEqual(total(events + other), (count + 10, (count + 10) * 29))
+        self.assertEqual(len(events), room)
+        counts = {e["destination_address"]: e["packets"] for e in events}
+        self.assertEqual([counts[destination] for destination in destinations[:11]], [2] * 10 + [1])
+        self.expect_ledger(trace)
+
     def test_more_flows_than_the_table_holds(self):
         receiver, port = udp_receiver(V4)
         with tempfile.TemporaryDirectory() as directory:
@@ -589,6 +606,23 @@ class Counters(Case):
                              "from flow where direction = 'egress' group by 1")
             self.assertEqual(json.loads(rows.stdout),
                              {"destination_port": port, "bytes": 10000, "packets": 100})
+
+    def test_top(self):
+        """Who sends most, by bytes: the sums are exact."""
+        sent = dict(zip((udp_receiver(V4) for _ in range(3)), (50, 500, 5)))
+        settings = {"only_port_%d" % (i + 1): port for i, (_, port) in enumerate(sent)}
+        with Agent(programs={"flow": {"enabled": True, "settings": {**settings, "update_interval_ns": "100ms"}}}) as agent, \
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            for (receiver, port), count in sent.items():
+                for _ in range(count):
+                    s.sendto(b"x" * 72, (V4, port))
+            wait_for(lambda: total(agent.events("flow"))[0] == 2 * 555, "all is told")
+            rows = agent.cli("top", "flow", "-o", "json", "--by", "destination_port,command", "--where", "direction = egress")
+        for receiver, _ in sent:
+            receiver.close()
+        talkers = [json.loads(line) for line in rows.stdout.splitlines()]
+        self.assertEqual([(row["destination_port"], row["command"], row["sum"]) for row in talkers],
+                         [(port, COMMAND, 100 * count) for (_, port), count in sorted(sent.items(), key=lambda item: -item[1])])
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ static int list(const struct sonde_options *options)
 
 static int show(const struct sonde_options *options, const char *name)
 {
-	static const char *const headings[] = {"HOOK", "ATTACHED", "RUNS", "NS A RUN", "WHY NOT", NULL};
+	static const char *const headings[] = {"HOOK", "ATTACHED", "RUNS", "NS A RUN", "HOW, OR WHY NOT", NULL};
 	struct sonde_buffer path CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT, text CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
 	struct sonde_grid grid CLEANUP(sonde_grid_end) = {0};
 	json_t *json CLEANUP(json_decrefp) = NULL;
