@@ -235,7 +235,7 @@ static int filter_place(int fd, int program_fd, struct sonde_clsact_filter *filt
 		filter->priority++;
 		r = filter_add(fd, program_fd, filter);
 	}
-	return r;
+	return r == -EINVAL ? -ENOSPC : r;
 }
 
 int sonde_clsact_attach(int program_fd, uint32_t interface, bool egress, struct sonde_clsact_filter *ret_filter)

@@ -24,7 +24,7 @@ struct sonde_clsact_filter {
 /**
  * @brief Attach before all others, so that it sees what they do not let through.
  * @return 0; -ENODEV no such interface; -EBUSY a qdisc of another kind is in the place; -ENOENT the kernel has no clsact or
- * no filters of this kind; -EOPNOTSUPP the filters there are shared with other interfaces.
+ * no filters of this kind; -EOPNOTSUPP the filters there are shared with other interfaces; -ENOSPC no priority is free.
  */
 int sonde_clsact_attach(int program_fd, uint32_t interface, bool egress, struct sonde_clsact_filter *ret_filter);
 /** Also if the interface or the filter is gone. When it returns, the program runs no more. */

@@ -101,7 +101,9 @@ static const char *interface_reason(int error)
 	case -EBUSY:
 		return "a qdisc 'ingress' is there, where clsact would have to be: see tc qdisc show";
 	case -EOPNOTSUPP:
-		return "its filters are shared with other interfaces: see tc qdisc show";
+		return "the filters there are shared with other interfaces (see tc qdisc show), or this kernel has none";
+	case -ENOSPC:
+		return "filters of other kinds have all of the first priorities: see tc filter show";
 	default:
 		return NULL;
 	}

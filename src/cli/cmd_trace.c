@@ -220,6 +220,21 @@ static int trace_run(struct trace *trace, int signal_fd)
 	return SONDE_EXIT_DONE;
 }
 
+/* What ends it in order: also that its terminal is closed, unless it was started by nohup. */
+static int signals_open(void)
+{
+	struct sigaction hangup;
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	if (!sigaction(SIGHUP, NULL, &hangup) && hangup.sa_handler != SIG_IGN)
+		sigaddset(&signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	return signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
 static int run(const struct sonde_options *options)
 {
 	struct trace trace = {.options = options, .done_fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
@@ -227,16 +242,11 @@ static int run(const struct sonde_options *options)
 	struct sonde_enrich_opts enrich = {.kallsyms_fd = kallsyms};
 	const char *error;
 	enum sonde_log_level level;
-	sigset_t signals;
 	int r;
 
 	if (options->log_level && !sonde_log_parse_level(options->log_level, &level))
 		sonde_log_set_level(level);
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
-	sigprocmask(SIG_BLOCK, &signals, NULL);
-	signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+	signal_fd = signals_open();
 	trace.done_fd = eventfd(0, EFD_CLOEXEC);
 	if (options->where && sonde_filter_new(options->where, &error, &trace.where) < 0)
 		return sonde_say_error(SONDE_EXIT_USAGE, "--where: %s", error);

@@ -215,7 +215,7 @@ class Clsact(unittest.TestCase):
             self.assertRegex(err, rb"residual 0")
             self.assertEqual((ours(), len(qdiscs())), (4, 1))
         self.assertEqual((ours(), len(qdiscs())), (2, 1))
-        second.send_signal(signal.SIGINT)
+        second.send_signal(signal.SIGHUP)  # as when its terminal is closed
         self.assertEqual(second.wait(30), 0)
         self.assertEqual((qdiscs(), ours()), ([], 0))
 
