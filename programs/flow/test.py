@@ -21,6 +21,7 @@ V4, V6 = "127.0.0.1", "::1"
 IP = {socket.AF_INET: 20, socket.AF_INET6: 40}
 UDP, TCP, SYN = 8, 32, 40  # headers; TCP with timestamps, and as they open a connection
 UDP_SEGMENT = 103  # include/uapi/linux/udp.h
+CGROUP = "/sys/fs/cgroup/unified" if os.path.ismount("/sys/fs/cgroup/unified") else "/sys/fs/cgroup"
 SO_RCVBUFFORCE = 33  # include/uapi/asm-generic/socket.h
 COMMAND = open("/proc/self/comm").read().strip()
 OWN = {"pid": os.getpid(), "uid": os.getuid(), "command": COMMAND}
@@ -166,6 +167,23 @@ class Datagrams(Case):
                 s.sendto(b"x" * size, (V4, port))
         for direction in ("egress", "ingress"):
             self.expect(self.one(trace, destination_port=port, direction=direction), packets=4, bytes=74001 + 4 * 28)
+
+    def test_container(self):
+        """Told by the socket's cgroup, also when nobody knows its process."""
+        container = os.urandom(32).hex()
+        cgroup = os.path.join(CGROUP, "docker-%s.scope" % container)
+        os.mkdir(cgroup)
+        self.addCleanup(lambda: wait_for(lambda: not os.path.exists(cgroup) or not os.rmdir(cgroup), "the cgroup is empty"))
+        receiver, port = udp_receiver(V4)
+        code = ("import socket\nopen('%s/cgroup.procs', 'w').write('0')\ns = socket.socket(2, 2)\n"
+                "for _ in range(7): s.sendto(b'x', ('127.0.0.1', %d))\n" % (cgroup, port))
+        for settings in ((), ("--set", "interface_1=lo"), ("--set", "interface_1=lo", "--attach", "clsact")):
+            with self.subTest(settings=settings):
+                with Trace("flow", *settings) as trace:
+                    run(sys.executable, "-c", code)
+                self.expect(self.one(trace, destination_port=port, direction="egress"), packets=7, container=container, pid=None)
+                self.assertNotEqual(self.one(trace, destination_port=port, direction="ingress")["container"], container)
+        receiver.close()
 
     def test_icmp(self):
         echo = struct.pack(">BBHHH", 8, 0, 0, 1, 1)
