@@ -17,7 +17,8 @@ static bool section_equals(const struct sonde_config_program *a, const struct so
 	if (!a || !b)
 		return a == b;
 	if (a->enabled_given != b->enabled_given || a->enabled != b->enabled || a->required != b->required ||
-	    a->ring_bytes != b->ring_bytes || a->attach != b->attach || strcmp(a->object, b->object) || a->n_settings != b->n_settings)
+	    a->ring_bytes != b->ring_bytes || a->attach != b->attach || strcmp(a->object, b->object) ||
+	    a->n_settings != b->n_settings)
 		return false;
 	for (unsigned i = 0; i < a->n_settings; i++)
 		if (strcmp(a->settings[i].name, b->settings[i].name) || a->settings[i].value != b->settings[i].value)

@@ -173,7 +173,7 @@ static const struct sonde_option table[SONDE_OPTION_MAX] = {
 				  FIELD(objects), read_object},
 	[SONDE_OPTION_SET] = {"set", 0, "NAME=VALUE", "a setting of the programs, as in the configuration; may stand several times",
 			      FIELD(settings), read_setting},
-	[SONDE_OPTION_ATTACH] = {"attach", 0, "HOW", "to network interfaces by tcx, by clsact, or auto (default: tcx where the kernel has it)",
+	[SONDE_OPTION_ATTACH] = {"attach", 0, "HOW", "how to attach to network interfaces: tcx, clsact or auto (default: tcx where the kernel has it)",
 				 FIELD(attach), read_attach},
 	[SONDE_OPTION_STORE] = {"store", 0, "PATH", "the store's file, read or written without asking an agent; 'memory': no file",
 				FIELD(store), read_text},
