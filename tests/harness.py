@@ -13,7 +13,6 @@ import shutil
 import signal
 import socket
 import sqlite3
-import sqlite3
 import subprocess
 import tempfile
 import time

@@ -194,6 +194,9 @@ class Running(unittest.TestCase):
             self.assertEqual(hooks(), [("disabled", 0)])
             agent.cli("programs", "start", "syscall")
             self.assertEqual(hooks(), [("running", 3)])
+            off, = [h for h in agent.get("/api/v1/programs/syscall")["hooks"] if not h["attached"]]
+            self.assertEqual((off["wanted"], off["reason"]), (False, "switched off by the setting latency"))
+            self.assertEqual(agent.get("/api/v1/programs/syscall")["reason"], "", "nothing is missing")
             child = Child("for _ in range(77): libc.getppid()").run()
             agent.cli("programs", "stop", "syscall")
             found = wait_for(lambda: agent.events("syscall", pid=child.pid, where="name = 'getppid'"), "the last counts")

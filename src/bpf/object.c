@@ -236,9 +236,10 @@ static int object_try(struct sonde_object *object, const struct sonde_object_opt
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < object->n_hooks; i++) {
-		bool wanted = hook_is_wanted(object, i);
+		struct sonde_object_hook *hook = &object->hooks[i];
 
-		bpf_program__set_autoload(object->programs[i], wanted && (!object->hooks[i].optional || allowed & 1u << i));
+		hook->unwanted = !hook_is_wanted(object, i);
+		bpf_program__set_autoload(object->programs[i], !hook->unwanted && (!hook->optional || allowed & 1u << i));
 	}
 	r = opts->shared ? sonde_shared_maps_use(opts->shared, object->object, error, error_size) : 0;
 	if (r < 0)

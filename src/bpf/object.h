@@ -30,6 +30,7 @@ struct sonde_object_hook {
 	char name[64];	  /* as in SEC() */
 	char reason[128]; /* why it is not attached; of one that is: how, if not in the usual way */
 	bool attached, optional, iterator;
+	bool unwanted; /* a setting switches it off */
 	int program_fd; /* owned by the object; -1 */
 };
 

@@ -10,17 +10,6 @@
 #include <cli/result.h>
 #include <cli/say.h>
 
-/* "3 of 4" */
-static void hooks_cell(struct sonde_grid *grid, const json_t *hooks)
-{
-	const json_t *hook;
-	size_t i, attached = 0;
-
-	json_array_foreach(hooks, i, hook)
-		attached += json_is_true(json_object_get(hook, "attached"));
-	sonde_grid_addf(grid, "%zu of %zu", attached, json_array_size(hooks));
-}
-
 static int list(const struct sonde_options *options)
 {
 	static const char *const headings[] = {"PROGRAM", "STATE", "HOOKS", "WHAT IT SEES, OR WHY NOT", NULL};
@@ -42,7 +31,7 @@ static int list(const struct sonde_options *options)
 
 		sonde_grid_add(&grid, sonde_json_text_of(program, "name"));
 		sonde_grid_add(&grid, sonde_json_text_of(program, "state"));
-		hooks_cell(&grid, json_object_get(program, "hooks"));
+		sonde_result_hooks(&grid, program);
 		sonde_grid_add(&grid, *reason ? reason : sonde_json_text_of(program, "doc"));
 	}
 	return sonde_result_grid(options, &grid);
@@ -74,7 +63,8 @@ static int show(const struct sonde_options *options, const char *name)
 		int64_t runs = (int64_t)sonde_json_number_of(hook, "runs");
 
 		sonde_grid_add(&grid, sonde_json_text_of(hook, "name"));
-		sonde_grid_add(&grid, json_is_true(json_object_get(hook, "attached")) ? "yes" : "no");
+		sonde_grid_add(&grid, json_is_true(json_object_get(hook, "attached")) ? "yes" :
+				      json_is_false(json_object_get(hook, "wanted")) ? "off" : "no");
 		sonde_grid_addf(&grid, "%lld", (long long)runs);
 		sonde_grid_addf(&grid, "%lld", runs ? (long long)(sonde_json_number_of(hook, "run_time_ns") / runs) : 0);
 		sonde_grid_add(&grid, sonde_json_text_of(hook, "reason"));

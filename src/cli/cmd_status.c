@@ -131,18 +131,14 @@ static void screen_programs(struct screen *screen)
 {
 	static const char *const headings[] = {"PROGRAM", "STATE", "HOOKS", "REASON", NULL};
 	struct sonde_grid grid CLEANUP(sonde_grid_end) = {0};
-	const json_t *program, *hook, *hooks;
-	size_t i, j, attached;
+	const json_t *program;
+	size_t i;
 
 	sonde_grid_begin(&grid, headings, 0);
 	json_array_foreach(json_object_get(screen->status, "programs"), i, program) {
-		hooks = json_object_get(program, "hooks");
-		attached = 0;
-		json_array_foreach(hooks, j, hook)
-			attached += json_is_true(json_object_get(hook, "attached"));
 		sonde_grid_add(&grid, sonde_json_text_of(program, "name"));
 		sonde_grid_add(&grid, sonde_json_text_of(program, "state"));
-		sonde_grid_addf(&grid, "%zu of %zu", attached, json_array_size(hooks));
+		sonde_result_hooks(&grid, program);
 		sonde_grid_add(&grid, sonde_json_text_of(program, "reason"));
 	}
 	screen_grid(screen, &grid);

@@ -174,3 +174,15 @@ int sonde_result_rows(const struct sonde_options *options, const json_t *columns
 		rows_csv(columns, rows, &out);
 	return sonde_result_text(&out);
 }
+
+void sonde_result_hooks(struct sonde_grid *grid, const json_t *program)
+{
+	size_t i, attached = 0, wanted = 0;
+	const json_t *hook;
+
+	json_array_foreach(json_object_get(program, "hooks"), i, hook) {
+		attached += json_is_true(json_object_get(hook, "attached"));
+		wanted += !json_is_false(json_object_get(hook, "wanted"));
+	}
+	sonde_grid_addf(grid, "%zu of %zu", attached, wanted);
+}

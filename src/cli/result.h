@@ -20,5 +20,7 @@ int sonde_result_rows(const struct sonde_options *options, const json_t *columns
 int sonde_result_json(const json_t *json);
 /** @return an exit code. */
 int sonde_result_grid(const struct sonde_options *options, const struct sonde_grid *grid);
+/** A cell: how many of a program's hooks are attached, of those that its settings do not switch off: "3 of 4". */
+void sonde_result_hooks(struct sonde_grid *grid, const json_t *program);
 /** A text that was built up; an error of the buffer is said. @return an exit code. */
 int sonde_result_text(const struct sonde_buffer *text);

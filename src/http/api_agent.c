@@ -33,6 +33,8 @@ static void program_json(const struct sonde_program_status *program, struct sond
 		sonde_buffer_add_char(out, ',');
 		sonde_json_bool(out, "attached", hook->attached);
 		sonde_buffer_add_char(out, ',');
+		sonde_json_bool(out, "wanted", !hook->unwanted);
+		sonde_buffer_add_char(out, ',');
 		sonde_json_text(out, "reason", hook->reason);
 		sonde_buffer_add_char(out, ',');
 		sonde_json_u64(out, "runs", hook->runs);

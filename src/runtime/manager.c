@@ -230,7 +230,8 @@ static void managed_hooks(struct managed *p)
 		memcpy(to->name, hooks[i].name, sizeof(to->name));
 		memcpy(to->reason, hooks[i].reason, sizeof(to->reason));
 		to->attached = hooks[i].attached;
-		if (!to->attached && to->reason[0] && used < sizeof(p->status.reason))
+		to->unwanted = hooks[i].unwanted;
+		if (!to->attached && !to->unwanted && to->reason[0] && used < sizeof(p->status.reason))
 			used += (size_t)snprintf(p->status.reason + used, sizeof(p->status.reason) - used, "%swithout %s (%s)",
 						 used ? "; " : "", to->name, to->reason);
 	}

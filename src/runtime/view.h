@@ -30,7 +30,7 @@ const char *sonde_program_state_name(enum sonde_program_state state);
 struct sonde_hook_status {
 	char name[64];	  /* SEC() name, e.g. "tp_btf/kfree_skb" */
 	char reason[128]; /* why not; or how, if not in the usual way */
-	bool attached;
+	bool attached, unwanted; /* unwanted: a setting switches it off */
 	uint64_t runs, run_time_ns; /* 0 unless kernel statistics are on */
 };
 
