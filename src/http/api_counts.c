@@ -243,7 +243,6 @@ static int summary_type(struct summary *summary, const struct sonde_type *type)
 	r = sonde_store_count(summary->request->view->store, &summary->query, &total.asked.opts, total_row, &total, &answer);
 	if (r < 0)
 		return r;
-	sonde_answer_merge(&summary->all, &answer);
 	sonde_buffer_add_char(out, '{');
 	sonde_json_text(out, "type", type->name);
 	sonde_buffer_add_char(out, ',');
@@ -290,7 +289,8 @@ static int summary_types(struct summary *summary, const struct sonde_type *only)
 
 int sonde_api_summary(struct sonde_request *request)
 {
-	struct summary summary = {.request = request, .all.complete = true};
+	struct summary summary = {.request = request};
+	uint64_t total = 0;
 	struct sonde_selection selection;
 	int r;
 
@@ -300,7 +300,10 @@ int sonde_api_summary(struct sonde_request *request)
 	if (summary.query.until_ns == INT64_MAX) /* so that all counts are of the same span */
 		summary.query.until_ns = sonde_clock_wall_ns();
 	summary.whole = selection.query.pid < 0 && !selection.query.command && !selection.query.container && !selection.where;
-	r = summary_types(&summary, selection.type);
+	/* What it is worth is asked of all types at once: those of one program have their losses in common. */
+	r = sonde_store_count(request->view->store, &summary.query, NULL, sonde_answer_total, &total, &summary.all);
+	if (!r)
+		r = summary_types(&summary, selection.type);
 	sonde_selection_free(&selection);
 	return r < 0 ? sonde_request_store_failed(request, r) : 0;
 }
