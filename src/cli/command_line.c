@@ -4,11 +4,11 @@
 
 #include <cli/help.h>
 #include <cli/say.h>
-#include <config/units.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <base/units.h>
 
 static int unknown_command(const char *name)
 {

@@ -2,13 +2,13 @@
 /* Points in time from text. Every field is checked against the calendar: mktime() would carry 25:70 over in silence. */
 #include <cli/moment.h>
 
-#include <config/units.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <base/clock.h>
+#include <base/units.h>
 
 struct moment {
 	int year, month, day, hour, minute, second;

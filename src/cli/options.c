@@ -4,7 +4,6 @@
 
 #include <cli/command.h>
 #include <cli/moment.h>
-#include <config/units.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <base/cleanup.h>
 #include <base/clock.h>
 #include <base/log.h>
+#include <base/units.h>
 
 #define DEFAULT_SOCKET "/run/sonde/sonde.sock"
 

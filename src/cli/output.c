@@ -2,12 +2,12 @@
 /* Rows to standard output. They are gathered and written in large pieces; whoever waits for more flushes first. */
 #include <cli/output.h>
 
-#include <config/units.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <base/units.h>
 #include <schema/encode.h>
 
 #define WRITE_AT (64 * 1024)

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <base/cleanup.h>
 #include <base/clock.h>
-#include <config/units.h>
+#include <base/units.h>
 
 #define KIB (1ll << 10)
 #define MIB (1ll << 20)

@@ -11,9 +11,9 @@
 #include <string.h>
 #include <yaml.h>
 #include <base/cleanup.h>
+#include <base/units.h>
 #include <config/options.h>
 #include <config/text.h>
-#include <config/units.h>
 
 struct reader {
 	yaml_parser_t parser;

@@ -2,7 +2,7 @@
 /*
  * Any bytes as a configuration: no crash, and either a whole configuration or a message. Build and run:
  *	clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iinclude -Isrc tests/fuzz/config_fuzz.c \
- *		src/config/{config,options,text,units,yaml}.c src/base/log.c -lyaml -o /tmp/config_fuzz
+ *		src/config/{config,options,text,yaml}.c src/base/{log,units}.c -lyaml -o /tmp/config_fuzz
  *	/tmp/config_fuzz -max_total_time=60 CORPUS
  */
 #include <config/config.h>

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <config/units.h>
+#include <base/units.h>
 
 static void durations(void **state)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Durations, sizes and whole numbers from text. Exact: integer arithmetic, and what does not fit is refused, never rounded. */
-#include <config/units.h>
+#include <base/units.h>
 
 #include <errno.h>
 #include <inttypes.h>
