@@ -42,6 +42,9 @@
 
 /** A number that the configuration may set (programs.NAME.settings.VARIABLE), in .rodata: free when unused. */
 #define SONDE_SETTING(type, name, value, doc) const volatile type name SONDE_TAG("sonde:setting=" doc) = value
+/** The same; a value below `least` or above `most` (plain numbers) is refused. */
+#define SONDE_SETTING_BETWEEN(type, name, value, least, most, doc) \
+	const volatile type name SONDE_TAG("sonde:setting=" doc) SONDE_TAG("sonde:between=" #least ".." #most) = value
 
 /** Stands on an iterator over a map (SEC("iter/bpf_map_elem")): which map. */
 #define SONDE_OVER(map) SONDE_TAG("sonde:over=" #map)

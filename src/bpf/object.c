@@ -94,14 +94,6 @@ int object_value(struct bpf_object *object, const char *name, const int64_t *set
 	return bpf_map__set_initial_value(map, copy, size);
 }
 
-static bool setting_is_known(const struct sonde_schema *schema, const char *name)
-{
-	for (uint32_t i = 0; i < schema->n_settings; i++)
-		if (!strcmp(schema->settings[i].name, name))
-			return true;
-	return false;
-}
-
 static void setting_unknown(const struct sonde_schema *schema, const char *name, char *error, size_t size)
 {
 	int n = snprintf(error, size, "there is no setting '%s'; there %s: %s", name, schema->n_settings == 1 ? "is" : "are",
@@ -109,6 +101,37 @@ static void setting_unknown(const struct sonde_schema *schema, const char *name,
 
 	for (uint32_t i = 1; i < schema->n_settings && n >= 0 && (size_t)n < size; i++)
 		n += snprintf(error + n, size - (size_t)n, ", %s", schema->settings[i].name);
+}
+
+static void setting_out_of_range(const struct sonde_setting *setting, char *error, size_t size)
+{
+	char least[SONDE_SETTING_TEXT_MAX], most[SONDE_SETTING_TEXT_MAX];
+
+	if (setting->is_bounded)
+		snprintf(error, size, "the value of setting '%s' is out of range: %s to %s are possible", setting->name,
+			 sonde_setting_text(setting, setting->least, least), sonde_setting_text(setting, setting->most, most));
+	else
+		snprintf(error, size, "the value of setting '%s' is out of range", setting->name);
+}
+
+static int object_setting(struct sonde_object *object, const struct sonde_schema *schema,
+			  const struct sonde_object_setting *wanted, char *error, size_t error_size)
+{
+	const struct sonde_setting *setting = sonde_schema_setting(schema, wanted->name);
+	int r;
+
+	if (!setting) {
+		setting_unknown(schema, wanted->name, error, error_size);
+		return -EINVAL;
+	}
+	r = -ERANGE;
+	if (!setting->is_bounded || (wanted->value >= setting->least && wanted->value <= setting->most))
+		r = object_value(object->object, wanted->name, &wanted->value, NULL);
+	if (r == -ERANGE)
+		setting_out_of_range(setting, error, error_size);
+	else if (r < 0)
+		snprintf(error, error_size, "cannot set the setting '%s'", setting->name);
+	return r < 0 ? -EINVAL : 0;
 }
 
 static int object_settings(struct sonde_object *object, const struct sonde_object_opts *opts, char *error, size_t error_size)
@@ -127,17 +150,9 @@ static int object_settings(struct sonde_object *object, const struct sonde_objec
 		}
 	}
 	for (size_t i = 0; i < opts->n_settings; i++) {
-		const struct sonde_object_setting *setting = &opts->settings[i];
-
-		r = setting_is_known(opts->schema, setting->name) ?
-			    object_value(object->object, setting->name, &setting->value, NULL) :
-			    -ENOENT;
-		if (r == -ERANGE)
-			snprintf(error, error_size, "the value of setting '%s' is out of range", setting->name);
-		else if (r < 0)
-			setting_unknown(opts->schema, setting->name, error, error_size);
+		r = object_setting(object, opts->schema, &opts->settings[i], error, error_size);
 		if (r < 0)
-			return -EINVAL;
+			return r;
 	}
 	(void)object_value(object->object, INTERVAL_SETTING, NULL, &object->interval_ns); /* most have none */
 	return 0;
@@ -343,6 +358,11 @@ int sonde_object_counters_fd(const struct sonde_object *object)
 int sonde_object_control_fd(const struct sonde_object *object)
 {
 	return bpf_map__fd(object_section(object->object, ".data.sonde"));
+}
+
+int sonde_object_settings_fd(const struct sonde_object *object)
+{
+	return bpf_map__fd(object_section(object->object, ".rodata"));
 }
 
 int sonde_object_metric_fd(const struct sonde_object *object, uint32_t metric)

@@ -75,5 +75,7 @@ size_t sonde_object_hooks(const struct sonde_object *object, const struct sonde_
 int sonde_object_ring_fd(const struct sonde_object *object);
 int sonde_object_counters_fd(const struct sonde_object *object);
 int sonde_object_control_fd(const struct sonde_object *object);
+/** The map of .rodata: what the settings are. */
+int sonde_object_settings_fd(const struct sonde_object *object);
 /** Map of schema->metrics[i]. */
 int sonde_object_metric_fd(const struct sonde_object *object, uint32_t metric);

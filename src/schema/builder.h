@@ -73,6 +73,8 @@ int sonde_columns_take(struct sonde_builder *builder, const struct sonde_columns
 void sonde_common_columns(struct sonde_columns *columns);
 /** Does the event begin with the header of this version? */
 int sonde_common_check(const struct sonde_builder *builder, const char *what, const struct btf_type *event);
+/** Read the settings into `schema`. */
+int sonde_settings_build(struct sonde_builder *builder, struct sonde_schema *schema);
 /** Read the metric maps into `schema`. */
 int sonde_metrics_build(struct sonde_builder *builder, struct sonde_schema *schema);
 

@@ -129,18 +129,18 @@ static void add_markdown_settings(struct sonde_buffer *out, const struct sonde_s
 			    schema->program, schema->program);
 	for (uint32_t i = 0; i < schema->n_settings; i++) {
 		const struct sonde_setting *setting = &schema->settings[i];
+		char text[SONDE_SETTING_TEXT_MAX];
 
 		sonde_buffer_add_text(out, "| ");
 		add_markdown(out, setting->name);
 		sonde_buffer_add_text(out, " | ");
-		if (setting->is_bool)
-			sonde_buffer_add_text(out, setting->value ? "true" : "false");
-		else if (setting->is_signed)
-			sonde_buffer_add_i64(out, setting->value);
-		else
-			sonde_buffer_printf(out, "%llu", (unsigned long long)setting->value);
+		sonde_buffer_add_text(out, sonde_setting_text(setting, setting->value, text));
 		sonde_buffer_add_text(out, " | ");
 		add_markdown(out, setting->doc);
+		if (setting->is_bounded) {
+			sonde_buffer_printf(out, "; %s to ", sonde_setting_text(setting, setting->least, text));
+			sonde_buffer_add_text(out, sonde_setting_text(setting, setting->most, text));
+		}
 		sonde_buffer_add_text(out, " |\n");
 	}
 }

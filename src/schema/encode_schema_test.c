@@ -175,7 +175,8 @@ static void test_program_markdown(void **state)
 	assert_non_null(strstr(out.data, "## everything\n"));
 	assert_non_null(strstr(out.data, "\n## small\n"));
 	assert_non_null(strstr(out.data, "Under `programs.test.settings` in"));
-	assert_non_null(strstr(out.data, "| update\\_interval\\_ns | 10 | time between two updates |\n"));
+	assert_non_null(strstr(out.data, "| update\\_interval\\_ns | 10ns | time between two updates |\n"));
+	assert_non_null(strstr(out.data, "| most\\_bytes | 2KiB | a size with limits; 1KiB to 1MiB |\n"));
 	assert_non_null(strstr(out.data, "| show\\_all | false | show everything |\n"));
 	assert_non_null(strstr(out.data, "| level | -3 | a signed number |\n"));
 	assert_non_null(strstr(out.data, "| sonde\\_everything\\_total | counter | "));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The schema of a program out of its object's BTF: events and settings (metrics stand in metric.c, columns in columns.c).
+ * The schema of a program out of its object's BTF: events (settings stand in setting.c, metrics in metric.c, columns in columns.c).
  * Everything a schema points to lies in its arena: it borrows nothing of the object.
  */
 #include <schema/builder.h>
@@ -102,35 +102,6 @@ static int event_build(struct sonde_builder *builder, const struct btf_type *var
 	return type->name && type->doc ? 0 : -ENOMEM;
 }
 
-static int setting_build(struct sonde_builder *builder, const struct btf_type *variable, const char *doc,
-			 struct sonde_setting *setting)
-{
-	const char *name = sonde_btf_text(&builder->btf, variable->name_off);
-	const struct btf_type *type = sonde_btf_plain(&builder->btf, variable->type);
-	uint32_t encoding;
-	int r;
-
-	r = sonde_builder_check_name("setting", name);
-	r = r ?: sonde_builder_check_doc("setting", name, doc);
-	if (r)
-		return r;
-	if (!type || sonde_btf_kind(type) != BTF_KIND_INT ||
-	    (type->size != 1 && type->size != 2 && type->size != 4 && type->size != 8))
-		return sonde_builder_fail("setting %s: must be a number of 1, 2, 4 or 8 bytes, or bool", name);
-	if (sonde_object_symbol(&builder->object, ".rodata", name, type->size, &setting->offset) ||
-	    sonde_object_bytes(&builder->object, ".rodata", setting->offset, type->size, &setting->value))
-		return sonde_builder_fail("setting %s: is not in section .rodata: declare it with SONDE_SETTING()", name);
-	encoding = BTF_INT_ENCODING(*(const uint32_t *)(type + 1));
-	setting->size = type->size;
-	setting->is_bool = encoding & BTF_INT_BOOL;
-	setting->is_signed = encoding & BTF_INT_SIGNED;
-	if (setting->is_signed && type->size < sizeof(setting->value)) /* little endian, like every target of ours */
-		setting->value = (int64_t)((uint64_t)setting->value << (64 - 8 * type->size)) >> (64 - 8 * type->size);
-	setting->name = sonde_arena_text(&builder->arena, name, strlen(name));
-	setting->doc = sonde_arena_text(&builder->arena, doc, strlen(doc));
-	return setting->name && setting->doc ? 0 : -ENOMEM;
-}
-
 static int events_build(struct sonde_builder *builder, struct sonde_schema *schema)
 {
 	struct sonde_type *types = sonde_arena_alloc(&builder->arena, SCHEMA_TYPES_MAX * sizeof(*types));
@@ -161,34 +132,6 @@ static int events_build(struct sonde_builder *builder, struct sonde_schema *sche
 	}
 	schema->types = types;
 	schema->n_types = n;
-	return 0;
-}
-
-static int settings_build(struct sonde_builder *builder, struct sonde_schema *schema)
-{
-	struct sonde_setting *settings = sonde_arena_alloc(&builder->arena, SCHEMA_SETTINGS_MAX * sizeof(*settings));
-	uint32_t n = 0;
-
-	if (!settings)
-		return -ENOMEM;
-	for (uint32_t id = 1; id < builder->btf.n_types; id++) {
-		const struct btf_type *variable = sonde_btf_type(&builder->btf, id);
-		const char *doc;
-		int r;
-
-		if (sonde_btf_kind(variable) != BTF_KIND_VAR)
-			continue;
-		doc = sonde_builder_variable_tag(builder, id, "setting=");
-		if (!doc)
-			continue;
-		if (n == SCHEMA_SETTINGS_MAX)
-			return sonde_builder_fail("too many settings: %d is the most", SCHEMA_SETTINGS_MAX);
-		r = setting_build(builder, variable, doc, &settings[n++]);
-		if (r)
-			return r;
-	}
-	schema->settings = settings;
-	schema->n_settings = n;
 	return 0;
 }
 
@@ -230,7 +173,7 @@ int sonde_schema_new(const char *program, const void *object, size_t size, const
 		r = schema->schema.program ? 0 : -ENOMEM;
 	}
 	r = r ?: events_build(&builder, &schema->schema);
-	r = r ?: settings_build(&builder, &schema->schema);
+	r = r ?: sonde_settings_build(&builder, &schema->schema);
 	r = r ?: sonde_metrics_build(&builder, &schema->schema);
 	if (!r && !schema->schema.n_types) {
 		sonde_builder_fail("the object has no event: declare one with SONDE_EVENT(name, doc)");

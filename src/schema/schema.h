@@ -130,7 +130,8 @@ struct sonde_setting {
 	const char *name, *doc;
 	uint32_t offset, size;
 	int64_t value; /* the default */
-	bool is_signed, is_bool;
+	int64_t least, most; /* with is_bounded */
+	bool is_signed, is_bool, is_bounded;
 };
 
 /** A metric map (SONDE_COUNTER, SONDE_GAUGE, SONDE_HISTOGRAM): the key's fields are the labels. */
@@ -189,6 +190,13 @@ const char *sonde_enum_name(const struct sonde_enum *names, int64_t number);
 int sonde_schema_new(const char *program, const void *object, size_t size, const struct sonde_names *names,
 		     const char **ret_error, struct sonde_schema **ret_schema);
 void sonde_schema_free(struct sonde_schema **schema);
+/** NULL: there is none. */
+const struct sonde_setting *sonde_schema_setting(const struct sonde_schema *schema, const char *name);
+/** What it is in these bytes of .rodata; its default where they do not hold it. */
+int64_t sonde_setting_value(const struct sonde_setting *setting, const void *rodata, size_t size);
+#define SONDE_SETTING_TEXT_MAX 48 /* SONDE_UNITS_TEXT_MAX */
+/** As the configuration takes it: 10s, 16MiB, true. The result is `text` or static. */
+const char *sonde_setting_text(const struct sonde_setting *setting, int64_t value, char text[SONDE_SETTING_TEXT_MAX]);
 const struct sonde_type *sonde_schema_type(const struct sonde_schema *schema, uint16_t number);
 int sonde_type_find_column(const struct sonde_type *type, const char *name); /* index or -ENOENT */
 /** Is it a number of which a sum means something: bytes, things, time spent, or a number that is nothing else? */

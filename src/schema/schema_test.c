@@ -171,7 +171,7 @@ static void test_settings(void **state)
 {
 	struct sonde_schema *schema = schema_open("valid");
 
-	assert_int_equal(schema->n_settings, 3);
+	assert_int_equal(schema->n_settings, 4);
 	assert_string_equal(schema->settings[0].name, "update_interval_ns");
 	assert_string_equal(schema->settings[0].doc, "time between two updates");
 	assert_int_equal(schema->settings[0].size, 8);
@@ -185,6 +185,31 @@ static void test_settings(void **state)
 	assert_int_equal(schema->settings[0].value, 10);
 	assert_int_equal(schema->settings[1].value, 0);
 	assert_int_equal(schema->settings[2].value, -3);
+	assert_false(schema->settings[2].is_bounded);
+	assert_true(schema->settings[3].is_bounded);
+	assert_int_equal(schema->settings[3].least, 1024);
+	assert_int_equal(schema->settings[3].most, 1 << 20);
+	assert_ptr_equal(sonde_schema_setting(schema, "level"), &schema->settings[2]);
+	assert_null(sonde_schema_setting(schema, "levels"));
+	sonde_schema_free(&schema);
+}
+
+static void test_setting_values(void **state)
+{
+	struct sonde_schema *schema = schema_open("valid");
+	const struct sonde_setting *level = sonde_schema_setting(schema, "level");
+	char text[SONDE_SETTING_TEXT_MAX], rodata[64] = "";
+	size_t end = level->offset + level->size;
+
+	assert_true(end <= sizeof(rodata));
+	memset(rodata + level->offset, 0xff, level->size);
+	assert_int_equal(sonde_setting_value(level, rodata, end), -1);
+	assert_int_equal(sonde_setting_value(level, rodata, end - 1), -3); /* what is not there: the default */
+	assert_int_equal(sonde_setting_value(level, NULL, 0), -3);
+	assert_string_equal(sonde_setting_text(level, -1, text), "-1");
+	assert_string_equal(sonde_setting_text(sonde_schema_setting(schema, "update_interval_ns"), 10000000000, text), "10s");
+	assert_string_equal(sonde_setting_text(sonde_schema_setting(schema, "most_bytes"), 1 << 20, text), "1MiB");
+	assert_string_equal(sonde_setting_text(sonde_schema_setting(schema, "show_all"), 1, text), "true");
 	sonde_schema_free(&schema);
 }
 
@@ -308,6 +333,7 @@ int main(void)
 		cmocka_unit_test(test_column_meaning),
 		cmocka_unit_test(test_column_places),
 		cmocka_unit_test(test_settings),
+		cmocka_unit_test(test_setting_values),
 		cmocka_unit_test(test_setting_places),
 		cmocka_unit_test(test_metrics),
 		cmocka_unit_test(test_top), cmocka_unit_test(test_broken_objects),

@@ -147,6 +147,12 @@ SONDE_SETTING(__u32, level, 1, "");
 #elif defined(setting_not_const) /* expect: setting level: is not in section .rodata */
 #define GOOD_EVENT
 __u32 level SONDE_TAG("sonde:setting=a level") = 1;
+#elif defined(setting_between_text) /* expect: setting level: SONDE_SETTING_BETWEEN() takes two plain numbers */
+#define GOOD_EVENT
+SONDE_SETTING_BETWEEN(__u32, level, 1, 0, 4 * 1024, "a level");
+#elif defined(setting_not_between) /* expect: setting level: SONDE_SETTING_BETWEEN() takes two plain numbers, and a default */
+#define GOOD_EVENT
+SONDE_SETTING_BETWEEN(__u32, level, 5, 0, 4, "a level");
 #elif defined(metric_no_doc) /* expect: the tag of a metric is NAME|DOC */
 #define GOOD_EVENT
 #define METRIC_TAG SONDE_TAG("sonde:counter=things_total")

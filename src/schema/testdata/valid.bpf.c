@@ -9,6 +9,7 @@ SONDE_EVENT(small, "a second event, Übergröße und |pipes|");
 SONDE_SETTING(__u64, update_interval_ns, 10, "time between two updates");
 SONDE_SETTING(bool, show_all, false, "show everything");
 SONDE_SETTING(__s16, level, -3, "a signed number");
+SONDE_SETTING_BETWEEN(__u64, most_bytes, 2048, 1024, 1048576, "a size with limits");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
