@@ -51,6 +51,13 @@ void **sonde_program_state(struct sonde_hook_context *context);
  */
 int sonde_emit(struct sonde_hook_context *context, const struct sonde_header *record, size_t length, const char *source);
 
+/**
+ * @brief What a SONDE_SETTING() of the program is. It stays the same as long as the program runs: read it once, into
+ * sonde_program_state(), as this asks the kernel.
+ * @return The value; 0: the program has no setting of that name.
+ */
+__s64 sonde_setting(struct sonde_hook_context *context, const char *name);
+
 /* The process table (kept by the agent for all programs; thread-safe). */
 
 /** What is known of a process. Texts are valid until the hook returns, or until its fourth further look-up. */

@@ -60,7 +60,7 @@ static int setup(void **state)
 		return r;
 	fixture.context = *sonde_enrich_hook_context(fixture.enrich);
 	fixture.context.emit = emit;
-	fixture.context.emit_userdata = &fixture;
+	fixture.context.userdata = &fixture;
 	*state = &fixture;
 	return 0;
 }

@@ -111,6 +111,7 @@ static void tell_program(struct loader *loader, const char *name)
 	fds[n++] = opts.ring_fd;
 	fds[n++] = opts.counters_fd;
 	fds[n++] = opts.control_fd;
+	fds[n++] = opts.settings_fd;
 	message.n_programs = opts.n_programs;
 	for (unsigned i = 0; i < opts.n_programs; i++) {
 		if (opts.program_fds[i] >= 0)

@@ -115,7 +115,7 @@ static int worker_source(struct worker *worker, struct worker_program *program, 
 int worker_program_add(struct worker *worker, const struct sonde_message *message, int *fds, unsigned n_fds)
 {
 	unsigned present = message->n_programs - (unsigned)__builtin_popcount(message->absent);
-	unsigned need = 3 + present + message->n_metrics + (message->has_image ? 1 : 0), at = 3;
+	unsigned need = 4 + present + message->n_metrics + (message->has_image ? 1 : 0), at = 4;
 	struct sonde_source_opts opts = {
 		.name = message->status.name, .ring_id = message->ring_id, .enrich = worker->enrich,
 		.hooks = message->has_image ? NULL : sonde_attachment_hooks(message->status.name),
@@ -131,6 +131,7 @@ int worker_program_add(struct worker *worker, const struct sonde_message *messag
 	opts.ring_fd = fds[0];
 	opts.counters_fd = fds[1];
 	opts.control_fd = fds[2];
+	opts.settings_fd = fds[3];
 	for (; opts.n_programs < message->n_programs; opts.n_programs++)
 		opts.program_fds[opts.n_programs] = message->absent & 1u << opts.n_programs ? -1 : fds[at++];
 	for (; opts.n_metrics < message->n_metrics; at++)

@@ -130,7 +130,12 @@ void **sonde_program_state(struct sonde_hook_context *context)
 
 int sonde_emit(struct sonde_hook_context *context, const struct sonde_header *record, size_t length, const char *source)
 {
-	return context->emit ? context->emit(context->emit_userdata, record, length, source) : -EPERM;
+	return context->emit ? context->emit(context->userdata, record, length, source) : -EPERM;
+}
+
+__s64 sonde_setting(struct sonde_hook_context *context, const char *name)
+{
+	return context->setting ? context->setting(context->userdata, name) : 0;
 }
 
 void sonde_known_process_set(struct sonde_hook_context *context, const struct sonde_known_process *process)

@@ -14,5 +14,6 @@ struct sonde_hook_context {
 	/* Set by the reader whose program is called. */
 	void *state;
 	int (*emit)(void *userdata, const struct sonde_header *record, size_t length, const char *source);
-	void *emit_userdata;
+	int64_t (*setting)(void *userdata, const char *name);
+	void *userdata; /* of both */
 };

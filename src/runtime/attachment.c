@@ -29,12 +29,13 @@ int sonde_attachment_fds(const struct sonde_manager *manager, const char *name, 
 	opts.ring_fd = fd_copy(sonde_object_ring_fd(object));
 	opts.counters_fd = fd_copy(sonde_object_counters_fd(object));
 	opts.control_fd = fd_copy(sonde_object_control_fd(object));
+	opts.settings_fd = fd_copy(sonde_object_settings_fd(object));
 	n = sonde_object_hooks(object, &hooks);
 	for (size_t i = 0; i < n && i < SONDE_SOURCE_PROGRAMS_MAX; i++)
 		opts.program_fds[opts.n_programs++] = fd_copy(hooks[i].program_fd);
 	for (uint32_t i = 0; i < schema->n_metrics && i < SONDE_SOURCE_METRICS_MAX; i++)
 		opts.metric_fds[opts.n_metrics++] = fd_copy(sonde_object_metric_fd(object, i));
-	if (opts.ring_fd < 0 || opts.counters_fd < 0 || opts.control_fd < 0) {
+	if (opts.ring_fd < 0 || opts.counters_fd < 0 || opts.control_fd < 0 || opts.settings_fd < 0) {
 		sonde_attachment_close(&opts);
 		return -EMFILE;
 	}
@@ -44,9 +45,9 @@ int sonde_attachment_fds(const struct sonde_manager *manager, const char *name, 
 
 void sonde_attachment_close(struct sonde_source_opts *opts)
 {
-	int fds[] = {opts->ring_fd, opts->counters_fd, opts->control_fd};
+	int fds[] = {opts->ring_fd, opts->counters_fd, opts->control_fd, opts->settings_fd};
 
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
 	for (unsigned i = 0; i < opts->n_programs; i++)
@@ -55,7 +56,7 @@ void sonde_attachment_close(struct sonde_source_opts *opts)
 	for (unsigned i = 0; i < opts->n_metrics; i++)
 		if (opts->metric_fds[i] >= 0)
 			close(opts->metric_fds[i]);
-	opts->ring_fd = opts->counters_fd = opts->control_fd = -1;
+	opts->ring_fd = opts->counters_fd = opts->control_fd = opts->settings_fd = -1;
 	opts->n_programs = opts->n_metrics = 0;
 }
 

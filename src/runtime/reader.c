@@ -252,7 +252,6 @@ int sonde_source_start(struct sonde_source *source)
 
 	source->progress_ns = sonde_clock_boot_ns();
 	source->context.emit = reader_emit;
-	source->context.emit_userdata = source;
 	source->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	source->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (source->epoll_fd < 0 || source->wake_fd < 0 ||

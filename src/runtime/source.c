@@ -25,6 +25,7 @@ static void source_take_fds(struct sonde_source *source, const struct sonde_sour
 	source->ring_fd = opts->ring_fd;
 	source->counters_fd = opts->counters_fd;
 	source->control_fd = opts->control_fd;
+	source->settings_fd = opts->settings_fd;
 	source->n_programs = opts->n_programs;
 	source->n_metrics = opts->n_metrics;
 	memcpy(source->program_fds, opts->program_fds, sizeof(source->program_fds));
@@ -38,6 +39,24 @@ static bool schema_shows_names(const struct sonde_schema *schema)
 			if (schema->types[t].columns[i].semantic == SONDE_SEMANTIC_ADDRESS_NAME)
 				return true;
 	return false;
+}
+
+/* What the program was loaded with: the kernel keeps it, and nobody can change it (.rodata is frozen). */
+static int64_t source_setting(void *userdata, const char *name)
+{
+	const struct sonde_source *source = userdata;
+	const struct sonde_setting *setting = sonde_schema_setting(source->schema, name);
+	struct bpf_map_info info = {0};
+	CLEANUP_FREE char *rodata = NULL;
+	uint32_t size = sizeof(info), zero = 0;
+
+	if (!setting)
+		return 0;
+	if (!bpf_obj_get_info_by_fd(source->settings_fd, &info, &size))
+		rodata = malloc(info.value_size);
+	if (!rodata || bpf_map_lookup_elem(source->settings_fd, &zero, rodata))
+		return setting->value;
+	return sonde_setting_value(setting, rodata, info.value_size);
 }
 
 int sonde_source_new(const struct sonde_source_opts *opts, struct sonde_source **ret_source)
@@ -55,6 +74,8 @@ int sonde_source_new(const struct sonde_source_opts *opts, struct sonde_source *
 	source->enrich = opts->enrich;
 	if (opts->enrich)
 		source->context = *sonde_enrich_hook_context(opts->enrich);
+	source->context.setting = source_setting;
+	source->context.userdata = source;
 	source->deliver = opts->deliver;
 	source->is_watched = opts->is_watched;
 	source->userdata = opts->userdata;
@@ -105,7 +126,9 @@ void sonde_source_free(struct sonde_source **pointer)
 		return;
 	sonde_source_stop(source);
 	sonde_ring_free(&source->ring);
-	close_all((int[]){source->ring_fd, source->counters_fd, source->control_fd, source->wake_fd, source->epoll_fd}, 5);
+	close_all((int[]){source->ring_fd, source->counters_fd, source->control_fd, source->settings_fd, source->wake_fd,
+			  source->epoll_fd},
+		  6);
 	close_all(source->program_fds, source->n_programs);
 	close_all(source->metric_fds, source->n_metrics);
 	pthread_mutex_destroy(&source->lock);

@@ -35,7 +35,7 @@ struct sonde_source_opts {
 	struct sonde_enrich *enrich;	   /* or NULL */
 	uint64_t ring_id;
 	/* Descriptors: the source takes them over, also when it fails. */
-	int ring_fd, counters_fd, control_fd;
+	int ring_fd, counters_fd, control_fd, settings_fd;
 	unsigned n_programs, n_metrics;
 	int program_fds[SONDE_SOURCE_PROGRAMS_MAX];
 	int metric_fds[SONDE_SOURCE_METRICS_MAX];

@@ -19,7 +19,7 @@ struct sonde_source {
 	bool (*is_watched)(void *userdata);
 	void *userdata;
 
-	int ring_fd, counters_fd, control_fd, n_cpus;
+	int ring_fd, counters_fd, control_fd, settings_fd, n_cpus;
 	unsigned n_programs, n_metrics;
 	int program_fds[SONDE_SOURCE_PROGRAMS_MAX];
 	int metric_fds[SONDE_SOURCE_METRICS_MAX];
