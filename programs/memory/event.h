@@ -4,6 +4,9 @@
 
 #define MEMORY_CGROUP_SIZE 512
 #define MEMORY_CURVE_SIZE 1024
+#define MEMORY_MAPPINGS_SIZE 1536
+#define MEMORY_MAPPINGS_MAX 8
+#define MEMORY_MAPPING_NAME_SIZE 256 /* SONDE_PATH_SIZE */
 
 enum memory_kind {
 	MEMORY_KIND_OOM_KILL,
@@ -60,7 +63,46 @@ struct memory_history {
 	__u32 pressure_some_pct SONDE_DOC("share of the last 10 s in which some task waited for memory") SONDE_ABSENT(-1);
 	__u32 pressure_full_pct SONDE_DOC("share of the last 10 s in which all tasks did") SONDE_ABSENT(-1);
 	char cgroup[MEMORY_CGROUP_SIZE] SONDE_DOC("path of the cgroup whose limit it is; scope node: of the victim's") SONDE_TOP;
+	sonde_count mapping_count SONDE_DOC("mappings that the victim had") SONDE_ABSENT(0);
 	char curve[MEMORY_CURVE_SIZE] SONDE_DOC("what was used: seconds before the kill:MiB, the oldest first");
+	char mappings[MEMORY_MAPPINGS_SIZE]
+		SONDE_DOC("biggest mappings of the victim: MiB of addresses:rights:name, the biggest first") SONDE_ABSENT(0);
+};
+
+/* The kernel's, include/linux/mm.h. */
+#define VM_READ 1
+#define VM_WRITE 2
+#define VM_EXEC 4
+#define VM_SHARED 8
+
+enum memory_mapping_kind {
+	MEMORY_MAPPING_KIND_NONE, /* there are not so many */
+	MEMORY_MAPPING_KIND_FILE,
+	MEMORY_MAPPING_KIND_ANONYMOUS, /* a name is the one that the process gave it */
+	MEMORY_MAPPING_KIND_HEAP,
+	MEMORY_MAPPING_KIND_STACK,
+};
+
+struct memory_mapping {
+	__u64 bytes; /* of the address space; not all of them need have memory */
+	__u64 place; /* the kernel's, while the name is not yet read */
+	__u32 rights; /* VM_...; 0: not known */
+	enum memory_mapping_kind kind;
+	char name[MEMORY_MAPPING_NAME_SIZE];
+};
+
+struct memory_mappings {
+	__u64 count;  /* that the process has; 0: they could not be looked at */
+	__u64 looked; /* how many of them were looked at */
+	__u64 vma, mm; /* the kernel's, while they are looked at */
+	struct memory_mapping biggest[MEMORY_MAPPINGS_MAX]; /* in no order */
+};
+
+/* What the kernel side sends of a kill (type SONDE_INNER_TYPE); the user side makes a `memory` of it, and later a `memory_history`. */
+struct memory_kill {
+	struct memory memory;
+	struct memory_mappings mappings;
+	char scratch[2 * MEMORY_MAPPING_NAME_SIZE]; /* SONDE_PATH_SCRATCH; at first a struct maple_walk */
 };
 
 /* sonde_header.type: the order of the SONDE_EVENT() in program.bpf.c. */

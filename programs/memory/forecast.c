@@ -19,11 +19,12 @@
 void sonde_memory_series_add(struct sonde_memory_series *s, uint64_t time_ns, uint64_t bytes)
 {
 	const struct sonde_memory_point point = {time_ns, bytes};
+	uint64_t silence_ns = s->silence_ns ?: SILENCE_NS;
 	struct sonde_memory_bucket *bucket;
 
 	if (s->n_fine && time_ns <= s->fine[s->n_fine - 1].time_ns)
 		return;
-	if (s->n_fine && time_ns - s->fine[s->n_fine - 1].time_ns > SILENCE_NS)
+	if (s->n_fine && time_ns - s->fine[s->n_fine - 1].time_ns > silence_ns)
 		s->n_fine = 0;
 	if (s->n_fine == SONDE_MEMORY_FINE)
 		memmove(s->fine, s->fine + 1, --s->n_fine * sizeof(*s->fine));

@@ -5,7 +5,7 @@
  * @file forecast.h
  * From samples of a memory use to the time at which a limit is reached. Pure functions: no clock, no files, no allocation.
  *
- * A series keeps each sample of the last minute and the extremes of each 10 s of the last 21 minutes.
+ * A series keeps the last 64 samples and the extremes of each 10 s of the last 21 minutes.
  */
 
 #include <stdbool.h>
@@ -29,11 +29,12 @@ struct sonde_memory_series {
 	struct sonde_memory_point fine[SONDE_MEMORY_FINE];
 	struct sonde_memory_bucket coarse[SONDE_MEMORY_COARSE];
 	unsigned n_fine, n_coarse;
+	uint64_t silence_ns; /* after so long without a sample the single ones begin anew; 0: 15 s */
 };
 
 /**
  * @brief Add a sample, later than all before; one that is not is left out (a clock that stood or went back).
- * After a silence of some time the minute of single samples begins anew: nothing is known about what lies between.
+ * After a silence the single samples begin anew: nothing is known about what lies between.
  */
 void sonde_memory_series_add(struct sonde_memory_series *series, uint64_t time_ns, uint64_t bytes);
 

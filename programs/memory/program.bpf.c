@@ -8,9 +8,23 @@
  */
 #include <sonde/sonde.bpf.h>
 #include "event.h"
+#include "mappings.bpf.h"
 
 SONDE_EVENT(memory, "Memory: processes killed for want of it, and limits that will be reached soon");
-SONDE_EVENT(memory_history, "What led to a kill for want of memory: use and pressure of the last minutes");
+SONDE_EVENT(memory_history, "What led to a kill for want of memory: use and pressure of the last minutes, and what the victim had");
+
+/* But for `mappings` these are read by the user side. */
+SONDE_SETTING_BETWEEN(__u64, sample_interval_ns, 1000000000, 1000000000, 60000000000,
+		      "time between two looks at a limit; at what hardly moves up to four times as long");
+SONDE_SETTING_BETWEEN(__u64, horizon_ns, 600000000000, 1000000000, 2400000000000,
+		      "a limit that will be reached later than this is not forecast");
+SONDE_SETTING_BETWEEN(__u32, least_confidence_pct, 0, 0, 100, "forecasts that are less sure than this are not told");
+SONDE_SETTING_BETWEEN(__u64, repeat_interval_ns, 10000000000, 1000000000, 3600000000000,
+		      "time between two forecasts of one limit, at least");
+SONDE_SETTING_BETWEEN(__u64, history_ns, 1260000000000, 10000000000, 1260000000000,
+		      "time before a kill that its memory_history covers, at most");
+SONDE_SETTING_BETWEEN(__u32, watched_cgroups, 1024, 1, 4096, "cgroups with a limit that are watched, at most; each takes 6 KiB");
+SONDE_SETTING_BETWEEN(__u32, mappings, 8, 0, 8, "mappings of a victim that its memory_history names, at most; 0: they are not looked at");
 
 #define CGROUP_DEPTH 16
 /* CPUs take their cgroup's memory in advance, and the charge that failed is not in the count. */
@@ -323,6 +337,8 @@ static __always_inline int report(struct task_struct *trusted)
 	struct cgroup_subsys_state___parent *css = memory_state(victim), *limit = NULL;
 	struct task_struct *leader = victim->group_leader;
 	struct scope_key key = {};
+	struct sonde_process current;
+	struct memory_kill *kill;
 	struct memory *e;
 
 	if (!is_kill(victim, css))
@@ -331,9 +347,11 @@ static __always_inline int report(struct task_struct *trusted)
 		limit = limit_of(css, memory_state(bpf_get_current_task_btf()));
 	key.scope = limit ? MEMORY_SCOPE_CGROUP : MEMORY_SCOPE_NODE;
 	sonde_metric_add(&oom_kills, &key, 1);
-	e = sonde_reserve(memory);
-	if (!e)
+	sonde_process_current(&current);
+	kill = sonde_reserve_inner(memory_kill, 0, &current);
+	if (!kill)
 		return 0;
+	e = &kill->memory;
 	fill_rest(e);
 	fill_sizes(e, victim);
 	fill_limit(e, css, limit);
@@ -342,7 +360,10 @@ static __always_inline int report(struct task_struct *trusted)
 	__builtin_memcpy(e->victim_command, leader->comm, SONDE_COMMAND_LENGTH);
 	e->victim_cgroup_id = sonde_task_cgroup(victim);
 	e->oom_score_adj = BPF_CORE_READ((struct signal_struct___oom *)victim->signal, oom_score_adj);
-	sonde_submit(e);
+	mappings_clear(&kill->mappings);
+	if (mappings)
+		mappings_read(&kill->mappings, kill->scratch, victim);
+	sonde_submit(kill);
 	return 0;
 }
 

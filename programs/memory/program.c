@@ -12,19 +12,28 @@
 #include <sonde/program.h>
 
 #include "event.h"
+#include "mappings.h"
 #include "watch.h"
 
 #define KILLS_MAX 64 /* between two ticks; of more only the first have a history */
 
+struct kill {
+	struct memory event;
+	uint64_t mapping_count;
+	char mappings[MEMORY_MAPPINGS_SIZE];
+};
+
 struct state {
 	struct sonde_memory_watch *watch;
-	struct memory kills[KILLS_MAX];
-	size_t n_kills, untracked_said;
+	struct kill kills[KILLS_MAX];
+	size_t n_kills, untracked_said, n_mappings;
+	uint64_t history_ns;
 };
 
 static struct state *state_of(struct sonde_hook_context *context)
 {
 	void **pointer = sonde_program_state(context);
+	struct sonde_memory_settings settings;
 	struct state *state = *pointer;
 
 	if (state)
@@ -32,7 +41,16 @@ static struct state *state_of(struct sonde_hook_context *context)
 	state = calloc(1, sizeof(*state));
 	if (!state)
 		return NULL;
-	if (sonde_memory_watch_new("/proc/self/mountinfo", &state->watch) < 0) {
+	settings = (struct sonde_memory_settings){
+		.sample_interval_ns = (uint64_t)sonde_setting(context, "sample_interval_ns"),
+		.horizon_ns = (uint64_t)sonde_setting(context, "horizon_ns"),
+		.repeat_interval_ns = (uint64_t)sonde_setting(context, "repeat_interval_ns"),
+		.least_confidence_pct = (unsigned)sonde_setting(context, "least_confidence_pct"),
+		.cgroups_max = (size_t)sonde_setting(context, "watched_cgroups"),
+	};
+	state->history_ns = (uint64_t)sonde_setting(context, "history_ns");
+	state->n_mappings = (size_t)sonde_setting(context, "mappings");
+	if (sonde_memory_watch_new("/proc/self/mountinfo", &settings, &state->watch) < 0) {
 		free(state);
 		return NULL;
 	}
@@ -83,7 +101,7 @@ static void set_pressure(struct memory *e, const struct sonde_memory_pressure *p
 	e->pressure_full_pct = (__u32)pressure->full_pct;
 }
 
-static void record_kill(struct state *state, struct memory *e)
+static void record_kill(struct state *state, const struct memory_mappings *mappings, struct memory *e)
 {
 	const struct sonde_memory_node *node = sonde_memory_watch_node(state->watch);
 	struct sonde_memory_watched *watched;
@@ -97,25 +115,33 @@ static void record_kill(struct state *state, struct memory *e)
 	watched = sonde_memory_watch_find(state->watch, e->scope == MEMORY_SCOPE_NODE ? 0 : e->limit_cgroup_id);
 	if (watched)
 		sonde_memory_series_add(&watched->series, e->header.time_ns, e->used_bytes);
-	if (state->n_kills < KILLS_MAX)
-		state->kills[state->n_kills++] = *e;
+	if (state->n_kills < KILLS_MAX) {
+		struct kill *kill = &state->kills[state->n_kills++];
+
+		kill->event = *e;
+		kill->mapping_count = mappings->count;
+		sonde_memory_mappings_text(mappings, state->n_mappings, kill->mappings);
+	}
 }
 
 static int record(struct sonde_hook_context *context, struct sonde_header *header, size_t *length)
 {
-	struct memory *e = (struct memory *)header;
+	struct memory_kill *kill = (struct memory_kill *)header;
+	struct memory *e = &kill->memory;
 	struct state *state;
 
-	if (header->type != MEMORY_TYPE_MEMORY || *length < sizeof(*e) || e->kind != MEMORY_KIND_OOM_KILL ||
+	if (header->type != SONDE_INNER_TYPE || *length < sizeof(*kill) || e->kind != MEMORY_KIND_OOM_KILL ||
 	    (e->scope != MEMORY_SCOPE_CGROUP && e->scope != MEMORY_SCOPE_NODE))
 		return -EINVAL;
+	header->type = MEMORY_TYPE_MEMORY;
+	*length = sizeof(*e);
 	e->cgroup[sizeof(e->cgroup) - 1] = '\0';
 	e->victim_command[sizeof(e->victim_command) - 1] = '\0';
 	header->cgroup_id = e->victim_cgroup_id; /* `container` is the one that lost a process */
 	pages_to_bytes(e);
 	state = state_of(context);
 	if (state)
-		record_kill(state, e);
+		record_kill(state, &kill->mappings, e);
 	return 1;
 }
 
@@ -134,12 +160,10 @@ static size_t append_point(char *text, size_t size, size_t length, const struct 
 #define CURVE_POINTS 60 /* fit into MEMORY_CURVE_SIZE */
 
 /* The last half minute in full, of the rest so many points as there is room for. */
-static void history_curve(struct memory_history *e, const struct sonde_memory_series *series, __u64 end_ns)
+static void history_points(struct memory_history *e, const struct sonde_memory_point *points, size_t n, __u64 end_ns)
 {
-	struct sonde_memory_point points[SONDE_MEMORY_POINTS];
-	size_t n = sonde_memory_series_points(series, points), length = 0;
 	size_t recent = n < CURVE_POINTS / 2 ? n : CURVE_POINTS / 2, older = n - recent;
-	size_t step = (older + CURVE_POINTS / 2 - 1) / (CURVE_POINTS / 2);
+	size_t step = (older + CURVE_POINTS / 2 - 1) / (CURVE_POINTS / 2), length = 0;
 
 	e->least_bytes = e->most_bytes = n ? points[0].bytes : ~0ull;
 	for (size_t i = 0; i < n; i++) {
@@ -155,8 +179,19 @@ static void history_curve(struct memory_history *e, const struct sonde_memory_se
 	e->span_ns = n && points[0].time_ns < end_ns ? end_ns - points[0].time_ns : 0;
 }
 
-static void emit_history(struct sonde_hook_context *context, struct state *state, const struct memory *kill)
+static void history_curve(struct memory_history *e, const struct sonde_memory_series *series, __u64 history_ns)
 {
+	struct sonde_memory_point all[SONDE_MEMORY_POINTS];
+	size_t n = sonde_memory_series_points(series, all), first = 0;
+
+	while (first < n && all[first].time_ns + history_ns < e->header.time_ns)
+		first++;
+	history_points(e, all + first, n - first, e->header.time_ns);
+}
+
+static void emit_history(struct sonde_hook_context *context, struct state *state, const struct kill *victim)
+{
+	const struct memory *kill = &victim->event;
 	const struct sonde_memory_watched *watched =
 		sonde_memory_watch_find(state->watch, kill->scope == MEMORY_SCOPE_NODE ? 0 : kill->limit_cgroup_id);
 	struct memory_history e = {
@@ -168,14 +203,16 @@ static void emit_history(struct sonde_hook_context *context, struct state *state
 		.most_bytes = ~0ull,
 		.pressure_some_pct = kill->pressure_some_pct,
 		.pressure_full_pct = kill->pressure_full_pct,
+		.mapping_count = victim->mapping_count,
 	};
 
 	e.header.type = MEMORY_TYPE_HISTORY;
 	e.header.weight = 1;
 	memcpy(e.victim_command, kill->victim_command, sizeof(e.victim_command));
 	memcpy(e.cgroup, kill->cgroup, sizeof(e.cgroup));
+	memcpy(e.mappings, victim->mappings, sizeof(e.mappings));
 	if (watched) {
-		history_curve(&e, &watched->series, kill->header.time_ns);
+		history_curve(&e, &watched->series, state->history_ns);
 		if (watched->first_said_ns && watched->first_said_ns < kill->header.time_ns)
 			e.warned_ns = kill->header.time_ns - watched->first_said_ns;
 	}
@@ -187,7 +224,7 @@ static void tell_histories(struct sonde_hook_context *context, struct state *sta
 	for (size_t i = 0; i < state->n_kills; i++)
 		emit_history(context, state, &state->kills[i]);
 	for (size_t i = 0; i < state->n_kills; i++) {
-		const struct memory *kill = &state->kills[i];
+		const struct memory *kill = &state->kills[i].event;
 		struct sonde_memory_watched *watched =
 			sonde_memory_watch_find(state->watch, kill->scope == MEMORY_SCOPE_NODE ? 0 : kill->limit_cgroup_id);
 

@@ -24,6 +24,8 @@ struct fixture {
 	struct sonde_hook_context context;
 	struct memory_history histories[200];
 	size_t n_histories;
+	const char *changed; /* this setting has that value, the others their defaults */
+	int64_t value;
 };
 
 static const struct sonde_embedded *program(void)
@@ -48,6 +50,29 @@ static int emit(void *userdata, const struct sonde_header *record, size_t length
 	return 0;
 }
 
+static struct sonde_schema *schema_open(void)
+{
+	const struct sonde_embedded *e = program();
+	struct sonde_schema *schema = NULL;
+	const char *error = "";
+
+	assert_int_equal(sonde_schema_new("memory", e->object, (size_t)(e->object_end - e->object), NULL, &error, &schema), 0);
+	return schema;
+}
+
+static int64_t setting(void *userdata, const char *name)
+{
+	struct sonde_schema *schema = schema_open();
+	const struct sonde_setting *found = sonde_schema_setting(schema, name);
+	const struct fixture *f = userdata;
+	int64_t value;
+
+	assert_non_null(found);
+	value = f->changed && !strcmp(f->changed, name) ? f->value : found->value;
+	sonde_schema_free(&schema);
+	return value;
+}
+
 static int setup(void **state)
 {
 	static struct fixture fixture;
@@ -60,6 +85,7 @@ static int setup(void **state)
 		return r;
 	fixture.context = *sonde_enrich_hook_context(fixture.enrich);
 	fixture.context.emit = emit;
+	fixture.context.setting = setting;
 	fixture.context.userdata = &fixture;
 	*state = &fixture;
 	return 0;
@@ -75,29 +101,26 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct memory kill_of(enum memory_scope scope, uint32_t victim)
+static struct memory_kill kill_of(enum memory_scope scope, uint32_t victim)
 {
-	struct memory e = {.header = {.type = MEMORY_TYPE_MEMORY, .pid = 4, .cgroup_id = 40, .time_ns = 5000000000, .command = "asks"},
+	struct memory_kill kill = {.memory = {.header = {.type = SONDE_INNER_TYPE, .pid = 4, .cgroup_id = 40, .time_ns = 5000000000, .command = "asks"},
 			   .kind = MEMORY_KIND_OOM_KILL, .scope = scope, .victim_pid = victim, .victim_command = "hog",
 			   .limit_bytes = 1000, .used_bytes = 999, .anon_bytes = 500, .file_bytes = 100, .shmem_bytes = 0,
 			   .swap_bytes = 50, .page_table_bytes = 0, .oom_score = -2000, .oom_score_adj = 100,
-			   .limit_cgroup_id = 1ull << 40, .victim_cgroup_id = 41, .cgroup = "/one"};
+			   .limit_cgroup_id = 1ull << 40, .victim_cgroup_id = 41, .cgroup = "/one"}};
 
-	return e;
+	return kill;
 }
 
-static int run(struct fixture *f, struct memory *e, size_t length)
+static int run(struct fixture *f, struct memory_kill *kill, size_t length)
 {
-	return program()->hooks->record(&f->context, &e->header, &length);
+	return program()->hooks->record(&f->context, &kill->memory.header, &length);
 }
 
 static void test_types_have_the_numbers_of_the_header(void **state)
 {
-	const struct sonde_embedded *e = program();
-	struct sonde_schema *schema = NULL;
-	const char *error = "";
+	struct sonde_schema *schema = schema_open();
 
-	assert_int_equal(sonde_schema_new("memory", e->object, (size_t)(e->object_end - e->object), NULL, &error, &schema), 0);
 	assert_int_equal(schema->n_types, 2);
 	assert_string_equal(sonde_schema_type(schema, MEMORY_TYPE_MEMORY)->name, "memory");
 	assert_int_equal(sonde_schema_type(schema, MEMORY_TYPE_MEMORY)->size, sizeof(struct memory));
@@ -108,19 +131,20 @@ static void test_types_have_the_numbers_of_the_header(void **state)
 
 static void test_a_kill_in_bytes_and_its_history(void **state)
 {
-	struct memory e = kill_of(MEMORY_SCOPE_CGROUP, 7);
+	struct memory_kill kill = kill_of(MEMORY_SCOPE_CGROUP, 7);
+	struct memory *e = &kill.memory;
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	struct fixture *f = *state;
 	char curve[32];
 
-	assert_int_equal(run(f, &e, sizeof(e)), 1);
-	assert_int_equal(e.limit_bytes, 1000 * page);
-	assert_int_equal(e.used_bytes, 999 * page);
-	assert_int_equal(e.anon_bytes, 500 * page);
-	assert_int_equal(e.swap_bytes, 50 * page);
-	assert_int_equal(e.oom_score, 650 + 100);
-	assert_int_equal(e.header.cgroup_id, 41); /* the victim's */
-	assert_int_equal(e.header.pid, 4);
+	assert_int_equal(run(f, &kill, sizeof(kill)), 1);
+	assert_int_equal(e->limit_bytes, 1000 * page);
+	assert_int_equal(e->used_bytes, 999 * page);
+	assert_int_equal(e->anon_bytes, 500 * page);
+	assert_int_equal(e->swap_bytes, 50 * page);
+	assert_int_equal(e->oom_score, 650 + 100);
+	assert_int_equal(e->header.cgroup_id, 41); /* the victim's */
+	assert_int_equal(e->header.pid, 4);
 	assert_int_equal(f->n_histories, 0);
 	program()->hooks->tick(&f->context, 6000000000);
 	assert_int_equal(f->n_histories, 1);
@@ -136,11 +160,11 @@ static void test_a_kill_in_bytes_and_its_history(void **state)
 	assert_int_equal(f->n_histories, 1);
 
 	/* The node is always watched. */
-	e = kill_of(MEMORY_SCOPE_NODE, 8);
-	e.header.time_ns = 7500000000;
-	assert_int_equal(run(f, &e, sizeof(e)), 1);
-	assert_true(e.limit_bytes > 1 << 20);
-	assert_in_range(e.used_bytes, 1, e.limit_bytes);
+	kill = kill_of(MEMORY_SCOPE_NODE, 8);
+	e->header.time_ns = 7500000000;
+	assert_int_equal(run(f, &kill, sizeof(kill)), 1);
+	assert_true(e->limit_bytes > 1 << 20);
+	assert_in_range(e->used_bytes, 1, e->limit_bytes);
 	program()->hooks->tick(&f->context, 8000000000);
 	assert_int_equal(f->n_histories, 2);
 	assert_int_equal(f->histories[1].span_ns, 1500000000); /* from 6 s to 7.5 s */
@@ -149,14 +173,48 @@ static void test_a_kill_in_bytes_and_its_history(void **state)
 	assert_int_equal(f->histories[1].most_bytes >= f->histories[1].least_bytes, 1);
 }
 
+static void test_history_has_the_mappings(void **state)
+{
+	struct memory_kill kill = kill_of(MEMORY_SCOPE_CGROUP, 7);
+	struct fixture *f = *state;
+
+	kill.mappings.count = 300;
+	kill.mappings.biggest[1] = (struct memory_mapping){.bytes = 2 << 20, .rights = VM_READ, .kind = MEMORY_MAPPING_KIND_HEAP};
+	kill.mappings.biggest[4] = (struct memory_mapping){.bytes = 3 << 20, .rights = VM_READ, .kind = MEMORY_MAPPING_KIND_STACK};
+	f->changed = "mappings";
+	f->value = 1;
+	assert_int_equal(run(f, &kill, sizeof(kill)), 1);
+	program()->hooks->tick(&f->context, 6000000000);
+	assert_int_equal(f->n_histories, 1);
+	assert_int_equal(f->histories[0].mapping_count, 300);
+	assert_string_equal(f->histories[0].mappings, "3.0:r--p:[stack]");
+}
+
+static void test_history_is_as_long_as_it_should_be(void **state)
+{
+	struct memory_kill kill = kill_of(MEMORY_SCOPE_NODE, 7);
+	const uint64_t second = 1000000000;
+	struct fixture *f = *state;
+
+	f->changed = "history_ns";
+	f->value = 30 * (int64_t)second;
+	for (uint64_t now = 1000 * second; now < 1100 * second; now += second)
+		program()->hooks->tick(&f->context, now);
+	kill.memory.header.time_ns = 1100 * second;
+	assert_int_equal(run(f, &kill, sizeof(kill)), 1);
+	program()->hooks->tick(&f->context, 1101 * second);
+	assert_int_equal(f->n_histories, 1);
+	assert_int_equal(f->histories[0].span_ns, 30 * second);
+}
+
 static void test_more_kills_than_there_is_room_for(void **state)
 {
 	struct fixture *f = *state;
 
 	for (uint32_t i = 0; i < 100; i++) {
-		struct memory e = kill_of(MEMORY_SCOPE_CGROUP, i + 1);
+		struct memory_kill kill = kill_of(MEMORY_SCOPE_CGROUP, i + 1);
 
-		assert_int_equal(run(f, &e, sizeof(e)), 1);
+		assert_int_equal(run(f, &kill, sizeof(kill)), 1);
 	}
 	program()->hooks->tick(&f->context, 6000000000);
 	assert_int_equal(f->n_histories, 64);
@@ -165,30 +223,32 @@ static void test_more_kills_than_there_is_room_for(void **state)
 
 static void test_records_that_break_the_rules_are_invalid(void **state)
 {
-	struct memory e = kill_of(MEMORY_SCOPE_CGROUP, 7);
+	struct memory_kill kill = kill_of(MEMORY_SCOPE_CGROUP, 7);
+	struct memory *e = &kill.memory;
 	struct fixture *f = *state;
 
-	assert_int_equal(run(f, &e, sizeof(e) - 1), -EINVAL);
-	e.kind = MEMORY_KIND_FORECAST;
-	assert_int_equal(run(f, &e, sizeof(e)), -EINVAL);
-	e = kill_of((enum memory_scope)9, 7);
-	assert_int_equal(run(f, &e, sizeof(e)), -EINVAL);
-	e = kill_of(MEMORY_SCOPE_CGROUP, 7);
-	e.header.type = MEMORY_TYPE_HISTORY;
-	assert_int_equal(run(f, &e, sizeof(e)), -EINVAL);
-	e = kill_of(MEMORY_SCOPE_CGROUP, 7);
-	memset(e.cgroup, 'x', sizeof(e.cgroup));
-	memset(e.victim_command, 'x', sizeof(e.victim_command));
-	e.limit_bytes = 0;
-	assert_int_equal(run(f, &e, sizeof(e)), 1);
-	assert_int_equal(strlen(e.cgroup), sizeof(e.cgroup) - 1);
-	assert_int_equal(strlen(e.victim_command), sizeof(e.victim_command) - 1);
-	assert_int_equal(e.oom_score, -2000);
+	assert_int_equal(run(f, &kill, sizeof(kill) - 1), -EINVAL);
+	e->kind = MEMORY_KIND_FORECAST;
+	assert_int_equal(run(f, &kill, sizeof(kill)), -EINVAL);
+	kill = kill_of((enum memory_scope)9, 7);
+	assert_int_equal(run(f, &kill, sizeof(kill)), -EINVAL);
+	kill = kill_of(MEMORY_SCOPE_CGROUP, 7);
+	e->header.type = MEMORY_TYPE_HISTORY;
+	assert_int_equal(run(f, &kill, sizeof(kill)), -EINVAL);
+	kill = kill_of(MEMORY_SCOPE_CGROUP, 7);
+	memset(e->cgroup, 'x', sizeof(e->cgroup));
+	memset(e->victim_command, 'x', sizeof(e->victim_command));
+	e->limit_bytes = 0;
+	assert_int_equal(run(f, &kill, sizeof(kill)), 1);
+	assert_int_equal(strlen(e->cgroup), sizeof(e->cgroup) - 1);
+	assert_int_equal(strlen(e->victim_command), sizeof(e->victim_command) - 1);
+	assert_int_equal(e->oom_score, -2000);
 }
 
 static void test_forecasts_are_said_sparsely(void **state)
 {
-	struct sonde_memory_watched w = {.forecast = {.time_to_limit_ns = 100000000000}};
+	const struct sonde_memory_settings settings = {.sample_interval_ns = 1000000000, .repeat_interval_ns = 10000000000};
+	struct sonde_memory_watched w = {.settings = &settings, .forecast = {.time_to_limit_ns = 100000000000}};
 	const uint64_t second = 1000000000, first = 1000 * second;
 
 	assert_true(sonde_memory_watched_should_say(&w, first));
@@ -207,10 +267,49 @@ static void test_forecasts_are_said_sparsely(void **state)
 	assert_true(sonde_memory_watched_should_say(&w, first + 41 * second));
 }
 
+/* `seconds` of a leak of 1 MiB a second from 300 MiB on towards 1 GiB, looked at whenever it is due; how often one was to be said. */
+static unsigned forecasts_of_a_leak(const struct sonde_memory_settings *settings, unsigned seconds)
+{
+	struct sonde_memory_watched w = {.settings = settings, .id = 1, .limit_bytes = 1ull << 30};
+	unsigned said = 0;
+
+	for (uint64_t s = 0; s < seconds; s++) {
+		if (s * 1000000000 < w.next_ns)
+			continue;
+		sonde_memory_watched_sample(&w, s * 1000000000 + 1, (300 + s) << 20);
+		said += w.due;
+		if (w.due)
+			sonde_memory_watched_said(&w, s * 1000000000 + 1);
+	}
+	return said;
+}
+
+static void test_settings_of_forecasts(void **state)
+{
+	struct sonde_memory_settings s = {
+		.sample_interval_ns = 1000000000, .horizon_ns = 600000000000, .repeat_interval_ns = 10000000000};
+
+	assert_true(forecasts_of_a_leak(&s, 600) > 1);
+	s.horizon_ns = 100000000000; /* 724 s after the start it is over */
+	assert_int_equal(forecasts_of_a_leak(&s, 610), 0);
+	assert_true(forecasts_of_a_leak(&s, 700) > 0);
+	s.horizon_ns = 600000000000;
+	s.least_confidence_pct = 100;
+	assert_int_equal(forecasts_of_a_leak(&s, 600), 0);
+	s.least_confidence_pct = 0;
+	s.repeat_interval_ns = 3600000000000;
+	assert_int_equal(forecasts_of_a_leak(&s, 720), 1);
+	s.repeat_interval_ns = 10000000000;
+	s.sample_interval_ns = 30000000000;
+	assert_true(forecasts_of_a_leak(&s, 700) > 0);
+}
+
 /* While there is something to say, no look is left out: the second one in a row tells who grows. */
 static void test_what_hardly_moves_is_sampled_less_but_told(void **state)
 {
-	struct sonde_memory_watched w = {.id = 1, .limit_bytes = 1ull << 30};
+	const struct sonde_memory_settings settings = {
+		.sample_interval_ns = 1000000000, .horizon_ns = 600000000000, .repeat_interval_ns = 10000000000};
+	struct sonde_memory_watched w = {.settings = &settings, .id = 1, .limit_bytes = 1ull << 30};
 	const uint64_t second = 1000000000;
 	unsigned samples = 0, due = 0, due_twice = 0;
 	bool was_due = false;
@@ -243,8 +342,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_types_have_the_numbers_of_the_header), TEST(test_a_kill_in_bytes_and_its_history),
+		TEST(test_history_has_the_mappings), TEST(test_history_is_as_long_as_it_should_be),
 		TEST(test_more_kills_than_there_is_room_for), TEST(test_records_that_break_the_rules_are_invalid),
-		TEST(test_forecasts_are_said_sparsely), TEST(test_what_hardly_moves_is_sampled_less_but_told),
+		TEST(test_forecasts_are_said_sparsely), TEST(test_settings_of_forecasts),
+		TEST(test_what_hardly_moves_is_sampled_less_but_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,24 +13,35 @@
 
 #include "watch.h"
 
-#define SCAN_NS 2000000000ull	/* between two walks over all cgroups, at least */
-#define SAMPLE_NS 900000000ull	/* below the time between two ticks, so that none is left out */
-#define SAMPLE_MAX_NS 3900000000ull /* of what hardly moves */
+#define EARLY_NS 100000000ull	/* an interval is that much shorter, so that no tick is left out */
+#define TICK_NS (1000000000ull - EARLY_NS)
+#define SCANS_PART 2		/* between two walks over all cgroups so many sample intervals, at least */
+#define STILL_FACTOR 4		/* what hardly moves is looked at so much less often */
 #define STILL_PART 64		/* less than this part of what is left between two samples is hardly */
 #define COST_DIVISOR 200	/* walks and samples take at most a two-hundredth of a CPU each */
 #define WALK_MAX 20000
 #define GONE_NS 60000000000ull
-#define SAY_NS 10000000000ull /* between two forecasts of one limit, at least */
-#define CALM_NS 60000000000ull /* without a forecast for so long, the next one is a first one again */
+#define CALM_FACTOR 6 /* so many times the least interval without a forecast, and the next one is a first one again */
 
 struct sonde_memory_watch {
+	struct sonde_memory_settings settings;
 	struct sonde_memory_hierarchy hierarchy;
 	struct sonde_memory_node node;
 	struct sonde_memory_pressure pressure;
-	struct sonde_memory_watched *entries[SONDE_MEMORY_WATCHED_MAX + 1];
 	size_t n, untracked;
 	uint64_t next_scan_ns, next_sample_ns, now_ns;
+	struct sonde_memory_watched *entries[]; /* settings.cgroups_max, and the node's */
 };
+
+static struct sonde_memory_watched *watched_new(const struct sonde_memory_settings *settings)
+{
+	struct sonde_memory_watched *watched = calloc(1, sizeof(*watched));
+
+	if (!watched)
+		return NULL;
+	watched->settings = settings;
+	return watched;
+}
 
 static void watched_free(struct sonde_memory_watched *watched)
 {
@@ -46,13 +57,16 @@ static uint64_t cpu_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-int sonde_memory_watch_new(const char *mountinfo, struct sonde_memory_watch **ret_watch)
+int sonde_memory_watch_new(const char *mountinfo, const struct sonde_memory_settings *settings,
+			   struct sonde_memory_watch **ret_watch)
 {
-	struct sonde_memory_watch *watch = calloc(1, sizeof(*watch));
+	struct sonde_memory_watch *watch;
 
+	watch = calloc(1, sizeof(*watch) + (settings->cgroups_max + 1) * sizeof(watch->entries[0]));
 	if (!watch)
 		return -ENOMEM;
-	watch->entries[0] = calloc(1, sizeof(*watch->entries[0]));
+	watch->settings = *settings;
+	watch->entries[0] = watched_new(&watch->settings);
 	if (!watch->entries[0]) {
 		free(watch);
 		return -ENOMEM;
@@ -124,17 +138,25 @@ void sonde_memory_watched_restart(struct sonde_memory_watched *watched)
 	watched->due = false;
 }
 
+static uint64_t calm_ns(const struct sonde_memory_settings *settings)
+{
+	uint64_t longer = settings->repeat_interval_ns > settings->sample_interval_ns ? settings->repeat_interval_ns :
+										 settings->sample_interval_ns;
+
+	return longer * CALM_FACTOR;
+}
+
 bool sonde_memory_watched_should_say(const struct sonde_memory_watched *watched, uint64_t now_ns)
 {
-	if (!watched->said_ns || now_ns - watched->said_ns >= CALM_NS)
+	if (!watched->said_ns || now_ns - watched->said_ns >= calm_ns(watched->settings))
 		return true;
-	return now_ns - watched->said_ns >= SAY_NS &&
+	return now_ns - watched->said_ns >= watched->settings->repeat_interval_ns &&
 	       watched->forecast.time_to_limit_ns <= watched->said_ahead_ns / 2;
 }
 
 void sonde_memory_watched_said(struct sonde_memory_watched *watched, uint64_t now_ns)
 {
-	if (!watched->said_ns || now_ns - watched->said_ns >= CALM_NS)
+	if (!watched->said_ns || now_ns - watched->said_ns >= calm_ns(watched->settings))
 		watched->first_said_ns = now_ns;
 	watched->said_ns = now_ns;
 	watched->said_ahead_ns = watched->forecast.time_to_limit_ns;
@@ -151,8 +173,8 @@ static void scan_found(void *userdata, const char *path, uint64_t inode)
 	if (sonde_memory_read_limit(&watch->hierarchy, path, &limit) < 0 || !limit || limit >= watch->node.total_bytes)
 		return;
 	watched = sonde_memory_watch_find(watch, id);
-	if (!watched && watch->n <= SONDE_MEMORY_WATCHED_MAX)
-		watched = calloc(1, sizeof(*watched));
+	if (!watched && watch->n <= watch->settings.cgroups_max)
+		watched = watched_new(&watch->settings);
 	if (!watched) {
 		watch->untracked++;
 		return;
@@ -179,48 +201,62 @@ static void drop_gone(struct sonde_memory_watch *watch)
 
 static void scan(struct sonde_memory_watch *watch)
 {
-	uint64_t begin = cpu_ns(), cost;
+	uint64_t begin = cpu_ns(), cost, interval = watch->settings.sample_interval_ns * SCANS_PART;
 
 	watch->untracked = 0;
 	if (watch->hierarchy.fd >= 0)
 		sonde_memory_walk(&watch->hierarchy, "", WALK_MAX, scan_found, watch);
 	drop_gone(watch);
 	cost = (cpu_ns() - begin) * COST_DIVISOR;
-	watch->next_scan_ns = watch->now_ns + (cost > SCAN_NS ? cost : SCAN_NS) - SCAN_NS / 10;
+	watch->next_scan_ns = watch->now_ns + (cost > interval ? cost : interval) - EARLY_NS;
 }
 
 static uint64_t next_interval(const struct sonde_memory_watched *watched, uint64_t used)
 {
 	uint64_t moved = used > watched->used_bytes ? used - watched->used_bytes : watched->used_bytes - used;
 	uint64_t left = watched->limit_bytes > used ? watched->limit_bytes - used : 0, twice = watched->interval_ns * 2;
+	uint64_t interval = watched->settings->sample_interval_ns, longest = interval * STILL_FACTOR - EARLY_NS;
 
 	if (!watched->interval_ns || moved > left / STILL_PART)
-		return SAMPLE_NS;
-	return twice < SAMPLE_MAX_NS ? twice : SAMPLE_MAX_NS;
+		return interval - EARLY_NS;
+	return twice < longest ? twice : longest;
 }
 
 void sonde_memory_watched_sample(struct sonde_memory_watched *watched, uint64_t now_ns, uint64_t used)
 {
 	watched->interval_ns = next_interval(watched, used);
 	watched->used_bytes = used;
+	watched->series.silence_ns = watched->settings->sample_interval_ns * STILL_FACTOR * 4;
 	sonde_memory_series_add(&watched->series, now_ns, used);
-	watched->due = sonde_memory_predict(&watched->series, watched->limit_bytes, SONDE_MEMORY_HORIZON_NS,
+	watched->due = sonde_memory_predict(&watched->series, watched->limit_bytes, watched->settings->horizon_ns,
 					    &watched->forecast) &&
+		       watched->forecast.confidence_pct >= watched->settings->least_confidence_pct &&
 		       sonde_memory_watched_should_say(watched, now_ns);
 	/* Who grows is told by one more look, which should not take long. */
-	watched->next_ns = now_ns + (watched->due ? SAMPLE_NS : watched->interval_ns);
+	watched->next_ns = now_ns + (watched->due ? TICK_NS : watched->interval_ns);
+}
+
+/* Never less often than the interval says: a kill tells what the last look saw. */
+static void sample_node(struct sonde_memory_watch *watch)
+{
+	struct sonde_memory_watched *node = watch->entries[0];
+	uint64_t latest = watch->now_ns + watch->settings.sample_interval_ns - EARLY_NS;
+
+	node->due = false;
+	if (watch->now_ns < node->next_ns || sonde_memory_read_node(&watch->node) < 0)
+		return;
+	node->limit_bytes = watch->node.total_bytes;
+	sonde_memory_watched_sample(node, watch->now_ns, watch->node.total_bytes - watch->node.available_bytes);
+	if (node->next_ns > latest)
+		node->next_ns = latest;
+	sonde_memory_read_pressure(&watch->hierarchy, NULL, &watch->pressure);
 }
 
 static void sample(struct sonde_memory_watch *watch)
 {
 	uint64_t begin = cpu_ns(), cost, used;
 
-	if (sonde_memory_read_node(&watch->node) == 0) {
-		watch->entries[0]->limit_bytes = watch->node.total_bytes;
-		used = watch->node.total_bytes - watch->node.available_bytes;
-		sonde_memory_watched_sample(watch->entries[0], watch->now_ns, used);
-	}
-	sonde_memory_read_pressure(&watch->hierarchy, NULL, &watch->pressure);
+	sample_node(watch);
 	for (size_t i = 1; i < watch->n; i++) {
 		watch->entries[i]->due = false;
 		if (watch->now_ns >= watch->entries[i]->next_ns &&
@@ -228,7 +264,7 @@ static void sample(struct sonde_memory_watch *watch)
 			sonde_memory_watched_sample(watch->entries[i], watch->now_ns, used);
 	}
 	cost = (cpu_ns() - begin) * COST_DIVISOR;
-	watch->next_sample_ns = watch->now_ns + (cost > SAMPLE_NS ? cost : SAMPLE_NS);
+	watch->next_sample_ns = watch->now_ns + (cost > TICK_NS ? cost : TICK_NS);
 }
 
 void sonde_memory_watch_look(struct sonde_memory_watch *watch, uint64_t now_ns)

@@ -5,7 +5,7 @@
  * @file watch.h
  * The limits that are watched: of cgroups, and of the node; each with its samples and what was said of it.
  *
- * Bounded: SONDE_MEMORY_WATCHED_MAX cgroups; those beyond are counted. Takes at most one percent of a CPU: looks
+ * Bounded: sonde_memory_settings.cgroups_max; those beyond are counted. Takes at most one percent of a CPU: looks
  * less often when looking takes long.
  */
 
@@ -13,15 +13,20 @@
 #include "sources.h"
 #include "suspects.h"
 
-#define SONDE_MEMORY_WATCHED_MAX 1024
-#define SONDE_MEMORY_HORIZON_NS 600000000000ull /* ten minutes: for what comes later there is time */
+/** The settings of the same names (program.bpf.c). */
+struct sonde_memory_settings {
+	uint64_t sample_interval_ns, horizon_ns, repeat_interval_ns;
+	unsigned least_confidence_pct;
+	size_t cgroups_max;
+};
 
 struct sonde_memory_watched {
+	const struct sonde_memory_settings *settings;
 	uint64_t id; /* as sonde_header.cgroup_id; 0: the node */
 	char path[SONDE_MEMORY_PATH_SIZE];
 	uint64_t limit_bytes, used_bytes;
 	struct sonde_memory_series series;
-	uint64_t next_ns, interval_ns; /* of its samples: what hardly moves is looked at every 4 s */
+	uint64_t next_ns, interval_ns; /* of its samples: longer for what hardly moves */
 	uint64_t seen_ns;	 /* the last time it was there */
 	uint64_t first_said_ns;	 /* first forecast of this growth; 0: none */
 	uint64_t said_ns;	 /* latest one */
@@ -34,7 +39,8 @@ struct sonde_memory_watched {
 struct sonde_memory_watch;
 
 /** @param mountinfo "/proc/self/mountinfo". Without a hierarchy only the node is watched. */
-int sonde_memory_watch_new(const char *mountinfo, struct sonde_memory_watch **ret_watch);
+int sonde_memory_watch_new(const char *mountinfo, const struct sonde_memory_settings *settings,
+			   struct sonde_memory_watch **ret_watch);
 void sonde_memory_watch_free(struct sonde_memory_watch **watch);
 
 /** Look at everything that is due; sets `due` of those that there is something to say of. */
