@@ -64,6 +64,7 @@ struct memory_history {
 	__u32 pressure_full_pct SONDE_DOC("share of the last 10 s in which all tasks did") SONDE_ABSENT(-1);
 	char cgroup[MEMORY_CGROUP_SIZE] SONDE_DOC("path of the cgroup whose limit it is; scope node: of the victim's") SONDE_TOP;
 	sonde_count mapping_count SONDE_DOC("mappings that the victim had") SONDE_ABSENT(0);
+	sonde_count mappings_looked SONDE_DOC("how many of these were looked at, from the lowest address on") SONDE_ABSENT(0);
 	char curve[MEMORY_CURVE_SIZE] SONDE_DOC("what was used: seconds before the kill:MiB, the oldest first");
 	char mappings[MEMORY_MAPPINGS_SIZE]
 		SONDE_DOC("biggest mappings of the victim: MiB of addresses:rights:name, the biggest first") SONDE_ABSENT(0);

@@ -19,7 +19,7 @@
 
 struct kill {
 	struct memory event;
-	uint64_t mapping_count;
+	uint64_t mapping_count, mappings_looked;
 	char mappings[MEMORY_MAPPINGS_SIZE];
 };
 
@@ -120,6 +120,7 @@ static void record_kill(struct state *state, const struct memory_mappings *mappi
 
 		kill->event = *e;
 		kill->mapping_count = mappings->count;
+		kill->mappings_looked = mappings->looked;
 		sonde_memory_mappings_text(mappings, state->n_mappings, kill->mappings);
 	}
 }
@@ -204,6 +205,7 @@ static void emit_history(struct sonde_hook_context *context, struct state *state
 		.pressure_some_pct = kill->pressure_some_pct,
 		.pressure_full_pct = kill->pressure_full_pct,
 		.mapping_count = victim->mapping_count,
+		.mappings_looked = victim->mappings_looked,
 	};
 
 	e.header.type = MEMORY_TYPE_HISTORY;

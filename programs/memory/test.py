@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """memory against the real kernel: kills in real cgroups, held against the kernel's own count; leaks, and what only looks like one."""
 import os
+import re
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests"))
-from harness import Trace  # noqa: E402
+from harness import SONDE, Agent, Trace, only, wait_for  # noqa: E402
 
 MIB = 1 << 20
 V1 = "/sys/fs/cgroup/memory"
@@ -53,11 +55,11 @@ class Cgroup:
         with open(self.folder + ("/memory.events" if self.v2 else "/memory.oom_control")) as f:
             return next(int(line.split()[1]) for line in f if line.split()[0] == "oom_kill")
 
-    def start(self, code, *arguments):
+    def start(self, code, *arguments, **options):
         """Python that is in the cgroup before it has any memory of its own."""
         return subprocess.Popen(["sh", "-c", "echo $$ >%s/cgroup.procs && exec \"$@\"" % self.folder, "sh",
-                                 sys.executable, "-S", "-E", "-c", "import os,sys,threading,time\n" + code,
-                                 *map(str, arguments)], stderr=subprocess.DEVNULL)
+                                 sys.executable, "-S", "-E", "-c", "import mmap,os,sys,threading,time\n" + code,
+                                 *map(str, arguments)], stderr=subprocess.DEVNULL, **options)
 
 
 HOG = """
@@ -74,7 +76,6 @@ while True:
 """
 # Up to `high` MiB by `rate` a second, then down to `low` at once, again and again.
 SAW = """
-import mmap
 rate, low, high = float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 base = b'x' * (low << 20)
 while True:
@@ -85,6 +86,28 @@ while True:
         time.sleep(0.02)
     for area in kept: area.close()
 """
+# `many` mappings that cannot become one, two large ones of files with names that lie, and then too much of a heap.
+MAPPER = HOG.replace("kept = []", """
+many, folder = int(sys.argv[1]), sys.argv[2]
+kept = [mmap.mmap(-1, 8192, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=i % 2 * 2 + 1) for i in range(many)]
+file = open(folder + '/9.0:rw-p:[heap] \\n', 'w+'); file.truncate(33 << 20)
+kept.append(mmap.mmap(file.fileno(), 33 << 20))
+memory = os.memfd_create('of no folder'); os.ftruncate(memory, 31 << 20)
+kept.append(mmap.mmap(memory, 31 << 20, prot=1))
+print(flush=True); sys.stdin.readline()
+""")
+
+
+def mappings_of(pid):
+    """(MiB, rights, start) of each, as the kernel says."""
+    with open("/proc/%d/maps" % pid) as f:
+        rows = [line.split(None, 5) for line in f]
+    found = []
+    for row in rows:
+        begin, end = (int(x, 16) for x in row[0].split("-"))
+        if begin < 1 << 63 and row[-1].strip() not in ("[vvar]", "[vvar_vclock]", "[vsyscall]"):
+            found.append(((end - begin) / MIB, row[1]))
+    return found
 
 
 class Memory(unittest.TestCase):
@@ -97,7 +120,7 @@ class Memory(unittest.TestCase):
         cls.older_kills = cls.older.kills()
         cls.children = []
         cls.addClassCleanup(cls.end_children)
-        with Trace("memory") as cls.trace:
+        with Trace("memory") as cls.trace, Trace("memory", "--set", "mappings=0", "--set", "horizon_ns=1s") as cls.short:
             cls.cause()
         cls.addClassCleanup(cls.end_children)
 
@@ -115,11 +138,11 @@ class Memory(unittest.TestCase):
 
     @classmethod
     def cause(cls):
-        cls.leaking = Cgroup(cls, "leak", 300 * MIB)
+        cls.leaking = Cgroup(cls, "leak", 200 * 10**6 // 4096 * 4096)
         cls.quiet = Cgroup(cls, "quiet", 200 * MIB)
         cls.sawing = Cgroup(cls, "saw", 200 * MIB)
         cls.stopping = Cgroup(cls, "stop", 400 * MIB)
-        cls.leak = cls.begin(cls.leaking, GROW, 20, 0, 100000)
+        cls.leak = cls.begin(cls.leaking, GROW, 5 * 10**6 / MIB, 0, 100000)
         cls.begin(cls.quiet, GROW, 1000, 0, 120)
         cls.begin(cls.sawing, SAW, 20, 20, 60)
         cls.begin(cls.stopping, GROW, 10, 0, 30)
@@ -157,11 +180,21 @@ class Memory(unittest.TestCase):
         cls.large.wait(60)
         cls.asker.wait(60)
         cls.older.start(HOG).wait(60)
+        cls.cause_mapper()
         cls.adjusted = subprocess.Popen(["sh", "-c", "echo 500 >/proc/self/oom_score_adj; echo 0 >/proc/self/oom_score_adj"])
         cls.adjusted.wait()
         cls.plain_kill = subprocess.Popen(["sleep", "99"])
         cls.plain_kill.kill()
         cls.plain_kill.wait()
+
+    @classmethod
+    def cause_mapper(cls):
+        cls.mapping = Cgroup(cls, "mapper", 64 * MIB)
+        with tempfile.TemporaryDirectory(prefix="sonde-test-") as cls.folder:
+            cls.mapper = cls.mapping.start(MAPPER, 3000, cls.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            cls.mapper.stdout.readline()
+            cls.mapped = mappings_of(cls.mapper.pid)
+            cls.mapper.communicate(b"\n", timeout=60)
 
     def kills_in(self, cgroup):
         return self.trace.of(type="memory", kind="oom_kill", cgroup=cgroup.path)
@@ -194,7 +227,7 @@ class Memory(unittest.TestCase):
             self.assertIsNone(e[absent])
 
     def test_the_kernel_counts_the_same(self):
-        for cgroup in (self.one, self.pair, self.inner, self.many, self.unlucky, self.leaking):
+        for cgroup in (self.one, self.pair, self.inner, self.many, self.unlucky, self.leaking, self.mapping):
             limit = self.outer if cgroup is self.inner else cgroup
             self.assertEqual(len(self.kills_in(limit)), cgroup.kills(), cgroup.path)
         self.assertEqual(len(self.kills_in(self.older)), self.older.kills() - self.older_kills)
@@ -218,8 +251,8 @@ class Memory(unittest.TestCase):
         self.assertEqual(self.asker.returncode, 0)
 
     def test_no_other_kill(self):
-        victims = {self.adjusted.pid, self.plain_kill.pid}
-        self.assertEqual([e for e in self.trace.of(type="memory", kind="oom_kill") if e["victim_pid"] in victims], [])
+        others = {self.adjusted.pid, self.plain_kill.pid}
+        self.assertEqual([e for e in self.trace.events if e["victim_pid"] in others or e["pid"] in others], [])
 
     def test_each_kill_has_its_history(self):
         for e in self.trace.of(type="memory", kind="oom_kill"):
@@ -233,32 +266,86 @@ class Memory(unittest.TestCase):
         forecasts, (kill,) = self.forecasts_of(self.leaking), self.kills_in(self.leaking)
         self.assertGreater(len(forecasts), 0)
         e, ahead = forecasts[0], self.ns(kill) - self.ns(forecasts[0])
-        self.assertGreater(ahead, 5 * 10**9)
+        self.assertGreater(ahead, 10 * 10**9)
         self.assertLess(abs(e["time_to_limit_ns"] - ahead), 0.2 * ahead)
-        self.assertLess(abs(e["slope_bytes_per_second"] - 20 * MIB), 3 * MIB)
+        self.assertLess(abs(e["slope_bytes_per_second"] - 5 * 10**6), 0.1 * 5 * 10**6)
         self.assertEqual((e["scope"], e["limit_bytes"], e["victim_pid"], e["pid"], e["source"]),
-                         ("cgroup", 300 * MIB, self.leak.pid, self.leak.pid, "cgroupfs"))
+                         ("cgroup", 200 * 10**6 // 4096 * 4096, self.leak.pid, self.leak.pid, "cgroupfs"))
         self.assertTrue(0 < e["confidence_pct"] <= 100)
-        self.assertGreater(e["anon_bytes"], 50 * MIB)
+        self.assertGreater(e["anon_bytes"], 30 * MIB)
         self.assertLess(len(forecasts), 4)
 
     def test_history_of_the_leak(self):
-        (history,) = self.trace.of(type="memory_history", cgroup=self.leaking.path)
+        (history,), kill_limit = self.trace.of(type="memory_history", cgroup=self.leaking.path), 200 * 10**6 // 4096 * 4096
         points = [p.rsplit(":", 1) for p in history["curve"].split()]
-        self.assertEqual(float(points[-1][1]), 300)
+        self.assertEqual(float(points[-1][1]), round(kill_limit / MIB, 1))
         self.assertGreater(len(points), 5)
         self.assertEqual([float(p[1]) for p in points], sorted(float(p[1]) for p in points))
-        self.assertEqual(history["most_bytes"], 300 * MIB)
-        self.assertLess(history["least_bytes"], 200 * MIB)
-        self.assertGreater(history["warned_ns"], 5 * 10**9)
+        self.assertEqual(history["most_bytes"], kill_limit)
+        self.assertLess(history["least_bytes"], 50 * MIB)
+        self.assertGreater(history["warned_ns"], 10 * 10**9)
         self.assertGreater(history["span_ns"], history["warned_ns"])
+
+    def test_mappings(self):
+        """Held against /proc/PID/maps of just before; only what the hog added has changed since."""
+        (history,) = self.trace.of(type="memory_history", cgroup=self.mapping.path)
+        told = [item.split(":", 2) for item in history["mappings"].split(" ")]
+        self.assertEqual(len(told), 8)
+        sizes = [float(size) for size, _, _ in told]
+        self.assertEqual(sizes, sorted(sizes, reverse=True))
+        self.assertGreater(history["mapping_count"], 3000)
+        self.assertEqual(history["mappings_looked"], history["mapping_count"])
+        name = self.folder + "/9.0:rw-p:[heap]\\040\\012"
+        self.assertIn(["33.0", "rw-s", name], [[s, r, n[-len(name):]] for s, r, n in told])
+        self.assertIn(["31.0", "r--s", "/memfd:of\\040no\\040folder\\040(deleted)"], told)
+        grown = [item for item in told if item[1] == "rw-p" and item[2] in ("[heap]", "[anon]")]
+        self.assertGreater(sum(float(size) for size, _, _ in grown), 40)
+        # Those that did not grow are the largest of their kind that there were.
+        there = sorted(("%.1f" % size, rights) for size, rights in self.mapped if size >= 0.5 and rights != "rw-p")
+        self.assertEqual([x for x in sorted((s, r) for s, r, _ in told if r != "rw-p") if x not in there], [])
+
+    def test_what_was_not_looked_at_is_not_told(self):
+        histories = self.short.of(type="memory_history")
+        self.assertEqual(len(histories), len(self.trace.of(type="memory_history")))
+        self.assertEqual({(e["mappings"], e["mapping_count"], e["mappings_looked"]) for e in histories}, {(None, None, None)})
+        for e in self.trace.of(type="memory_history"):
+            self.assertIn(":[", e["mappings"])
+
+    def test_nothing_beyond_the_horizon(self):
+        self.assertEqual([e for e in self.short.of(type="memory", kind="forecast") if e["time_to_limit_ns"] > 10**9], [])
+
+    def test_settings_have_limits(self):
+        for text, said in (("sample_interval_ns=1ms", "1s to 1m"), ("least_confidence_pct=101", "0 to 100"), ("mappings=9", "0 to 8")):
+            done = subprocess.run([SONDE, "trace", "memory", "--for", "1s", "--set", text], capture_output=True, text=True, timeout=30)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("out of range: " + said, done.stderr)
 
     def test_quiet_ones(self):
         for cgroup in (self.quiet, self.sawing, self.stopping):
             self.assertEqual(self.forecasts_of(cgroup) + self.kills_in(cgroup), [], cgroup.path)
 
     def test_ledger(self):
-        self.assertEqual((self.trace.ledger.get("residual"), self.trace.ledger.get("invalid")), (0, 0), self.trace.stderr)
+        for trace in (self.trace, self.short):
+            self.assertEqual((trace.ledger.get("residual"), trace.ledger.get("invalid")), (0, 0), trace.stderr)
+
+
+class InTheAgent(unittest.TestCase):
+    """There the user side runs in the worker, which has no right to read a process or a program: settings reach it all the same."""
+
+    @classmethod
+    def setUpClass(cls):
+        if not v2_has_memory() and not os.path.exists(V1 + "/memory.limit_in_bytes"):
+            raise unittest.SkipTest("no memory controller")
+
+    def test_settings_and_history(self):
+        cgroup = Cgroup(type(self), "agent", 32 * MIB)
+        with Agent(programs=only("memory", memory={"settings": {"mappings": 1}})) as agent:
+            hog = cgroup.start(HOG)
+            hog.wait(60)
+            (history,) = wait_for(lambda: agent.events("memory_history", where="victim_pid = %d" % hog.pid), "the history")
+            self.assertEqual(re.sub(r"[\d.]+", "N", history["mappings"]), "N:rw-p:[anon]")
+            self.assertEqual(len(agent.events("memory", where="kind = 'oom_kill' and victim_pid = %d" % hog.pid)), 1)
+            agent.settle("memory")
 
 
 class ManyCgroups(unittest.TestCase):

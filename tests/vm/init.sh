@@ -11,7 +11,7 @@ for module in /modules/*.ko; do
 	[ ! -e "$module" ] || insmod "$module"
 done
 echo "kernel $(uname -r)"
-sh /test.sh
+sh "/$(sed -n 's/.*sonde.test=\([^ ]*\).*/\1/p' /proc/cmdline)"
 code=$?
 sync
 /vmexit $code

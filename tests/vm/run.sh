@@ -38,20 +38,22 @@ image() {
 		cp -L "$library" "$root$library"
 	done
 	cp "$here/init.sh" "$root/init"
-	cp "$here/test.sh" "$root/test.sh"
+	cp "$here/test.sh" "$here/memory.sh" "$root/"
 	chmod +x "$root/init"
 	gcc -static -O2 -o "$root/vmexit" "$here/vmexit.c"
+	gcc -static -O2 -o "$root/hog" "$here/hog.c"
 	(cd "$root" && find . | cpio -o -H newc --quiet) >"$work/image"
 }
 
+# boot FOLDER TEST MIB: a kernel with so much memory, and this test in it.
 boot() {
 	local kernel code
 	kernel=$(ls "$1"/boot/vmlinuz-* | head -1)
 	set +e
-	timeout 240 qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 1024 \
+	timeout 240 qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m "$3" \
 		-display none -serial stdio -no-reboot -kernel "$kernel" -initrd "$work/image" \
 		-device isa-debug-exit,iobase=0xf4,iosize=0x04 \
-		-append "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nokaslr tsc=reliable random.trust_cpu=on"
+		-append "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nokaslr tsc=reliable random.trust_cpu=on sonde.test=$2"
 	code=$?
 	set -e
 	# Even: the machine ended by itself, not by the test.
@@ -60,13 +62,18 @@ boot() {
 
 failed=0
 for series in "${@:-6.1}"; do
-	kernel=$(fetch "$series")
-	image "$kernel"
-	if boot "$kernel"; then
-		echo "kernel $series: passed"
-	else
-		echo "kernel $series: FAILED"
-		failed=1
-	fi
+	folder=$(fetch "$series")
+	image "$folder"
+	while read -r test mib; do
+		if boot "$folder" "$test" "$mib" </dev/null; then
+			echo "kernel $series, $test: passed"
+		else
+			echo "kernel $series, $test: FAILED"
+			failed=1
+		fi
+	done <<-END
+		test.sh 1024
+		memory.sh 320
+	END
 done
 exit $failed
