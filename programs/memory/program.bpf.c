@@ -24,6 +24,10 @@ SONDE_SETTING_BETWEEN(__u64, repeat_interval_ns, 10000000000, 1000000000, 360000
 SONDE_SETTING_BETWEEN(__u64, history_ns, 1260000000000, 10000000000, 1260000000000,
 		      "time before a kill that its memory_history covers, at most");
 SONDE_SETTING_BETWEEN(__u32, watched_cgroups, 1024, 1, 4096, "cgroups with a limit that are watched, at most; each takes 6 KiB");
+SONDE_SETTING_BETWEEN(__u32, watched_processes, 256, 0, 1024,
+		      "processes that are watched by themselves, the largest; each takes 6 KiB; 0: none");
+SONDE_SETTING_BETWEEN(__u64, least_process_bytes, 67108864, 1048576, 1099511627776,
+		      "processes with less memory of their own than this are not watched by themselves");
 SONDE_SETTING_BETWEEN(__u32, mappings, 8, 0, 8, "mappings of a victim that its memory_history names, at most; 0: they are not looked at");
 
 #define CGROUP_DEPTH 16

@@ -13,6 +13,7 @@
 
 #include "event.h"
 #include "mappings.h"
+#include "processes.h"
 #include "watch.h"
 
 #define KILLS_MAX 64 /* between two ticks; of more only the first have a history */
@@ -25,10 +26,20 @@ struct kill {
 
 struct state {
 	struct sonde_memory_watch *watch;
+	struct sonde_memory_processes *processes;
 	struct kill kills[KILLS_MAX];
 	size_t n_kills, untracked_said, n_mappings;
 	uint64_t history_ns;
 };
+
+static void state_free(struct state *state)
+{
+	if (!state)
+		return;
+	sonde_memory_processes_free(&state->processes);
+	sonde_memory_watch_free(&state->watch);
+	free(state);
+}
 
 static struct state *state_of(struct sonde_hook_context *context)
 {
@@ -47,11 +58,14 @@ static struct state *state_of(struct sonde_hook_context *context)
 		.repeat_interval_ns = (uint64_t)sonde_setting(context, "repeat_interval_ns"),
 		.least_confidence_pct = (unsigned)sonde_setting(context, "least_confidence_pct"),
 		.cgroups_max = (size_t)sonde_setting(context, "watched_cgroups"),
+		.processes_max = (size_t)sonde_setting(context, "watched_processes"),
+		.least_process_bytes = (uint64_t)sonde_setting(context, "least_process_bytes"),
 	};
 	state->history_ns = (uint64_t)sonde_setting(context, "history_ns");
 	state->n_mappings = (size_t)sonde_setting(context, "mappings");
-	if (sonde_memory_watch_new("/proc/self/mountinfo", &settings, &state->watch) < 0) {
-		free(state);
+	if (sonde_memory_watch_new("/proc/self/mountinfo", &settings, &state->watch) < 0 ||
+	    sonde_memory_processes_new(&settings, &state->processes) < 0) {
+		state_free(state);
 		return NULL;
 	}
 	*pointer = state;
@@ -60,11 +74,7 @@ static struct state *state_of(struct sonde_hook_context *context)
 
 static void stop(struct sonde_hook_context *context)
 {
-	struct state *state = *sonde_program_state(context);
-
-	if (state)
-		sonde_memory_watch_free(&state->watch);
-	free(state);
+	state_free(*sonde_program_state(context));
 	*sonde_program_state(context) = NULL;
 }
 
@@ -265,30 +275,29 @@ static void set_suspect(struct memory *e, const struct sonde_memory_process *pro
 	e->oom_score_adj = process->oom_score_adj;
 }
 
-static void emit_forecast(struct sonde_hook_context *context, struct state *state, struct sonde_memory_watched *watched,
-			  __u64 now_ns)
+/* `forecast` is of the limit, or of the process towards it. @param pid 0: who grows is not known. */
+static int emit_forecast(struct sonde_hook_context *context, struct state *state, const struct sonde_memory_watched *limit,
+			 const struct sonde_memory_forecast *forecast, uint32_t pid, __u64 now_ns)
 {
 	struct memory e = empty_event(MEMORY_KIND_FORECAST, now_ns);
-	uint32_t pid = sonde_memory_suspects_worst(watched->suspects);
 	struct sonde_memory_pressure pressure;
 	struct sonde_memory_process process;
 
-	e.scope = watched->id ? MEMORY_SCOPE_CGROUP : MEMORY_SCOPE_NODE;
-	e.header.cgroup_id = e.limit_cgroup_id = watched->id;
-	e.limit_bytes = watched->limit_bytes;
-	e.used_bytes = watched->used_bytes;
-	e.slope_bytes_per_second = watched->forecast.slope_bytes_per_second;
-	e.time_to_limit_ns = watched->forecast.time_to_limit_ns;
-	e.confidence_pct = watched->forecast.confidence_pct;
-	memcpy(e.cgroup, watched->path, sizeof(watched->path));
-	sonde_memory_read_pressure(sonde_memory_watch_hierarchy(state->watch), watched->id ? watched->path : NULL, &pressure);
+	e.scope = limit->id ? MEMORY_SCOPE_CGROUP : MEMORY_SCOPE_NODE;
+	e.header.cgroup_id = e.limit_cgroup_id = limit->id;
+	e.limit_bytes = limit->limit_bytes;
+	e.used_bytes = limit->used_bytes;
+	e.slope_bytes_per_second = forecast->slope_bytes_per_second;
+	e.time_to_limit_ns = forecast->time_to_limit_ns;
+	e.confidence_pct = forecast->confidence_pct;
+	memcpy(e.cgroup, limit->path, sizeof(limit->path));
+	sonde_memory_read_pressure(sonde_memory_watch_hierarchy(state->watch), limit->id ? limit->path : NULL, &pressure);
 	set_pressure(&e, &pressure);
 	if (pid && sonde_memory_read_process(pid, &process) == 0) {
 		set_suspect(&e, &process);
-		weigh(&e, watched->limit_bytes);
+		weigh(&e, limit->limit_bytes);
 	}
-	if (sonde_emit(context, &e.header, sizeof(e), watched->id ? "cgroupfs" : "procfs") == 0)
-		sonde_memory_watched_said(watched, now_ns);
+	return sonde_emit(context, &e.header, sizeof(e), limit->id ? "cgroupfs" : "procfs");
 }
 
 /* A forecast waits for one more look, which tells who grows. */
@@ -300,9 +309,19 @@ static void tell_forecast(struct sonde_hook_context *context, struct state *stat
 			watched->id ? sonde_memory_watch_hierarchy(state->watch) : NULL, watched->path);
 		return;
 	}
-	if (watched->due)
-		emit_forecast(context, state, watched, now_ns);
+	if (watched->due && emit_forecast(context, state, watched, &watched->forecast,
+					  sonde_memory_suspects_worst(watched->suspects), now_ns) == 0)
+		sonde_memory_watched_said(watched, now_ns);
 	sonde_memory_suspects_free(&watched->suspects);
+}
+
+static void tell_grower(struct sonde_hook_context *context, struct state *state, struct sonde_memory_grower *grower, __u64 now_ns)
+{
+	const struct sonde_memory_watched *limit = sonde_memory_watch_find(state->watch, grower->limit_id);
+
+	if (limit && sonde_memory_grower_should_say(grower, limit, now_ns) &&
+	    emit_forecast(context, state, limit, &grower->watched.forecast, grower->pid, now_ns) == 0)
+		sonde_memory_watched_said(&grower->watched, now_ns);
 }
 
 static void tell_untracked(struct sonde_hook_context *context, struct state *state, __u64 now_ns)
@@ -327,6 +346,9 @@ static void tick(struct sonde_hook_context *context, __u64 now_ns)
 	sonde_memory_watch_look(state->watch, now_ns);
 	for (size_t i = 0; i < sonde_memory_watch_count(state->watch); i++)
 		tell_forecast(context, state, sonde_memory_watch_get(state->watch, i), now_ns);
+	sonde_memory_processes_look(state->processes, state->watch, now_ns);
+	for (size_t i = 0; i < sonde_memory_processes_count(state->processes); i++)
+		tell_grower(context, state, sonde_memory_processes_get(state->processes, i), now_ns);
 	tell_untracked(context, state, now_ns);
 }
 

@@ -17,6 +17,7 @@
 #include <schema/schema.h>
 
 #include "event.h"
+#include "processes.h"
 #include "watch.h"
 
 struct fixture {
@@ -336,6 +337,26 @@ static void test_what_hardly_moves_is_sampled_less_but_told(void **state)
 	assert_true(due_twice > due / 2);
 }
 
+/* One that grows is told by itself only after a while, and only while nothing is said of its limit. */
+static void test_growth_of_one_process_is_told_last(void **state)
+{
+	const struct sonde_memory_settings settings = {.sample_interval_ns = 1000000000, .repeat_interval_ns = 10000000000};
+	const uint64_t second = 1000000000;
+	struct sonde_memory_grower grower = {.pid = 1, .since_ns = 100 * second, .watched = {.settings = &settings, .due = true}};
+	struct sonde_memory_watched limit = {.settings = &settings};
+
+	assert_false(sonde_memory_grower_should_say(&grower, &limit, 109 * second));
+	assert_true(sonde_memory_grower_should_say(&grower, &limit, 110 * second));
+	limit.due = true;
+	assert_false(sonde_memory_grower_should_say(&grower, &limit, 110 * second));
+	limit.due = false;
+	limit.said_ns = 105 * second;
+	assert_false(sonde_memory_grower_should_say(&grower, &limit, 164 * second));
+	assert_true(sonde_memory_grower_should_say(&grower, &limit, 165 * second));
+	grower.watched.due = false;
+	assert_false(sonde_memory_grower_should_say(&grower, &limit, 165 * second));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -345,6 +366,7 @@ int main(void)
 		TEST(test_history_has_the_mappings), TEST(test_history_is_as_long_as_it_should_be),
 		TEST(test_more_kills_than_there_is_room_for), TEST(test_records_that_break_the_rules_are_invalid),
 		TEST(test_forecasts_are_said_sparsely), TEST(test_settings_of_forecasts),
+		TEST(test_growth_of_one_process_is_told_last),
 		TEST(test_what_hardly_moves_is_sampled_less_but_told),
 	};
 

@@ -100,6 +100,46 @@ bool sonde_memory_parse_start(const char *text, uint64_t *ret_ticks)
 	return at && sonde_memory_parse_number(at, ret_ticks);
 }
 
+/* The controllers of a line "ID:CONTROLLER,CONTROLLER:PATH"; v2's line, "0::PATH", has none. */
+static bool has_memory(const char *controllers, size_t length, bool v1)
+{
+	static const char memory[] = "memory";
+
+	if (!v1)
+		return !length;
+	for (const char *word = controllers; word < controllers + length;) {
+		size_t n = strcspn(word, ",:");
+
+		if (n == strlen(memory) && !memcmp(word, memory, n))
+			return true;
+		word += n + 1;
+	}
+	return false;
+}
+
+bool sonde_memory_parse_cgroup(const char *text, bool v1, char ret_path[SONDE_MEMORY_PATH_SIZE])
+{
+	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+		const char *controllers = line + strcspn(line, ":\n"), *path;
+		size_t length;
+
+		if (*controllers != ':')
+			continue;
+		controllers++;
+		path = controllers + strcspn(controllers, ":\n");
+		if (*path != ':' || !has_memory(controllers, (size_t)(path - controllers), v1))
+			continue;
+		path++;
+		length = strcspn(path, "\n");
+		if (*path != '/' || length >= SONDE_MEMORY_PATH_SIZE)
+			return false;
+		memcpy(ret_path, path, length);
+		ret_path[length] = '\0';
+		return true;
+	}
+	return false;
+}
+
 /* ID PARENT DEVICE ROOT POINT OPTIONS [TAG...] - TYPE SOURCE SUPER-OPTIONS; no cgroup is mounted where a name needs \ooo. */
 static bool parse_mount(const char *line, char point[256], bool *ret_v1)
 {
@@ -341,18 +381,57 @@ int sonde_memory_read_process(uint32_t pid, struct sonde_memory_process *ret_pro
 	return 0;
 }
 
-int sonde_memory_read_resident(uint32_t pid, uint64_t *ret_bytes)
+static int read_statm(uint32_t pid, uint64_t *ret_resident, uint64_t *ret_shared)
 {
-	unsigned long long pages;
+	unsigned long long resident, shared;
 	char text[128];
 	int r = read_process(pid, "statm", text, sizeof(text));
 
 	if (r < 0)
 		return r;
-	if (sscanf(text, "%*u %llu", &pages) != 1)
+	if (sscanf(text, "%*u %llu %llu", &resident, &shared) != 2)
 		return -EINVAL;
-	*ret_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	*ret_resident = resident * (uint64_t)sysconf(_SC_PAGESIZE);
+	*ret_shared = shared * (uint64_t)sysconf(_SC_PAGESIZE);
 	return 0;
+}
+
+int sonde_memory_read_resident(uint32_t pid, uint64_t *ret_bytes)
+{
+	uint64_t shared;
+
+	return read_statm(pid, ret_bytes, &shared);
+}
+
+int sonde_memory_read_anonymous(uint32_t pid, uint64_t *ret_bytes)
+{
+	uint64_t resident, shared;
+	int r = read_statm(pid, &resident, &shared);
+
+	if (r < 0)
+		return r;
+	*ret_bytes = resident > shared ? resident - shared : 0;
+	return 0;
+}
+
+int sonde_memory_read_start(uint32_t pid, uint64_t *ret_ticks)
+{
+	char text[FILE_SIZE];
+	int r = read_process(pid, "stat", text, sizeof(text));
+
+	if (r < 0)
+		return r;
+	return sonde_memory_parse_start(text, ret_ticks) ? 0 : -EINVAL;
+}
+
+int sonde_memory_read_cgroup(const struct sonde_memory_hierarchy *h, uint32_t pid, char ret_path[SONDE_MEMORY_PATH_SIZE])
+{
+	char text[FILE_SIZE];
+	int r = read_process(pid, "cgroup", text, sizeof(text));
+
+	if (r < 0)
+		return r;
+	return sonde_memory_parse_cgroup(text, h->v1, ret_path) ? 0 : -EINVAL;
 }
 
 static size_t pids_of_node(uint32_t *pids, size_t max)

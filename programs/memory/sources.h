@@ -56,6 +56,12 @@ struct sonde_memory_process {
 };
 int sonde_memory_read_process(uint32_t pid, struct sonde_memory_process *ret_process);
 int sonde_memory_read_resident(uint32_t pid, uint64_t *ret_bytes);
+/** Without pages of files and shared memory. */
+int sonde_memory_read_anonymous(uint32_t pid, uint64_t *ret_bytes);
+/** When it started, in ticks since boot. */
+int sonde_memory_read_start(uint32_t pid, uint64_t *ret_ticks);
+/** Its cgroup in this hierarchy. */
+int sonde_memory_read_cgroup(const struct sonde_memory_hierarchy *hierarchy, uint32_t pid, char ret_path[SONDE_MEMORY_PATH_SIZE]);
 
 /** Processes of the node (hierarchy NULL), or of a cgroup without those below it. @return how many, `max` at most. */
 size_t sonde_memory_read_pids(const struct sonde_memory_hierarchy *hierarchy, const char *path, uint32_t *pids, size_t max);
@@ -65,5 +71,7 @@ bool sonde_memory_parse_number(const char *text, uint64_t *ret_number); /* "max"
 /** A line "NAME[:] NUMBER ...". */
 bool sonde_memory_parse_field(const char *text, const char *name, uint64_t *ret_number);
 void sonde_memory_parse_pressure(const char *text, struct sonde_memory_pressure *ret_pressure);
+/** The whole of /proc/PID/cgroup; the path of a cgroup may hold anything. */
+bool sonde_memory_parse_cgroup(const char *text, bool v1, char ret_path[SONDE_MEMORY_PATH_SIZE]);
 /** The whole of /proc/PID/stat; the command in it may hold anything. */
 bool sonde_memory_parse_start(const char *text, uint64_t *ret_ticks);

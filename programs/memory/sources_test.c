@@ -84,10 +84,33 @@ static void test_start_time_behind_any_command(void **state)
 	assert_false(sonde_memory_parse_start("", &ticks));
 }
 
+static void test_cgroup_of_a_process(void **state)
+{
+	static const char v1[] = "9:name=systemd:/a\n8:cpu,cpuacct:/b\n7:memoryx,memory:/c/d:memory:/e\n0::/f\n";
+	char path[SONDE_MEMORY_PATH_SIZE], text[2 * SONDE_MEMORY_PATH_SIZE];
+
+	assert_true(sonde_memory_parse_cgroup(v1, true, path));
+	assert_string_equal(path, "/c/d:memory:/e");
+	assert_true(sonde_memory_parse_cgroup(v1, false, path));
+	assert_string_equal(path, "/f");
+	assert_true(sonde_memory_parse_cgroup("4:memory:/", true, path));
+	assert_string_equal(path, "/");
+	assert_false(sonde_memory_parse_cgroup("4:cpu:/:memory:/x\n0::/f\n", true, path));
+	assert_false(sonde_memory_parse_cgroup("4:memoryx:/x\n5:emory:/y\n", true, path));
+	assert_false(sonde_memory_parse_cgroup("memory\n:memory\n4:memory\n4:memory:x\n", true, path));
+	assert_false(sonde_memory_parse_cgroup("", true, path));
+	assert_false(sonde_memory_parse_cgroup("::", false, path));
+	snprintf(text, sizeof(text), "0::/%0*d", SONDE_MEMORY_PATH_SIZE - 2, 0);
+	assert_true(sonde_memory_parse_cgroup(text, false, path));
+	assert_int_equal(strlen(path), SONDE_MEMORY_PATH_SIZE - 1);
+	snprintf(text, sizeof(text), "0::/%0*d", SONDE_MEMORY_PATH_SIZE - 1, 0);
+	assert_false(sonde_memory_parse_cgroup(text, false, path));
+}
+
 static void test_this_process(void **state)
 {
 	struct sonde_memory_process p;
-	uint64_t resident;
+	uint64_t resident, own, ticks;
 
 	assert_int_equal(sonde_memory_read_process((uint32_t)getpid(), &p), 0);
 	assert_int_equal(p.pid, getpid());
@@ -97,6 +120,10 @@ static void test_this_process(void **state)
 	assert_true(p.anon_bytes > 0 && p.anon_bytes < 1ull << 40);
 	assert_int_equal(sonde_memory_read_resident((uint32_t)getpid(), &resident), 0);
 	assert_true(resident >= 4096 && resident < 1ull << 40);
+	assert_int_equal(sonde_memory_read_anonymous((uint32_t)getpid(), &own), 0);
+	assert_in_range(own, 4096, resident - 1);
+	assert_int_equal(sonde_memory_read_start((uint32_t)getpid(), &ticks), 0);
+	assert_int_equal(ticks * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK)), p.start_time_ns);
 	assert_true(sonde_memory_read_process(0x7ffffff0, &p) < 0);
 	assert_true(sonde_memory_read_resident(0x7ffffff0, &resident) < 0);
 }
@@ -251,7 +278,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_numbers), cmocka_unit_test(test_fields), cmocka_unit_test(test_pressure),
-		cmocka_unit_test(test_start_time_behind_any_command), cmocka_unit_test(test_this_process),
+		cmocka_unit_test(test_start_time_behind_any_command), cmocka_unit_test(test_cgroup_of_a_process),
+		cmocka_unit_test(test_this_process),
 		cmocka_unit_test(test_pids_are_bounded), cmocka_unit_test(test_node), cmocka_unit_test(test_no_hierarchy),
 		cmocka_unit_test_setup_teardown(test_files_of_both_versions, folder_make, folder_remove),
 		cmocka_unit_test_setup_teardown(test_walk, folder_make, folder_remove),

@@ -86,6 +86,16 @@ while True:
         time.sleep(0.02)
     for area in kept: area.close()
 """
+# The opposite of GROW: `rate` MiB a second less, down from `first` MiB.
+SHRINK = """
+rate, first = float(sys.argv[1]), int(sys.argv[2])
+kept, begin = [mmap.mmap(-1, 1 << 20) for _ in range(first)], time.monotonic()
+for area in kept: area.write(b'x' * (1 << 20))
+print(flush=True); sys.stdin.readline(); begin = time.monotonic()
+while True:
+    while kept and first - len(kept) < (time.monotonic() - begin) * rate: kept.pop().close()
+    time.sleep(0.02)
+"""
 # `many` mappings that cannot become one, two large ones of files with names that lie, and then too much of a heap.
 MAPPER = HOG.replace("kept = []", """
 many, folder = int(sys.argv[1]), sys.argv[2]
@@ -120,7 +130,8 @@ class Memory(unittest.TestCase):
         cls.older_kills = cls.older.kills()
         cls.children = []
         cls.addClassCleanup(cls.end_children)
-        with Trace("memory") as cls.trace, Trace("memory", "--set", "mappings=0", "--set", "horizon_ns=1s") as cls.short:
+        with Trace("memory") as cls.trace, Trace("memory", "--set", "mappings=0", "--set", "horizon_ns=1s") as cls.short, \
+                Trace("memory", "--set", "least_process_bytes=8MiB", "--set", "repeat_interval_ns=2s") as cls.small:
             cls.cause()
         cls.addClassCleanup(cls.end_children)
 
@@ -132,8 +143,8 @@ class Memory(unittest.TestCase):
         cls.children = []
 
     @classmethod
-    def begin(cls, cgroup, code, *arguments):
-        cls.children.append(cgroup.start(code, *arguments))
+    def begin(cls, cgroup, code, *arguments, **options):
+        cls.children.append(cgroup.start(code, *arguments, **options))
         return cls.children[-1]
 
     @classmethod
@@ -142,6 +153,12 @@ class Memory(unittest.TestCase):
         cls.quiet = Cgroup(cls, "quiet", 200 * MIB)
         cls.sawing = Cgroup(cls, "saw", 200 * MIB)
         cls.stopping = Cgroup(cls, "stop", 400 * MIB)
+        cls.swapping = Cgroup(cls, "exchange", 250 * MIB)
+        cls.shrinks = cls.begin(cls.swapping, SHRINK, 4, 170, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        cls.shrinks.stdout.readline()
+        cls.shrinks.stdin.write(b"\n")
+        cls.shrinks.stdin.flush()
+        cls.grows = cls.begin(cls.swapping, GROW, 4, 0, 100000)
         cls.leak = cls.begin(cls.leaking, GROW, 5 * 10**6 / MIB, 0, 100000)
         cls.begin(cls.quiet, GROW, 1000, 0, 120)
         cls.begin(cls.sawing, SAW, 20, 20, 60)
@@ -314,6 +331,21 @@ class Memory(unittest.TestCase):
     def test_nothing_beyond_the_horizon(self):
         self.assertEqual([e for e in self.short.of(type="memory", kind="forecast") if e["time_to_limit_ns"] > 10**9], [])
 
+    def test_one_grows_into_what_another_gives_back(self):
+        """The cgroup's use hardly moves, so nothing can be said of it; of the process it can."""
+        forecasts = self.small.of(type="memory", kind="forecast", cgroup=self.swapping.path)
+        self.assertGreater(len(forecasts), 0)
+        for e in forecasts:
+            self.assertEqual((e["victim_pid"], e["pid"], e["scope"], e["limit_bytes"]),
+                             (self.grows.pid, self.grows.pid, "cgroup", 250 * MIB))
+            self.assertLess(abs(e["slope_bytes_per_second"] - 4 * MIB), 0.15 * 4 * MIB)
+            self.assertLess(abs(e["time_to_limit_ns"] * e["slope_bytes_per_second"] / 1e9 - (e["limit_bytes"] - e["used_bytes"])),
+                            20 * MIB)
+
+    def test_stable_and_sawing_processes_are_not_told(self):
+        pids = {e["victim_pid"] for e in self.small.of(type="memory", kind="forecast", scope="cgroup")}
+        self.assertLessEqual(pids, {self.leak.pid, self.grows.pid})
+
     def test_settings_have_limits(self):
         for text, said in (("sample_interval_ns=1ms", "1s to 1m"), ("least_confidence_pct=101", "0 to 100"), ("mappings=9", "0 to 8")):
             done = subprocess.run([SONDE, "trace", "memory", "--for", "1s", "--set", text], capture_output=True, text=True, timeout=30)
@@ -325,7 +357,7 @@ class Memory(unittest.TestCase):
             self.assertEqual(self.forecasts_of(cgroup) + self.kills_in(cgroup), [], cgroup.path)
 
     def test_ledger(self):
-        for trace in (self.trace, self.short):
+        for trace in (self.trace, self.short, self.small):
             self.assertEqual((trace.ledger.get("residual"), trace.ledger.get("invalid")), (0, 0), trace.stderr)
 
 

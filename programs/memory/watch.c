@@ -49,7 +49,7 @@ static void watched_free(struct sonde_memory_watched *watched)
 	free(watched);
 }
 
-static uint64_t cpu_ns(void)
+uint64_t sonde_memory_cpu_ns(void)
 {
 	struct timespec t;
 
@@ -111,6 +111,28 @@ struct sonde_memory_watched *sonde_memory_watch_find(struct sonde_memory_watch *
 	return NULL;
 }
 
+static bool is_inside(const char *path, const char *outer)
+{
+	size_t length = strlen(outer);
+
+	return !strncmp(path, outer, length) && (path[length] == '/' || !path[length]);
+}
+
+static uint64_t left_of(const struct sonde_memory_watched *watched)
+{
+	return watched->limit_bytes > watched->used_bytes ? watched->limit_bytes - watched->used_bytes : 0;
+}
+
+struct sonde_memory_watched *sonde_memory_watch_tightest(struct sonde_memory_watch *watch, const char *path)
+{
+	struct sonde_memory_watched *tightest = watch->entries[0];
+
+	for (size_t i = 1; i < watch->n; i++)
+		if (is_inside(path, watch->entries[i]->path) && left_of(watch->entries[i]) < left_of(tightest))
+			tightest = watch->entries[i];
+	return tightest;
+}
+
 const struct sonde_memory_hierarchy *sonde_memory_watch_hierarchy(const struct sonde_memory_watch *watch)
 {
 	return &watch->hierarchy;
@@ -146,9 +168,14 @@ static uint64_t calm_ns(const struct sonde_memory_settings *settings)
 	return longer * CALM_FACTOR;
 }
 
+bool sonde_memory_watched_is_calm(const struct sonde_memory_watched *watched, uint64_t now_ns)
+{
+	return !watched->said_ns || now_ns - watched->said_ns >= calm_ns(watched->settings);
+}
+
 bool sonde_memory_watched_should_say(const struct sonde_memory_watched *watched, uint64_t now_ns)
 {
-	if (!watched->said_ns || now_ns - watched->said_ns >= calm_ns(watched->settings))
+	if (sonde_memory_watched_is_calm(watched, now_ns))
 		return true;
 	return now_ns - watched->said_ns >= watched->settings->repeat_interval_ns &&
 	       watched->forecast.time_to_limit_ns <= watched->said_ahead_ns / 2;
@@ -156,7 +183,7 @@ bool sonde_memory_watched_should_say(const struct sonde_memory_watched *watched,
 
 void sonde_memory_watched_said(struct sonde_memory_watched *watched, uint64_t now_ns)
 {
-	if (!watched->said_ns || now_ns - watched->said_ns >= calm_ns(watched->settings))
+	if (sonde_memory_watched_is_calm(watched, now_ns))
 		watched->first_said_ns = now_ns;
 	watched->said_ns = now_ns;
 	watched->said_ahead_ns = watched->forecast.time_to_limit_ns;
@@ -201,13 +228,13 @@ static void drop_gone(struct sonde_memory_watch *watch)
 
 static void scan(struct sonde_memory_watch *watch)
 {
-	uint64_t begin = cpu_ns(), cost, interval = watch->settings.sample_interval_ns * SCANS_PART;
+	uint64_t begin = sonde_memory_cpu_ns(), cost, interval = watch->settings.sample_interval_ns * SCANS_PART;
 
 	watch->untracked = 0;
 	if (watch->hierarchy.fd >= 0)
 		sonde_memory_walk(&watch->hierarchy, "", WALK_MAX, scan_found, watch);
 	drop_gone(watch);
-	cost = (cpu_ns() - begin) * COST_DIVISOR;
+	cost = (sonde_memory_cpu_ns() - begin) * COST_DIVISOR;
 	watch->next_scan_ns = watch->now_ns + (cost > interval ? cost : interval) - EARLY_NS;
 }
 
@@ -254,7 +281,7 @@ static void sample_node(struct sonde_memory_watch *watch)
 
 static void sample(struct sonde_memory_watch *watch)
 {
-	uint64_t begin = cpu_ns(), cost, used;
+	uint64_t begin = sonde_memory_cpu_ns(), cost, used;
 
 	sample_node(watch);
 	for (size_t i = 1; i < watch->n; i++) {
@@ -263,7 +290,7 @@ static void sample(struct sonde_memory_watch *watch)
 		    sonde_memory_read_working_set(&watch->hierarchy, watch->entries[i]->path, &used) == 0)
 			sonde_memory_watched_sample(watch->entries[i], watch->now_ns, used);
 	}
-	cost = (cpu_ns() - begin) * COST_DIVISOR;
+	cost = (sonde_memory_cpu_ns() - begin) * COST_DIVISOR;
 	watch->next_sample_ns = watch->now_ns + (cost > TICK_NS ? cost : TICK_NS);
 }
 

@@ -17,8 +17,12 @@
 struct sonde_memory_settings {
 	uint64_t sample_interval_ns, horizon_ns, repeat_interval_ns;
 	unsigned least_confidence_pct;
-	size_t cgroups_max;
+	uint64_t least_process_bytes;
+	size_t cgroups_max, processes_max;
 };
+
+/** CPU time of this thread. */
+uint64_t sonde_memory_cpu_ns(void);
 
 struct sonde_memory_watched {
 	const struct sonde_memory_settings *settings;
@@ -51,6 +55,8 @@ size_t sonde_memory_watch_count(const struct sonde_memory_watch *watch);
 struct sonde_memory_watched *sonde_memory_watch_get(struct sonde_memory_watch *watch, size_t i);
 /** NULL: not watched. */
 struct sonde_memory_watched *sonde_memory_watch_find(struct sonde_memory_watch *watch, uint64_t id);
+/** Of the limits that hold for a process of this cgroup, the one with the least left; where there is no other, the node's. */
+struct sonde_memory_watched *sonde_memory_watch_tightest(struct sonde_memory_watch *watch, const char *path);
 const struct sonde_memory_hierarchy *sonde_memory_watch_hierarchy(const struct sonde_memory_watch *watch);
 const struct sonde_memory_node *sonde_memory_watch_node(const struct sonde_memory_watch *watch);
 const struct sonde_memory_pressure *sonde_memory_watch_pressure(const struct sonde_memory_watch *watch);
@@ -63,4 +69,6 @@ void sonde_memory_watched_sample(struct sonde_memory_watched *watched, uint64_t 
 void sonde_memory_watched_restart(struct sonde_memory_watched *watched);
 /** Whether a forecast is worth an event: the first one, and when the time left is half of what was said. */
 bool sonde_memory_watched_should_say(const struct sonde_memory_watched *watched, uint64_t now_ns);
+/** Nothing was said of it for so long that a forecast would be a first one. */
+bool sonde_memory_watched_is_calm(const struct sonde_memory_watched *watched, uint64_t now_ns);
 void sonde_memory_watched_said(struct sonde_memory_watched *watched, uint64_t now_ns);
