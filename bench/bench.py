@@ -11,7 +11,7 @@ import time
 import agent
 import report
 
-SECTIONS = ["footprint", "kernel", "overhead", "limits", "latency", "store"]
+SECTIONS = ["footprint", "kernel", "overhead", "limits", "latency", "memory", "store"]
 
 
 def conditions():
