@@ -56,7 +56,8 @@ enum maple_type {
 /* A pointer to a node has its type and some marks in its last byte. */
 #define MAPLE_NODE(entry) ((entry) & ~255ull)
 #define MAPLE_IS(entry, type) (((entry) >> 3 & 15) == bpf_core_enum_value(enum maple_type, type))
-#define IS_MAPPING(entry) ((entry) && !((entry) & 3))
+/* Neither nothing, nor a mark, nor what a node that is not full keeps of itself in its last slot. */
+#define IS_MAPPING(entry) ((entry) >> 63 && !((entry) & 3))
 
 struct maple_walk {
 	__u64 root, index; /* what is looked for: the node that holds this address */

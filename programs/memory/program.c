@@ -18,6 +18,8 @@
 
 #define KILLS_MAX 64 /* between two ticks; of more only the first have a history */
 
+_Static_assert(sizeof(struct memory_kill) <= SONDE_RECORD_MAX, "the reader takes no longer record");
+
 struct kill {
 	struct memory event;
 	uint64_t mapping_count, mappings_looked;
