@@ -17,6 +17,8 @@ BUILD = os.environ["BUILD"]
 SONDE = os.path.join(BUILD, "sonde")
 FLOOD = os.path.join(BUILD, "flood.bpf.o")
 EMPTY = os.path.join(BUILD, "empty.bpf.o")
+ALL = sorted(os.path.basename(os.path.dirname(path)) for path in
+             glob.glob(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "programs", "*", "program.bpf.c")))
 BUILT_IN = ["connection", "packet_drop", "process"]
 running = []
 
@@ -100,28 +102,29 @@ def memory_kib(pid):
 
 
 class Agent:
-    """`sonde run`; a context manager. `programs`: which of the built-in ones; `objects`: others, by path."""
+    """`sonde run`; a context manager. `programs`: which of the built-in ones; `objects`: others, by path; `settings`:
+    of programs, by their names."""
 
-    def __init__(self, programs=BUILT_IN, objects=(), store="memory", ring_bytes=None):
-        self.programs, self.objects, self.store, self.ring_bytes = programs, objects, store, ring_bytes
+    def __init__(self, programs=BUILT_IN, objects=(), store="memory", settings={}):
+        self.programs, self.objects, self.store, self.settings = programs, objects, store, settings
 
     def configuration(self):
         path = "memory" if self.store == "memory" else os.path.join(self.directory, "data", "events.db")
         lines = ["store: {path: %s}" % path,
                  "listen: {metrics: 127.0.0.1:%d, health: 127.0.0.1:%d, api: \"\", socket: %s}" %
-                 (free_port(), self.health_port, self.socket), "programs:"]
-        for name in sorted({*BUILT_IN, *(os.path.basename(d) for d in glob.glob(os.path.join(os.path.dirname(__file__), "..", "programs", "*")))}):
-            lines.append("  %s: {enabled: %s}" % (name, "true" if name in self.programs else "false"))
+                 (self.metrics_port, self.health_port, self.socket), "programs:"]
+        for name in ALL:
+            settings = ", ".join("%s: %s" % item for item in self.settings.get(name, {}).items())
+            lines.append("  %s: {enabled: %s, settings: {%s}}" % (name, str(name in self.programs).lower(), settings))
         for path in self.objects:
-            ring = ", ring_bytes: %d" % self.ring_bytes if self.ring_bytes else ""
-            lines.append("  %s: {object: %s, enabled: true%s}" % (os.path.basename(path).split(".")[0], path, ring))
+            lines.append("  %s: {object: %s, enabled: true}" % (os.path.basename(path).split(".")[0], path))
         return "\n".join(lines) + "\n"
 
     def __enter__(self):
         self.directory = tempfile.mkdtemp(prefix="sonde-bench-")
         os.chmod(self.directory, 0o755)
         self.socket = os.path.join(self.directory, "run", "sonde.sock")  # a directory that is not there becomes the worker's
-        self.health_port = free_port()
+        self.health_port, self.metrics_port = free_port(), free_port()
         configuration = os.path.join(self.directory, "sonde.yaml")
         with open(configuration, "w") as f:
             f.write(self.configuration())
@@ -180,6 +183,17 @@ class Agent:
         finally:
             c.close()
 
+    def metric(self, series):
+        """The number of that series of the metrics page; 0: it is not there."""
+        time.sleep(0.3)  # the page is made five times a second
+        c = http.client.HTTPConnection("127.0.0.1", self.metrics_port, timeout=20)
+        try:
+            c.request("GET", "/metrics")
+            lines = c.getresponse().read().decode().splitlines()
+        finally:
+            c.close()
+        return next((int(line.split()[-1]) for line in lines if line.startswith(series + " ")), 0)
+
     def ledger(self):
         return self.get("/api/v1/ledger")["ledger"]
 
@@ -200,16 +214,19 @@ class Agent:
                 for p in self.get("/api/v1/programs")["programs"] for h in p["hooks"] if h["attached"]}
 
 
-def generate(*arguments, cpu=0):
-    """Runs the generator on one CPU: what it says, and `total_cpu_ns`, with that of its children."""
-    child = subprocess.Popen([os.path.join(BUILD, "generate"), *map(str, arguments)], stdout=subprocess.PIPE,
-                             preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+def run_on(cpu, *command):
+    """Runs it there: what it wrote, its pid, and its CPU time with that of its children."""
+    child = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
     output = child.stdout.read()
     child.stdout.close()
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = status
     if status:
-        raise RuntimeError("generate %s failed" % (arguments,))
-    result = json.loads(output)
-    result["total_cpu_ns"] = (usage.ru_utime + usage.ru_stime) * 1e9
-    return result
+        raise RuntimeError("%s failed" % (command,))
+    return output, child.pid, (usage.ru_utime + usage.ru_stime) * 1e9
+
+
+def generate(*arguments, cpu=0):
+    """Runs the generator on one CPU: what it says, and `total_cpu_ns`, with that of its children."""
+    output, _, used = run_on(cpu, os.path.join(BUILD, "generate"), *arguments)
+    return {**json.loads(output), "total_cpu_ns": used}

@@ -11,7 +11,7 @@ import time
 import agent
 import report
 
-SECTIONS = ["footprint", "kernel", "overhead", "limits", "latency", "memory", "store"]
+SECTIONS = ["footprint", "kernel", "overhead", "file", "syscall", "flow", "dns", "together", "memory", "limits", "latency", "store"]
 
 
 def conditions():

@@ -7,8 +7,8 @@
  *	generate tcp ADDRESS PORT COUNT       connections, each opened and closed; a closed port is fine
  *	generate connections ADDRESS COUNT    connections to itself: opened, accepted and closed at both ends
  *	generate exec COUNT                   processes: fork, exec of /bin/true, exit
- *	generate open PATH COUNT              the file opened and closed
- *	generate read PATH COUNT              its first 64 bytes read
+ *	generate open PATH COUNT [RATE]       the file opened and closed
+ *	generate read PATH COUNT [RATE]       its first 64 bytes read
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -183,6 +183,7 @@ int main(int argc, char *argv[])
 		work.path = argv[2];
 		work.fd = function == work_read ? open(argv[2], O_RDONLY | O_CLOEXEC) : -1;
 		count = strtoull(argv[3], NULL, 10);
+		rate = argc > 4 ? strtoull(argv[4], NULL, 10) : 0;
 	} else if (argc >= 3 && !strcmp(argv[1], "exec")) {
 		function = work_exec;
 		count = strtoull(argv[2], NULL, 10);

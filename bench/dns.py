@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Questions of dnsperf to a dnsmasq of our own: CPU time of both for each, with the program dns and with tools that look at each
+packet. What dnsperf says of its questions and what sonde says must be the same, also of those that nobody answers."""
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.parse
+
+import agent
+from beside import X, Peer, Run, Sonde, compare
+
+FIXED, FULL, LOST = "question, 100,000/s wanted", "question, as fast as it goes", "question, one in 20 unanswered"
+ADDRESS, SILENT = "127.0.0.77", "127.0.0.78"
+SONDE = "sonde, decoded and stored"
+TSHARK = ["-T", "fields", "-e", "dns.qry.name", "-e", "dns.flags.rcode", "-e", "dns.time"]
+TOOLS = [
+    (SONDE, lambda: Dns(["dns"], settings={"dns": {"timeout_ns": "1s"}}), [FIXED, FULL, LOST]),
+    ("tcpdump -w, not decoded", lambda: Peer("tcpdump", "-Z", "root", "-i", "lo", "-w", "/dev/null", "port 53"), [FIXED, FULL]),
+    ("tshark, decoded", lambda: Peer("tshark", "-i", "lo", "-f", "udp port 53", *TSHARK), [FIXED]),
+]
+
+
+class Dns(Sonde):
+    """What it has of the questions of one process."""
+
+    def seen(self, run):
+        pid, completed, lost = run.said
+        for _ in range(50):
+            ledger = self.settle("dns")
+            answered, timed_out = (self.count(pid, "timed_out = " + word) for word in ("false", "true"))
+            if answered + timed_out >= completed + lost:
+                break
+            time.sleep(0.1)
+        said = "dnsperf: {:,} completed, {:,} lost; sonde: {:,} answered, {:,} timed out".format(completed, lost, answered, timed_out)
+        if ledger["ring_full"]:
+            return "%s; %d events found no room in the ring" % (said, ledger["ring_full"])
+        if (completed, lost) != (answered, timed_out):
+            raise RuntimeError(said)
+        return said
+
+    def count(self, pid, condition):
+        where = urllib.parse.quote("pid = %d and %s" % (pid, condition))
+        return self.get("/api/v1/count?type=dns&where=" + where)["count"]
+
+
+class Server:
+    """dnsmasq on the last CPU. It answers to names below bench.example itself; those below lost.example it passes on to one who is
+    silent."""
+
+    COMMAND = ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--pid-file=", "--user=root",
+               "--bind-interfaces", "--listen-address=" + ADDRESS, "--address=/bench.example/192.0.2.1",
+               "--server=/lost.example/" + SILENT, "--dns-forward-max=100000"]
+
+    def __enter__(self):
+        self.silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.silent.bind((SILENT, 53))
+        self.folder = tempfile.mkdtemp(prefix="sonde-bench-")
+        self.process = subprocess.Popen(self.COMMAND, stderr=subprocess.DEVNULL,
+                                        preexec_fn=lambda: os.sched_setaffinity(0, {os.cpu_count() - 1}))
+        for name, every in (("answered", 0), ("lost", 20)):
+            with open(self.questions(name), "w") as f:
+                f.writelines("n%d.%s.example A\n" % (i, "lost" if every and i % every == 0 else "bench") for i in range(1000))
+        time.sleep(0.5)
+        if self.process.poll() is not None:
+            raise OSError("dnsmasq does not run")
+        return self
+
+    def questions(self, name):
+        return os.path.join(self.folder, name)
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+        self.silent.close()
+        shutil.rmtree(self.folder)
+
+    def asked(self, questions, *options, seconds=3):
+        """A workload: so many seconds of dnsperf."""
+        def run(scale):
+            server = agent.cpu_ns(self.process.pid)
+            begin = time.monotonic()
+            output, pid, used = agent.run_on(0, "dnsperf", "-s", ADDRESS, "-d", self.questions(questions), "-c", 4, "-l",
+                                             max(1, int(seconds * scale)), *options)
+            wall_ns = (time.monotonic() - begin) * 1e9
+            completed, lost = (int(re.search(r"Queries %s: +(\d+)" % word, output.decode()).group(1)) for word in ("completed", "lost"))
+            used += agent.cpu_ns(self.process.pid) - server
+            return Run(used, wall_ns, completed + lost, (pid, completed, lost))
+        return run
+
+
+def measure(section, quick):
+    with Server() as server:
+        workloads = {FIXED: server.asked("answered", "-q", 100, "-Q", 100000), FULL: server.asked("answered", "-q", 64),
+                     LOST: server.asked("lost", "-q", 10000, "-Q", 2000, "-t", 1, seconds=1)}
+        compare(section, quick, workloads, TOOLS, {(FIXED, SONDE, X): 1.10})

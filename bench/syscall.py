@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""System calls counted by process and call, with and without latency, next to the tools that count them too."""
+from beside import MORE, Peer, Sonde, compare, generated
+
+CALL = "system call that does nothing"
+WORKLOADS = {CALL: generated(1500000, "syscalls")}
+BPFTRACE = "tracepoint:raw_syscalls:sys_exit { @[pid, args->id] = count(); }"
+COUNTED, LATENCY = "sonde, counted", "sonde, with latency"
+TOOLS = [
+    (COUNTED, lambda: Sonde(["syscall"]), [CALL]),
+    ("syscount", lambda: Peer("syscount", "-P"), [CALL]),
+    ("bpftrace count", lambda: Peer("bpftrace", "-e", BPFTRACE), [CALL]),
+    (LATENCY, lambda: Sonde(["syscall"], settings={"syscall": {"latency": 1}}), [CALL]),
+    ("syscount -L", lambda: Peer("syscount", "-P", "-L"), [CALL]),
+]
+
+
+def measure(section, quick):
+    compare(section, quick, WORKLOADS, TOOLS, {(CALL, COUNTED, MORE): 120, (CALL, LATENCY, MORE): 300})
