@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Datagrams over a veth pair into a network namespace, with the program flow at the sockets or on the interface, next to tools that
 see each packet too."""
+import ctypes
 import os
 import subprocess
+import sys
 
 from beside import Peer, Sonde, compare, generated
 
 SENT = "datagram over a veth pair"
-NEAR, ADDRESS, PORT = "sonde-bench", "192.0.2.2", 9
+NEAR, ADDRESS, PORT = "sonde-bench", "10.9.9.2", 9
+LIBC, CLONE_NEWNET = ctypes.CDLL(None, use_errno=True), 0x40000000
 BPFTRACE = "tracepoint:net:net_dev_queue { @[pid, comm] = sum(args->len); }"
 TOOLS = [
     ("sonde, at the sockets", lambda: Flow(["flow"]), [SENT]),
@@ -37,31 +40,29 @@ class Flow(Sonde):
 
 
 class Veth:
-    """`NEAR` here, its other end in a network namespace where a socket takes what arrives and nobody reads it."""
+    """We and what we start are in a new network namespace, with `NEAR`, whose other end is in another one, where a socket takes what
+    arrives and nobody reads it. Both namespaces end with their processes."""
 
-    def ip(self, *words):
-        subprocess.run(["ip", *words], check=True)
+    RECEIVER = "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.bind(('', %d))\nprint(flush=True)\ninput()" % PORT
 
     def __enter__(self):
-        self.name = "sonde-bench-%d" % os.getpid()
-        self.ip("netns", "add", self.name)
-        try:
-            self.ip("link", "add", NEAR, "type", "veth", "peer", "name", "far", "netns", self.name)
-            self.ip("address", "add", "192.0.2.1/30", "dev", NEAR)
-            self.ip("link", "set", NEAR, "up")
-            self.ip("-n", self.name, "address", "add", ADDRESS + "/30", "dev", "far")
-            self.ip("-n", self.name, "link", "set", "far", "up")
-            code = "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.bind(('', %d))\nprint(flush=True)\ninput()"
-            self.receiver = subprocess.Popen(["ip", "netns", "exec", self.name, "python3", "-c", code % PORT],
-                                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            self.receiver.stdout.readline()
-        except BaseException:
-            self.ip("netns", "delete", self.name)
-            raise
+        self.outside = os.open("/proc/self/ns/net", os.O_RDONLY)
+        if LIBC.unshare(CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "unshare")
+        self.receiver = subprocess.Popen(["unshare", "--net", sys.executable, "-c", self.RECEIVER], stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE)
+        self.receiver.stdout.readline()
+        far = str(self.receiver.pid)
+        for inside, words in (([], "link set lo up"), ([], "link add %s type veth peer name far netns %s" % (NEAR, far)),
+                              ([], "address add 10.9.9.1/24 dev " + NEAR), ([], "link set %s up" % NEAR),
+                              (["nsenter", "-t", far, "-n"], "address add %s/24 dev far" % ADDRESS),
+                              (["nsenter", "-t", far, "-n"], "link set far up")):
+            subprocess.run([*inside, "ip", *words.split()], check=True)
 
     def __exit__(self, *_):
         self.receiver.communicate(b"\n")
-        self.ip("netns", "delete", self.name)
+        LIBC.setns(self.outside, CLONE_NEWNET)
+        os.close(self.outside)
 
 
 def measure(section, quick):
