@@ -4,6 +4,8 @@ import ctypes
 import os
 
 import agent
+import dns
+from beside import generated
 
 BPF_ENABLE_STATS, BPF_STATS_RUN_TIME = 32, 0
 SYS_BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
@@ -27,40 +29,47 @@ def difference(after, before):
     return {k: (after[k][0] - before.get(k, (0, 0))[0], after[k][1] - before.get(k, (0, 0))[1]) for k in after}
 
 
-WORKLOADS = [  # name, operations, arguments before and after the count, program whose hooks count
-    ("fork+exec+exit", 2000, ("exec",), (), "process"),
-    ("TCP connect+accept+close", 20000, ("connections", "127.0.0.1"), (), "connection"),
-    ("UDP datagram dropped", 100000, ("udp", "127.0.0.1", "9"), (), "packet_drop"),
-    ("flood system call", 1000000, ("syscalls",), (), "flood"),
+PATH = os.path.realpath(__file__)
+WORKLOADS = [  # name, what does it, program whose hooks count
+    ("fork+exec+exit", generated(2000, "exec"), "process"),
+    ("TCP connect+accept+close", generated(20000, "connections", "127.0.0.1"), "connection"),
+    ("UDP datagram dropped", generated(100000, "udp", "127.0.0.1", "9"), "packet_drop"),
+    ("UDP datagram over loopback", generated(100000, "udp", "127.0.0.1", "9"), "flow"),
+    ("open+close", generated(100000, "open", PATH), "file"),
+    ("read of 64 bytes", generated(400000, "read", PATH), "file"),
+    ("system call", generated(1000000, "syscalls"), "syscall"),
+    ("flood system call", generated(1000000, "syscalls"), "flood"),
 ]
 
 
+def measure_one(a, run, program, costs):
+    """Adds to `costs`: "all", its hooks by name, and "empty"."""
+    entered, before = a.settle(program)["entered"], a.hooks()
+    done = run()
+    used = difference(a.hooks(), before)
+    runs, spent = used[("empty", "tp_btf/sys_enter")]
+    costs["empty"].append(spent / runs)
+    mine = {hook: (n, ns - n * spent / runs) for (owner, hook), (n, ns) in used.items() if owner == program}
+    costs["all"].append(sum(ns for _, ns in mine.values()) / done.count)
+    costs["events"].append((a.settle(program)["entered"] - entered) / done.count)
+    for hook, (n, ns) in mine.items():
+        if n >= done.count / 2:
+            costs["hooks"].setdefault(hook, []).append((ns / n, n / done.count))
+
+
 def measure(section, quick):
-    rounds, costs, hooks, empty_ns, events = 3 if quick else 5, {}, {}, [], {}
-    with statistics(), agent.Agent(objects=[agent.FLOOD, agent.EMPTY]) as a:
+    costs = {}
+    with statistics(), dns.Server() as server, agent.Agent(agent.ALL, objects=[agent.FLOOD, agent.EMPTY]) as a:
         agent.generate("syscalls", 100000)
-        for _ in range(rounds):
-            for name, count, first, last, program in WORKLOADS:
-                count //= 4 if quick else 1
-                entered, before = a.settle(program)["entered"], a.hooks()
-                agent.generate(*first, count, *last)
-                done = difference(a.hooks(), before)
-                entered = a.settle(program)["entered"] - entered
-                runs, spent = done[("empty", "tp_btf/sys_enter")]
-                empty = spent / runs
-                empty_ns.append(empty)
-                total = 0
-                for (owner, hook), (n, ns) in done.items():
-                    if owner == program and n >= count / 2:
-                        hooks.setdefault((name, hook), []).append((ns / n - empty, n / count))
-                    if owner == program:
-                        total += ns - n * empty
-                costs.setdefault(name, []).append(total / count)
-                events.setdefault(name, []).append(entered / count)
-    section.add("empty program (subtracted below)", "ns/run", empty_ns)
-    for name, count, first, last, program in WORKLOADS:
-        section.add("%s: %s in all" % (name, program), "ns/operation", costs[name],
-                    "%.2f events an operation" % (sum(events[name]) / len(events[name])))
-        for (owner, hook), values in hooks.items():
-            if owner == name:
-                section.add("  " + hook, "ns/run", [v[0] for v in values], "%.2f runs an operation" % values[0][1])
+        workloads = WORKLOADS + [("DNS question, asked and served here", server.asked("answered", "-q", 64, seconds=1), "dns")]
+        for _ in range(3 if quick else 5):
+            for name, run, program in workloads:
+                mine = costs.setdefault(name, {"all": [], "events": [], "empty": [], "hooks": {}})
+                measure_one(a, lambda: run(0.25 if quick else 1), program, mine)
+    section.add("empty program (subtracted below)", "ns/run", [ns for mine in costs.values() for ns in mine["empty"]])
+    for name, _, program in workloads:
+        mine = costs[name]
+        section.add("%s: %s in all" % (name, program), "ns/operation", mine["all"],
+                    "%.2f events an operation" % (sum(mine["events"]) / len(mine["events"])))
+        for hook, values in mine["hooks"].items():
+            section.add("  " + hook, "ns/run", [v[0] for v in values], "%.2f runs an operation" % values[0][1])
