@@ -3,10 +3,12 @@
  * Causes an exact number of real events and says how many, and what each cost, as one line of JSON. Bounded: it ends by itself.
  *
  *	generate syscalls COUNT [RATE [TAG]]  calls of system call 1023 (tests/flood); RATE a second, 0: as fast as it can
- *	generate udp ADDRESS PORT COUNT [RATE]  datagrams of 8 bytes
+ *	generate udp ADDRESS PORT COUNT [RATE [SPREAD]]  datagrams of 8 bytes; to SPREAD IPv4 addresses from that one on, in turn
+ *	generate questions ADDRESS COUNT      questions to a DNS server, each for a name of its own, of all types in turn
  *	generate tcp ADDRESS PORT COUNT       connections, each opened and closed; a closed port is fine
  *	generate connections ADDRESS COUNT    connections to itself: opened, accepted and closed at both ends
  *	generate exec COUNT                   processes: fork, exec of /bin/true, exit
+ *	generate processes COUNT              processes: fork, one call of system call 1022, exit
  *	generate open PATH COUNT [RATE]       the file opened and closed
  *	generate read PATH COUNT [RATE]       its first 64 bytes read
  */
@@ -60,7 +62,8 @@ static struct sockaddr_storage address_of(const char *address, const char *port,
 struct work {
 	struct sockaddr_storage to;
 	socklen_t length;
-	uint64_t tag;
+	uint64_t count, tag, spread;
+	uint32_t first_address; /* of the spread */
 	int fd;
 	const char *path;
 	int listeners[LISTENERS];
@@ -73,9 +76,29 @@ static void work_syscall(struct work *work, uint64_t i)
 
 static void work_udp(struct work *work, uint64_t i)
 {
+	if (work->spread)
+		((struct sockaddr_in *)&work->to)->sin_addr.s_addr = htonl(work->first_address + (uint32_t)(i % work->spread));
 	/* A refusal of an earlier datagram comes back as an error of this call, before it sends: send again. */
 	while (sendto(work->fd, &i, sizeof(i), 0, (void *)&work->to, work->length) < 0 && errno == ECONNREFUSED)
 		;
+}
+
+static void work_question(struct work *work, uint64_t i)
+{
+	uint8_t message[64] = {(uint8_t)(i >> 8), (uint8_t)i, 1, 0, 0, 1}; /* id, recursion desired, one question */
+	int length = 12 + 1 + snprintf((char *)message + 13, 32, "n%014lu", i);
+
+	message[12] = 15;
+	memcpy(message + length, "\7example\0", 9);
+	length += 9;
+	message[length++] = (uint8_t)(i >> 8);
+	message[length++] = (uint8_t)i;
+	message[length++] = 0;
+	message[length++] = 1;
+	if (sendto(work->fd, message, (size_t)length, 0, (void *)&work->to, work->length) != length) {
+		perror("question");
+		exit(1);
+	}
 }
 
 static void work_tcp(struct work *work, uint64_t i)
@@ -122,6 +145,24 @@ static void work_exec(struct work *work, uint64_t i)
 		exit(1);
 	}
 	waitpid(pid, NULL, 0);
+}
+
+static void work_process(struct work *work, uint64_t i)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		syscall(1022);
+		_exit(0);
+	}
+	if (pid < 0) {
+		perror("fork");
+		exit(1);
+	}
+	/* To wait for each would be to sleep for each. */
+	if (i % 64 == 63 || i + 1 == work->count)
+		while (waitpid(-1, NULL, 0) > 0)
+			;
 }
 
 static void work_open(struct work *work, uint64_t i)
@@ -173,6 +214,13 @@ int main(int argc, char *argv[])
 		work.fd = function == work_udp ? socket(work.to.ss_family, SOCK_DGRAM, 0) : -1;
 		count = strtoull(argv[4], NULL, 10);
 		rate = argc > 5 ? strtoull(argv[5], NULL, 10) : 0;
+		work.spread = argc > 6 ? strtoull(argv[6], NULL, 10) : 0;
+		work.first_address = ntohl(((struct sockaddr_in *)&work.to)->sin_addr.s_addr);
+	} else if (argc >= 4 && !strcmp(argv[1], "questions")) {
+		function = work_question;
+		work.to = address_of(argv[2], "53", &work.length);
+		work.fd = socket(work.to.ss_family, SOCK_DGRAM, 0);
+		count = strtoull(argv[3], NULL, 10);
 	} else if (argc >= 4 && !strcmp(argv[1], "connections")) {
 		function = work_connections;
 		work.to = address_of(argv[2], "0", &work.length);
@@ -184,13 +232,14 @@ int main(int argc, char *argv[])
 		work.fd = function == work_read ? open(argv[2], O_RDONLY | O_CLOEXEC) : -1;
 		count = strtoull(argv[3], NULL, 10);
 		rate = argc > 4 ? strtoull(argv[4], NULL, 10) : 0;
-	} else if (argc >= 3 && !strcmp(argv[1], "exec")) {
-		function = work_exec;
+	} else if (argc >= 3 && (!strcmp(argv[1], "exec") || !strcmp(argv[1], "processes"))) {
+		function = argv[1][0] == 'e' ? work_exec : work_process;
 		count = strtoull(argv[2], NULL, 10);
 	} else {
-		fprintf(stderr, "usage: generate syscalls|udp|tcp|connections|exec|open|read ... (see the source's first lines)\n");
+		fprintf(stderr, "usage: generate syscalls|udp|questions|tcp|connections|exec|processes|open|read ... (see the source's first lines)\n");
 		return 2;
 	}
+	work.count = count;
 	wall = clock_ns(CLOCK_MONOTONIC);
 	cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	for (uint64_t i = 0; i < count; i++) {
