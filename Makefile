@@ -32,8 +32,9 @@ test: build ## all tests (root: they cause real kernel events)
 test-unit: build ## only the unit tests (no root needed)
 	@meson test -C $(BUILD) --print-errorlogs
 
-test-full: build ## the unit tests with every case of those that only take a sample (minutes)
+test-full: build ## every case of the tests that only take a sample (minutes; as root more of them)
 	@SONDE_TEST_ALL=1 meson test -C $(BUILD) --print-errorlogs -t 10
+	@[ "$$(id -u)" != 0 ] || SONDE_TEST_ALL=1 BUILD=$(BUILD) tests/run.sh tests/e2e/bounds_test.py
 
 sanitize: ## the unit tests with ASan and UBSan, then with TSan
 	@$(MAKE) --no-print-directory build BUILD=build-asan MESON_OPTIONS="-Db_sanitize=address,undefined -Doptimization=1 -Ddebug=true"
@@ -46,8 +47,9 @@ test-vm: build ## the programs on Debian's kernels 6.1 and 6.12, in emulation
 	@tools/install-packages.sh vm
 	@BUILD=$(BUILD) tests/vm/run.sh 6.1 6.12
 
-bench: build ## measure: cost per event, limits, memory, start (root)
+bench: build ## measure: cost per event, next to other tools too, limits, memory, start (root)
 	@tools/install-packages.sh test
+	@tools/install-packages.sh bench
 	@BUILD=$(BUILD) bench/run.sh
 
 clean: ## remove what was built

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A workload with a tool beside it, and right before that the same workload without: the difference is what the tool costs.
+"""A workload with a tool beside it, and right before and after the same workload without: the difference is what the tool costs.
 
 A workload is a function of a scale that gives a Run. A tool is a name, a function that makes its context (a Peer or Sonde), and
 the names of the workloads it runs beside.
@@ -103,7 +103,8 @@ class Comparison:
         return self
 
     def round(self, tool, context, workloads, scale):
-        bare = {workload: self.workloads[workload](scale) for workload in workloads}
+        """Bare before and after: a machine that gets slower meanwhile does so in the middle."""
+        before = {workload: self.workloads[workload](scale) for workload in workloads}
         try:
             with context() as running:
                 for workload in workloads:
@@ -112,7 +113,9 @@ class Comparison:
             self.missing[tool] = str(e)
             return
         for workload in workloads:
-            self.bare.setdefault((workload, tool), []).append(bare[workload])
+            after = self.workloads[workload](scale)
+            both = Run(*(a + b for a, b in zip(before[workload][:3], after[:3])))
+            self.bare.setdefault((workload, tool), []).append(both)
 
     def beside(self, tool, running, workload, scale):
         before = {pid: agent.cpu_ns(pid) for pid in running.pids()}
@@ -146,5 +149,5 @@ def rate(runs):
     return "{:,.0f} operations/s".format(sum(r.count for r in runs) * 1e9 / sum(r.wall_ns for r in runs)) if runs else ""
 
 
-def compare(section, quick, workloads, tools, aims, rounds=5, budget_s=30):
+def compare(section, quick, workloads, tools, aims, rounds=5, budget_s=25):
     Comparison(workloads, tools).measure(1 if quick else rounds, 0.25 if quick else 1, budget_s).report(section, aims)

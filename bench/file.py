@@ -6,7 +6,7 @@ from beside import MORE, Peer, Sonde, compare, generated
 
 OPEN, READ = "open+close", "read of 64 bytes"
 PATH = os.path.realpath(__file__)
-WORKLOADS = {OPEN: generated(150000, "open", PATH), READ: generated(600000, "read", PATH)}
+WORKLOADS = {OPEN: generated(100000, "open", PATH), READ: generated(300000, "read", PATH)}
 BPFTRACE_OPEN = "tracepoint:syscalls:sys_enter_openat { @[pid, str(args->filename)] = count(); }"
 BPFTRACE_READ = "tracepoint:syscalls:sys_exit_pread64 { @[pid, comm] = sum(args->ret); }"
 COUNTED, SINGLE = "sonde, counted by path", "sonde, an event for each (single)"

@@ -67,4 +67,4 @@ class Veth:
 
 def measure(section, quick):
     with Veth():
-        compare(section, quick, {SENT: generated(300000, "udp", ADDRESS, PORT)}, TOOLS, {})
+        compare(section, quick, {SENT: generated(100000, "udp", ADDRESS, PORT)}, TOOLS, {})

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Measures sonde on this machine: a report on standard output, the same as JSON in $BUILD/bench.json. Some eight minutes;
 # --quick: some 80 seconds, fewer rounds. Needs root, ends by itself, leaves nothing behind.
-# Usage: run.sh [--quick] [SECTION...]        (sections: footprint kernel overhead limits latency memory store)
+# Usage: run.sh [--quick] [SECTION...]        (sections: footprint kernel overhead file syscall flow dns together
+# memory limits latency store)
 set -eu
 [ "$(id -u)" = 0 ] || { echo "bench: needs root: it loads BPF programs" >&2; exit 1; }
 here=$(cd "$(dirname "$0")" && pwd)

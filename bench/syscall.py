@@ -3,7 +3,7 @@
 from beside import MORE, Peer, Sonde, compare, generated
 
 CALL = "system call that does nothing"
-WORKLOADS = {CALL: generated(1500000, "syscalls")}
+WORKLOADS = {CALL: generated(800000, "syscalls")}
 BPFTRACE = "tracepoint:raw_syscalls:sys_exit { @[pid, args->id] = count(); }"
 COUNTED, LATENCY = "sonde, counted", "sonde, with latency"
 TOOLS = [

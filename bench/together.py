@@ -15,5 +15,5 @@ AIMS = {(OPEN, tool, OWN): 3 for tool, _, _ in TOOLS}
 
 
 def measure(section, quick):
-    workload = generated(400000, "open", os.path.realpath(__file__), after=(100000,))
+    workload = generated(200000, "open", os.path.realpath(__file__), after=(100000,))
     compare(section, quick, {OPEN: workload}, TOOLS, AIMS)

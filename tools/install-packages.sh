@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing of the Debian packages in tools/packages.txt. Services that come with a package are not started.
-# Usage: install-packages.sh build|test|vm      (each includes build)
+# Usage: install-packages.sh build|test|bench|vm      (each includes build)
 set -eu
 list=$(dirname "$0")/packages.txt
 kinds=build
