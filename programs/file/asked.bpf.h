@@ -19,11 +19,10 @@ struct asked {
 };
 
 /* False: it cannot be read. */
-static __always_inline bool asked_read(struct asked *asked, const char *path, int directory)
+static __always_inline bool asked_read(struct asked *asked, struct task_struct *task, const char *path, int directory)
 {
 	char *text = (char *)asked->words;
 	long size = bpf_probe_read_user_str(text, FILE_PATH_SIZE, path);
-	struct task_struct *task = bpf_get_current_task_btf();
 	struct file___kernel *opened;
 
 	asked->dentry = NULL;
@@ -42,7 +41,7 @@ static __always_inline bool asked_read(struct asked *asked, const char *path, in
 		asked->mount = task->fs->pwd.mnt;
 		return true;
 	}
-	opened = file_of(directory);
+	opened = file_of(task, directory);
 	if (opened && has_path(opened)) {
 		asked->dentry = sonde_load(opened, f_path.dentry);
 		asked->mount = sonde_load(opened, f_path.mnt);

@@ -32,16 +32,26 @@ static __always_inline __u64 mix(__u64 hash, __u64 word)
 	return hash ^ hash >> 32;
 }
 
-/* The open file behind a descriptor of the current process; NULL: there is none. */
-static __always_inline struct file___kernel *file_of(unsigned int fd)
+/* Any struct of the kernel that begins with two 64-bit numbers: what a cast to it gives to load is what stands at that place. */
+struct timespec64 {
+	__s64 tv_sec;
+	long tv_nsec;
+} __attribute__((preserve_access_index));
+
+static __always_inline __u64 word_at(const void *place)
 {
-	struct files_struct *open = sonde_cast(struct task_struct, bpf_get_current_task_btf())->files;
-	struct file___kernel **files, *found = NULL;
+	return sonde_load(sonde_cast(struct timespec64, place), tv_sec);
+}
+
+/* The open file behind a descriptor of the current process; NULL: there is none. */
+static __always_inline struct file___kernel *file_of(struct task_struct *task, unsigned int fd)
+{
+	struct files_struct *open = sonde_cast(struct task_struct, task)->files;
+	__u64 found;
 
 	if (!open || fd >= open->fdt->max_fds)
 		return NULL;
-	files = open->fdt->fd;
-	bpf_probe_read_kernel(&found, sizeof(found), files + fd);
+	found = word_at(open->fdt->fd + fd);
 	return found ? sonde_cast(struct file___kernel, found) : NULL;
 }
 
@@ -53,16 +63,16 @@ static __always_inline bool has_path(struct file___kernel *opened)
 	return !(sonde_load(super, s_flags) & SB_NOUSER);
 }
 
+/* What stands behind the bytes is left from an earlier name, or is no memory at all, which reads as zeroes. */
 static __always_inline __u64 hash_bytes(__u64 hash, const void *from, __u32 length)
 {
-	__u64 words[NAME_BYTES / 8] = {};
+	for (__u32 i = 0; i < NAME_BYTES && i < length; i += 8) {
+		__u64 word = word_at(from + i);
 
-	barrier_var(length);
-	if (length > sizeof(words))
-		length = sizeof(words);
-	bpf_probe_read_kernel(words, length, from);
-	for (int i = 0; i < NAME_BYTES / 8; i++)
-		hash = mix(hash, words[i]);
+		if (length - i < 8)
+			word &= (1ull << (length - i) * 8) - 1;
+		hash = mix(hash, word);
+	}
 	return hash;
 }
 

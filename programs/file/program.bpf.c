@@ -163,16 +163,13 @@ static __always_inline __u32 flags_of(const struct pt_regs *regs, long number)
 }
 
 /* False: it is about no file that has a path. */
-static __always_inline bool find(struct scratch *scratch, struct operation *operation, const struct pt_regs *regs,
-				 long number, long result)
+static __always_inline bool find(struct scratch *scratch, struct operation *operation, struct task_struct *task,
+				 const struct pt_regs *regs, long number, long result)
 {
 	const char *path = NULL;
 
-	scratch->asked.length = 0;
-	scratch->asked.relative = false;
-	scratch->asked.dentry = NULL;
 	operation->descriptor = operation->call.by_path ? result : (int)PT_REGS_PARM1_SYSCALL(regs);
-	operation->opened = operation->descriptor >= 0 ? file_of(operation->descriptor) : NULL;
+	operation->opened = operation->descriptor >= 0 ? file_of(task, operation->descriptor) : NULL;
 	if (operation->opened && !has_path(operation->opened))
 		operation->opened = NULL;
 	if (!operation->call.by_path)
@@ -184,7 +181,7 @@ static __always_inline bool find(struct scratch *scratch, struct operation *oper
 		return true;
 	operation->directory = operation->call.at ? (int)PT_REGS_PARM1_SYSCALL(regs) : AT_FDCWD;
 	path = (const char *)(operation->call.at ? PT_REGS_PARM2_SYSCALL(regs) : PT_REGS_PARM1_SYSCALL(regs));
-	if (!asked_read(&scratch->asked, path, operation->directory))
+	if (!asked_read(&scratch->asked, task, path, operation->directory))
 		scratch->asked.words[0] = 0;
 	return true;
 }
@@ -192,13 +189,16 @@ static __always_inline bool find(struct scratch *scratch, struct operation *oper
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_exit, struct pt_regs *regs, long result)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	long number = sonde_call_number(regs);
 	struct operation operation = {.call = call_of(number), .amount.count = 1, .flags = -1};
 	struct scratch *scratch;
+	struct task_struct *task;
 	__u32 zero = 0;
 
-	if (!operation.call.traced || sonde_call_is_32_bit(task) || (pid && (__u32)task->tgid != pid))
+	if (!operation.call.traced) /* before any helper: this is the cost of all other calls of the node */
+		return 0;
+	task = bpf_get_current_task_btf();
+	if (sonde_call_is_32_bit(task) || (pid && (__u32)task->tgid != pid))
 		return 0;
 	if (latency)
 		operation.amount.latency_ns = sonde_call_latency(task, number);
@@ -211,7 +211,7 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long result)
 	if (only_errors && !operation.error)
 		return 0;
 	scratch = bpf_map_lookup_elem(&scratches, &zero);
-	if (!scratch || !find(scratch, &operation, regs, number, result))
+	if (!scratch || !find(scratch, &operation, task, regs, number, result))
 		return 0;
 	if (!operation.call.by_path && !operation.error && operation.call.operation != FILE_OPERATION_SYNC)
 		operation.amount.bytes = result;
