@@ -23,8 +23,8 @@
 /* The end of a name that has no room as a whole: "...", to be put in front, needs three bytes. */
 static __always_inline void sonde_path_prepend_end(struct dentry *dentry, char *scratch, __u32 *position)
 {
-	__u32 length = BPF_CORE_READ(dentry, d_name.len), room = *position - 3;
-	const unsigned char *name = BPF_CORE_READ(dentry, d_name.name);
+	__u32 length = sonde_load(dentry, d_name.len), room = *position - 3;
+	const unsigned char *name = sonde_load(dentry, d_name.name);
 
 	if (*position <= 3)
 		return;
@@ -45,22 +45,22 @@ static __always_inline void sonde_path_prepend_end(struct dentry *dentry, char *
 static __always_inline bool sonde_path_walk(struct dentry *dentry, struct mount *mount, char *scratch,
 					    __u32 *position, struct dentry **ret_rest)
 {
-	struct dentry *mount_root = BPF_CORE_READ(mount, mnt.mnt_root), *parent;
+	struct dentry *mount_root = sonde_load(mount, mnt.mnt_root), *parent;
 	struct mount *below;
 	__u32 length;
 	int i;
 
 	for (i = 0; i < SONDE_PATH_DEPTH; i++) {
 		if (dentry == mount_root) {
-			below = BPF_CORE_READ(mount, mnt_parent);
+			below = sonde_load(mount, mnt_parent);
 			if (below == mount || !below)
 				return true;
-			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+			dentry = sonde_load(mount, mnt_mountpoint);
 			mount = below;
-			mount_root = BPF_CORE_READ(mount, mnt.mnt_root);
+			mount_root = sonde_load(mount, mnt.mnt_root);
 			continue;
 		}
-		length = BPF_CORE_READ(dentry, d_name.len);
+		length = sonde_load(dentry, d_name.len);
 		if ((__u64)length + 4 > *position) { /* "/name", and dots in front of it */
 			*ret_rest = dentry;
 			return false;
@@ -71,8 +71,8 @@ static __always_inline bool sonde_path_walk(struct dentry *dentry, struct mount 
 		barrier_var(length);
 		scratch[*position & SONDE_PATH_MASK] = '/';
 		bpf_probe_read_kernel(&scratch[(*position & SONDE_PATH_MASK) + 1], length & SONDE_PATH_MASK,
-				      BPF_CORE_READ(dentry, d_name.name));
-		parent = BPF_CORE_READ(dentry, d_parent);
+				      sonde_load(dentry, d_name.name));
+		parent = sonde_load(dentry, d_parent);
 		if (parent == dentry || !parent) /* a file of no directory: memfd */
 			return true;
 		dentry = parent;
@@ -88,10 +88,11 @@ static __always_inline void sonde_path_complete(struct dentry *dentry, struct vf
 						char scratch[SONDE_PATH_SCRATCH], __u32 position,
 						char ret_path[SONDE_PATH_SIZE])
 {
+	struct mount *mount = sonde_cast(struct mount, (void *)vfsmount - bpf_core_field_offset(struct mount, mnt));
 	struct dentry *rest = NULL;
 	__u32 length;
 
-	if (!sonde_path_walk(dentry, (void *)vfsmount - bpf_core_field_offset(struct mount, mnt), scratch, &position, &rest)) {
+	if (!sonde_path_walk(sonde_cast(struct dentry, dentry), mount, scratch, &position, &rest)) {
 		if (rest)
 			sonde_path_prepend_end(rest, scratch, &position);
 		position -= 3;

@@ -114,18 +114,15 @@ static __always_inline void send(struct scratch *scratch, const struct operation
 	e->latency_ns = operation->amount.latency_ns;
 	e->flags = operation->flags;
 	e->descriptor = operation->descriptor;
-	write_path(scratch, operation, scratch->entry.path, &e->path_is_relative);
-	bpf_probe_read_kernel_str(e->path, sizeof(e->path), scratch->entry.path);
+	write_path(scratch, operation, e->path, &e->path_is_relative);
 	sonde_submit(e);
 }
 
 static __always_inline void count(struct scratch *scratch, const struct operation *operation, struct task_struct *task)
 {
 	struct key key = {
-		.start_time_ns = task->group_leader->start_boottime,
-		.pid = task->tgid,
-		.error = operation->error,
-		.operation = operation->call.operation,
+		.use = mix(mix(mix(0, task->group_leader->start_boottime), task->tgid),
+			   (__u64)operation->error << 8 | operation->call.operation),
 	};
 	struct entry *entry;
 
@@ -139,6 +136,8 @@ static __always_inline void count(struct scratch *scratch, const struct operatio
 		return;
 	}
 	scratch->entry.amount = operation->amount;
+	scratch->entry.error = operation->error;
+	scratch->entry.operation = operation->call.operation;
 	sonde_process_of(task, &scratch->entry.owner);
 	write_path(scratch, operation, scratch->entry.path, &scratch->entry.path_is_relative);
 	entry_add(&key, &scratch->entry);

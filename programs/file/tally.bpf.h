@@ -17,11 +17,7 @@
 
 struct key {
 	struct identity identity;
-	__u64 start_time_ns;
-	__u32 pid;
-	__s32 error;
-	__u32 operation;
-	__u32 reserved;
+	__u64 use; /* hash of process, operation and error, which stand in the entry: a short key is found sooner */
 };
 
 struct amount {
@@ -33,8 +29,10 @@ struct amount {
 struct entry {
 	struct amount amount;
 	struct sonde_process owner;
+	__s32 error;
+	__u8 operation;
 	__u8 path_is_relative;
-	__u8 reserved[7];
+	__u8 reserved[2];
 	char path[FILE_PATH_SIZE];
 };
 
@@ -71,9 +69,9 @@ static __always_inline void amount_add(struct amount *to, const struct amount *a
 	__sync_fetch_and_add(&to->count, amount->count);
 }
 
-static __always_inline void others_add(const struct key *key, const struct amount *amount)
+static __always_inline void others_add(const struct entry *fresh, const struct amount *amount)
 {
-	struct other_key other = {key->operation, key->error};
+	struct other_key other = {fresh->operation, fresh->error};
 	struct amount *found = bpf_map_lookup_elem(&others, &other);
 
 	if (!found && bpf_map_update_elem(&others, &other, amount, BPF_NOEXIST)) {
@@ -111,7 +109,7 @@ static __always_inline void entry_add(const struct key *key, const struct entry 
 	if (entry)
 		amount_add(&entry->amount, &fresh->amount);
 	else
-		others_add(key, &fresh->amount);
+		others_add(fresh, &fresh->amount);
 }
 
 static __always_inline void fill(struct file *e, __u32 operation, __s32 error)
@@ -171,7 +169,7 @@ int at_interval_entries(struct bpf_iter__bpf_map_elem *context)
 	}
 	if (!sonde_flush_room(context->meta, sizeof(*e)))
 		return 1;
-	e = take(&entry->amount, key.operation, key.error, &entry->owner);
+	e = take(&entry->amount, entry->operation, entry->error, &entry->owner);
 	if (!e)
 		return 0;
 	e->path_is_relative = entry->path_is_relative;
