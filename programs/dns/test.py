@@ -307,7 +307,7 @@ class Forwarder:
 class Limit(unittest.TestCase):
     """As many questions wait as the map has room for; the others are counted."""
 
-    WAITING, ASKED = 32768, 40000
+    WAITING, ASKED = 16384, 24000
 
     def test_unanswered(self):
         server = Server()
