@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import signal
+import subprocess
 import sys
 import time
 
@@ -14,10 +15,16 @@ import report
 SECTIONS = ["footprint", "kernel", "overhead", "file", "syscall", "flow", "dns", "together", "memory", "limits", "latency", "store"]
 
 
+def others():
+    """BPF programs that other tools have loaded: what they hook costs more, with us and without."""
+    listed = subprocess.run(["bpftool", "-j", "prog", "show"], stdout=subprocess.PIPE).stdout
+    return sum(p["type"] not in ("cgroup_device", "socket_filter") for p in json.loads(listed or "[]"))
+
+
 def conditions():
     with open("/proc/cpuinfo") as f:
         model = next((line.split(":", 1)[1].strip() for line in f if line.startswith("model name")), platform.machine())
-    return {"cpu": model, "cpus": os.cpu_count(), "kernel": platform.release(), "load_before": os.getloadavg()[0],
+    return {"cpu": model, "cpus": os.cpu_count(), "kernel": platform.release(), "load_before": os.getloadavg()[0], "others": others(),
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
 
 
@@ -30,6 +37,8 @@ def main(arguments):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the agents are ended too
     begin, rows, where = time.monotonic(), [], conditions()
     print("sonde on %(cpus)d x %(cpu)s, Linux %(kernel)s, load %(load_before).1f, %(time)s" % where)
+    if where["others"]:
+        print("%d BPF programs of other tools are loaded: what they hook costs more than it does without them." % where["others"])
     if where["load_before"] > 0.5:
         print("Other work runs on this machine: CPU times are sound, rates and latencies may be worse than it can do.")
     try:
