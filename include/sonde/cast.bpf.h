@@ -38,3 +38,14 @@ struct bpf_list_head___came {
 			bpf_core_read(&__value, sizeof(__value), &(pointer)->field);              \
 		__value;                                                                          \
 	})
+
+/* Any struct of the kernel that begins with a 64-bit number: a cast to it gives what stands at a place, whatever that is. */
+struct timespec64___word {
+	__s64 tv_sec;
+} __attribute__((preserve_access_index));
+
+/** The 8 bytes at a place in the kernel's memory. */
+static __always_inline __u64 sonde_load_word(const void *place)
+{
+	return sonde_load(sonde_cast(struct timespec64___word, place), tv_sec);
+}

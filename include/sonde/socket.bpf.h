@@ -185,13 +185,12 @@ static __always_inline void sonde_socket_flow_probed(const struct sock *sk, stru
 static __always_inline const struct sock *sonde_socket_of_fd(unsigned int fd)
 {
 	struct files_struct *open = sonde_cast(struct task_struct, bpf_get_current_task_btf())->files;
-	struct file **files, *file = NULL;
 	struct socket *socket;
+	struct file *file;
 
 	if (!open || fd >= open->fdt->max_fds)
 		return NULL;
-	files = open->fdt->fd;
-	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
+	file = (struct file *)sonde_load_word(open->fdt->fd + fd);
 	if (!file)
 		return NULL;
 	socket = BPF_CORE_READ(file, private_data);

@@ -32,17 +32,6 @@ static __always_inline __u64 mix(__u64 hash, __u64 word)
 	return hash ^ hash >> 32;
 }
 
-/* Any struct of the kernel that begins with two 64-bit numbers: what a cast to it gives to load is what stands at that place. */
-struct timespec64 {
-	__s64 tv_sec;
-	long tv_nsec;
-} __attribute__((preserve_access_index));
-
-static __always_inline __u64 word_at(const void *place)
-{
-	return sonde_load(sonde_cast(struct timespec64, place), tv_sec);
-}
-
 /* The open file behind a descriptor of the current process; NULL: there is none. */
 static __always_inline struct file___kernel *file_of(struct task_struct *task, unsigned int fd)
 {
@@ -51,7 +40,7 @@ static __always_inline struct file___kernel *file_of(struct task_struct *task, u
 
 	if (!open || fd >= open->fdt->max_fds)
 		return NULL;
-	found = word_at(open->fdt->fd + fd);
+	found = sonde_load_word(open->fdt->fd + fd);
 	return found ? sonde_cast(struct file___kernel, found) : NULL;
 }
 
@@ -67,7 +56,7 @@ static __always_inline bool has_path(struct file___kernel *opened)
 static __always_inline __u64 hash_bytes(__u64 hash, const void *from, __u32 length)
 {
 	for (__u32 i = 0; i < NAME_BYTES && i < length; i += 8) {
-		__u64 word = word_at(from + i);
+		__u64 word = sonde_load_word(from + i);
 
 		if (length - i < 8)
 			word &= (1ull << (length - i) * 8) - 1;
