@@ -118,15 +118,16 @@ static __always_inline void sonde_path_complete(struct dentry *dentry, struct vf
 static __always_inline void sonde_path_read(struct file *file, char scratch[SONDE_PATH_SCRATCH],
 					    char ret_path[SONDE_PATH_SIZE])
 {
-	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
-	struct vfsmount *vfsmount = BPF_CORE_READ(file, f_path.mnt);
+	struct file *opened = sonde_cast(struct file, file);
+	struct dentry *dentry = sonde_load(opened, f_path.dentry);
+	struct vfsmount *vfsmount = sonde_load(opened, f_path.mnt);
 	__u32 position = SONDE_PATH_SIZE - 1;
 
 	ret_path[0] = '\0';
 	if (!dentry || !vfsmount)
 		return;
 	scratch[position] = '\0';
-	if (!BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(vfsmount, mnt_root) != dentry) {
+	if (!sonde_load(dentry, d_hash.pprev) && sonde_load(vfsmount, mnt_root) != dentry) {
 		position -= sizeof(" (deleted)") - 1;
 		__builtin_memcpy(&scratch[position], " (deleted)", sizeof(" (deleted)") - 1);
 	}

@@ -123,7 +123,7 @@ static __always_inline void fill(struct file *e, __u32 operation, __s32 error)
 	e->descriptor = -1;
 	e->path_is_relative = false;
 	__builtin_memset(e->reserved, 0, sizeof(e->reserved));
-	__builtin_memset(e->path, 0, sizeof(e->path));
+	e->path[0] = '\0';
 }
 
 /* Takes what was counted. A reserve that fails leaves it where it is, for the next time. */
