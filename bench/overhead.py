@@ -3,8 +3,8 @@
 from beside import X, Peer, Sonde, compare, generated
 
 EXEC, TCP, DROP = "fork+exec+exit", "TCP connect+accept+close", "UDP datagram dropped"
-WORKLOADS = {EXEC: generated(3000, "exec"), TCP: generated(40000, "connections", "127.0.0.1"),
-             DROP: generated(200000, "udp", "127.0.0.1", "9")}
+WORKLOADS = {EXEC: generated(1500, "exec"), TCP: generated(20000, "connections", "127.0.0.1"),
+             DROP: generated(100000, "udp", "127.0.0.1", "9")}
 BPFTRACE_EXEC = "tracepoint:sched:sched_process_exec,tracepoint:sched:sched_process_exit { @[probe] = count(); }"
 BPFTRACE_TCP = "tracepoint:sock:inet_sock_set_state { @[args->newstate] = count(); }"
 BPFTRACE_DROP = "tracepoint:skb:kfree_skb { @[args->reason] = count(); }"
@@ -20,4 +20,4 @@ TOOLS = [
 
 
 def measure(section, quick):
-    compare(section, quick, WORKLOADS, TOOLS, {(EXEC, "sonde", X): 1.02, (TCP, "sonde", X): 1.05}, budget_s=150)
+    compare(section, quick, WORKLOADS, TOOLS, {(EXEC, "sonde", X): 1.02, (TCP, "sonde", X): 1.05}, budget_s=100)

@@ -42,8 +42,8 @@ struct question {
 _Static_assert((offsetof(struct question, message) + MESSAGE_HEADER) % 8 == 0, "hashed by words of 8 bytes");
 
 /*
- * With all of its memory from the start: a question is put in on one CPU and taken out on another, which the allocator for other maps
- * pays for with a microsecond of each.
+ * Its memory is there from the start: a question is put in on one CPU and taken out on another, and that makes the allocator of a map
+ * that grows take a microsecond and more for each.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
