@@ -43,8 +43,6 @@ static __always_inline void asker(struct __sk_buff *skb, __u8 protocol, struct q
 		}
 	}
 	sonde_process_of(task, &question->owner);
-	/* Resolver libraries ask from threads with names of their own: isc-net-0000 says less than dig. */
-	__builtin_memcpy(question->owner.command, task->group_leader->comm, SONDE_COMMAND_LENGTH);
 	if (server_is(task))
 		question->role = DNS_ROLE_RESOLVER;
 }
@@ -53,6 +51,26 @@ static __always_inline bool is_question(const __u8 *message)
 {
 	/* a query (QR 0, opcode 0) of one question and no answers */
 	return !(message[2] & 0xf8) && !message[4] && message[5] == 1 && !message[6] && !message[7];
+}
+
+/* What a connected socket was given; what leaves may go elsewhere by now (DNAT). */
+static __always_inline void server_of_socket(struct __sk_buff *skb, struct question *question)
+{
+	struct bpf_sock *sk = skb->sk;
+	__u32 words[4];
+
+	if (!sk || !sk->dst_port)
+		return;
+	question->server_port = bpf_ntohs(sk->dst_port);
+	if (sk->family == AF_INET) {
+		sonde_address_from_ipv4(&question->server_address, sk->dst_ip4);
+	} else {
+		words[0] = sk->dst_ip6[0];
+		words[1] = sk->dst_ip6[1];
+		words[2] = sk->dst_ip6[2];
+		words[3] = sk->dst_ip6[3];
+		__builtin_memcpy(&question->server_address, words, sizeof(words));
+	}
 }
 
 static __always_inline void ask(struct __sk_buff *skb, const struct packet *packet, struct question *question, __u32 loaded)
@@ -79,6 +97,7 @@ static __always_inline void ask(struct __sk_buff *skb, const struct packet *pack
 	asker(skb, packet->protocol, question);
 	question->server_address = packet->destination;
 	question->server_port = packet->destination_port;
+	server_of_socket(skb, question);
 	question->transport = packet->protocol;
 	question->tries = 1;
 	question->claimed = 0;
@@ -153,6 +172,14 @@ static __always_inline void stream_seen(struct __sk_buff *skb, const struct pack
 	stream_end(&stream, packet);
 }
 
+/* NAT may have sent the packet to another port than the one that was asked. */
+static __always_inline bool is_asked(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	return is_dns_port(packet->destination_port) || (sk && is_dns_port(bpf_ntohs(sk->dst_port)));
+}
+
 static __always_inline void packet_seen(struct __sk_buff *skb, bool leaves)
 {
 	struct message message;
@@ -161,7 +188,7 @@ static __always_inline void packet_seen(struct __sk_buff *skb, bool leaves)
 
 	if (!ports_of(skb, &packet, &offset))
 		return;
-	if (!is_dns_port(leaves ? packet.destination_port : packet.source_port)) {
+	if (!(leaves ? is_asked(skb, &packet) : is_dns_port(packet.source_port))) {
 		/* A datagram from the port of a server is its answer, sent by who serves. */
 		if (leaves && packet.protocol == IPPROTO_UDP && is_dns_port(packet.source_port))
 			server_add(bpf_get_current_task_btf());

@@ -49,8 +49,8 @@ static __always_inline bool server_is(struct task_struct *task)
 
 	if (bpf_map_lookup_elem(&servers, &key))
 		return true;
-	/* A server may fork for each connection (dnsmasq); a program it started is another matter. */
-	if (!(task->flags & PF_FORKNOEXEC))
+	/* A server may fork for each connection (dnsmasq); a program it started is another matter. Threads have the flag always. */
+	if (!(task->group_leader->flags & PF_FORKNOEXEC))
 		return false;
 	parent = task->real_parent;
 	key.start_time_ns = parent->group_leader->start_boottime;

@@ -119,14 +119,16 @@ def serve_tcp(listener):
 
 
 def main(addresses):
-    for address in addresses:
+    for word in addresses:
+        address, _, port = word.partition("#")
+        port = int(port or 53)
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         udp = socket.socket(family, socket.SOCK_DGRAM)
-        udp.bind((address, 53))
+        udp.bind((address, port))
         threading.Thread(target=serve_udp, args=(udp,), daemon=True).start()
         tcp = socket.socket(family)
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        tcp.bind((address, 53))
+        tcp.bind((address, port))
         tcp.listen(100)
         threading.Thread(target=serve_tcp, args=(tcp,), daemon=True).start()
     print("serving", flush=True)

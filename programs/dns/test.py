@@ -12,6 +12,7 @@ from harness import Agent, Trace, only, wait_for  # noqa: E402
 import stub  # noqa: E402
 
 V4, V6, OLDER, NEWER = "127.0.0.1", "::1", "127.0.0.53", "127.0.0.54"
+ASKED, REAL = ("127.0.0.11", "fd00::11"), ("127.0.0.12#5400", "::1#5400")  # where NAT sends to
 DNSMASQ = "/usr/sbin/dnsmasq"
 NAMESPACE = "sonde-dns-%d" % os.getpid()
 MANY = 1000
@@ -71,7 +72,11 @@ class Server:
     def __enter__(self):
         subprocess.run(["ip", "netns", "add", NAMESPACE], check=True)
         subprocess.run(inside("ip", "link", "set", "lo", "up"), check=True)
-        self.process = subprocess.Popen(inside(sys.executable, os.path.join(HERE, "stub.py"), V4, V6), stdout=subprocess.PIPE)
+        subprocess.run(inside("ip", "address", "add", ASKED[1] + "/128", "dev", "lo", "nodad"), check=True)
+        subprocess.run(inside("nft", "table inet t { chain c { type nat hook output priority -100;"
+                              " ip daddr 127.0.0.11 meta l4proto { udp, tcp } th dport 53 dnat ip to 127.0.0.12:5400;"
+                              " ip6 daddr fd00::11 udp dport 53 dnat ip6 to [::1]:5400; }; }"), check=True)
+        self.process = subprocess.Popen(inside(sys.executable, os.path.join(HERE, "stub.py"), V4, V6, *REAL), stdout=subprocess.PIPE)
         assert self.process.stdout.readline() == b"serving\n"
         return self
 
@@ -90,6 +95,7 @@ class Dns(unittest.TestCase):
         cls.addClassCleanup(cls.server.__exit__)
         with Trace("dns", "--set", "timeout_ns=1000000000", "--set", "update_interval_ns=100000000") as cls.trace:
             cls.cause()
+            cls.cause_nat()
             cls.cause_tcp()
             cls.cause_quiet()
             wait_for(lambda: cls.timeouts_due(), "the time of the last question to be over", pause=0.1)
@@ -131,6 +137,12 @@ class Dns(unittest.TestCase):
         cls.odd = Client("ask(udp('127.0.0.1'), 'a.' + 'x y\\x1b' + '.' + 'l' * 63 + '.org', 65280)")
         cls.many = Client("for i in range(%d): ask(udp('127.0.0.1'), 'a.many.example.org', number=i)" % MANY)
         cls.dig = Dig("@" + V4, "a.dig.example.org")
+
+    @classmethod
+    def cause_nat(cls):
+        cls.redirected = [Dig("@" + ASKED[0], "a.nat.example.org"), Dig("@" + ASKED[1], "a.nat6.example.org"),
+                          Dig("@" + ASKED[0], "+tcp", "a.nattcp.example.org")]
+        cls.redirected_silent = Client("s = udp('127.0.0.11'); s.send(question('silent.nat.example.org'))")
 
     @classmethod
     def cause_tcp(cls):
@@ -209,6 +221,14 @@ class Dns(unittest.TestCase):
         self.assertEqual([(e["server_address"], e["answer_count"]) for e in self.trace.of(pid=self.unconnected.pid)],
                          [(V4, 2), (V6, 2)])
         self.check(self.one(self.message), name="a.sendmsg.example.org", rcode="NOERROR")
+
+    def test_redirected(self):
+        """The server is the one that was asked, whatever port NAT sends the question to."""
+        for dig, name, server, transport in zip(self.redirected, ("a.nat", "a.nat6", "a.nattcp"), (*ASKED, ASKED[0]), ("UDP", "UDP", "TCP")):
+            self.assertIn("NOERROR", dig.output)
+            self.check(self.one(dig), name=name + ".example.org", server_address=server, server_port=53, transport=transport,
+                       rcode="NOERROR", role="client")
+        self.check(self.one(self.redirected_silent), timed_out=True, server_address=ASKED[0], server_port=53)
 
     def test_many_at_once_in_one_socket(self):
         events = self.trace.of(pid=self.parallel.pid)
@@ -356,6 +376,15 @@ class Resolvers(unittest.TestCase):
         self.check(trace, asked_older, older, OLDER)
         self.check(trace, asked_newer, newer, NEWER)
         self.check(trace, asked_tcp, newer, NEWER, "TCP")
+
+    def test_child_of_a_server(self):
+        """Its threads are no server that forked: it is a program of its own."""
+        with Trace("dns") as trace:
+            client = Client("import subprocess\ns = udp('', connected=False); s.bind(('127.0.0.61', 53))\n"
+                            "child = subprocess.Popen(['dig', '@127.0.0.1', 'a.child.example.org'], stdout=subprocess.DEVNULL)\n"
+                            "child.wait(); print(child.pid)")
+        asked = trace.of(name="a.child.example.org")
+        self.assertEqual([(e["pid"], e["command"], e["role"]) for e in asked], [(int(client.output), "dig", "client")])
 
     def number(self, agent, name):
         lines = [line for line in agent.metrics().text.splitlines() if line.startswith(name + " ")]
