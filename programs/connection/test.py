@@ -144,6 +144,25 @@ class Tcp(Case):
         self.assertGreater(events[1]["duration_ns"], 0)
         self.assertEqual(events[0]["cookie"], events[1]["cookie"])
 
+    def test_name_of_the_process(self):
+        """A thread may have another name: the event tells that of the process."""
+        server, port = listener("127.0.0.1")
+        code = ("import ctypes, socket, threading\n"
+                "def work():\n"
+                "    ctypes.CDLL(None).prctl(15, b'a-thread', 0, 0, 0)\n"
+                "    socket.create_connection(('127.0.0.1', %d)).close()\n"
+                "t = threading.Thread(target=work); t.start(); t.join()" % port)
+        with Trace("connection") as trace:
+            process = subprocess.Popen([sys.executable, "-c", code])
+            await_end(server.accept()[0])
+            self.assertEqual(process.wait(30), 0)
+        server.close()
+        found = self.of_port(trace, port, "client")
+        self.assertTrue(found)
+        for e in found:
+            self.assertEqual((e["pid"], e["command"]), (process.pid, os.path.basename(sys.executable)[:15]))
+            self.assertNotEqual(e["tid"], e["pid"])
+
     def test_ipv4(self):
         self.life(socket.AF_INET, "127.0.0.1", "127.0.0.1", "127.0.0.1")
 
