@@ -204,6 +204,7 @@ void loader_program_stop(struct loader *loader, const char *name)
 
 	if (!sonde_manager_object(loader->manager, name))
 		return;
+	gone.at_ns = sonde_clock_wall_ns();
 	(void)sonde_manager_detach(loader->manager, name);
 	snprintf(gone.status.name, sizeof(gone.status.name), "%s", name);
 	loader_send(loader, &gone, NULL, 0);

@@ -34,6 +34,7 @@ struct sonde_message {
 	uint32_t n_programs, n_metrics, has_image;
 	uint32_t absent; /* bit i: hook i was left out and has no descriptor */
 	uint64_t ring_id;
+	int64_t at_ns; /* wall clock; GONE: when its hooks began to go off */
 	char text[256];
 	struct sonde_program_status status;
 };

@@ -122,12 +122,13 @@ static int worker_message(struct worker *worker)
 		worker_program_status(worker, &message.status);
 		break;
 	case SONDE_MESSAGE_GONE:
-		worker_program_gone(worker, message.status.name);
+		worker_program_gone(worker, message.status.name, message.at_ns);
 		message.kind = SONDE_MESSAGE_DRAINED;
 		(void)sonde_message_send(worker->socket, &message, NULL, 0);
 		break;
 	case SONDE_MESSAGE_STARTED:
 		worker->started = true;
+		worker_programs_tell_gaps(worker);
 		break;
 	case SONDE_MESSAGE_STOP:
 		worker->stopping = true;

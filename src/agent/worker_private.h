@@ -57,7 +57,9 @@ struct worker {
 /* worker_programs.c */
 int worker_program_add(struct worker *worker, const struct sonde_message *message, int *fds, unsigned n_fds);
 void worker_program_status(struct worker *worker, const struct sonde_program_status *status);
-void worker_program_gone(struct worker *worker, const char *name);
+void worker_program_gone(struct worker *worker, const char *name, int64_t at_ns);
+/** Every program has been tried: those that do not run leave a gap, also those that are only known by what they once stored. */
+void worker_programs_tell_gaps(struct worker *worker);
 void worker_programs_stop(struct worker *worker);
 struct worker_program *worker_program_find(struct worker *worker, const char *name);
 

@@ -160,6 +160,48 @@ int worker_program_add(struct worker *worker, const struct sonde_message *messag
 	return 0;
 }
 
+/* ---- what is not seen, the store is told ---- */
+
+static void gap_begin(struct worker *worker, const char *program, const char *cause, int64_t from_ns)
+{
+	struct sonde_gap gap = {.from_ns = from_ns, .to_ns = INT64_MAX};
+
+	snprintf(gap.program, sizeof(gap.program), "%s", program);
+	snprintf(gap.cause, sizeof(gap.cause), "%s", cause);
+	(void)sonde_store_gap(worker->store, &gap); /* a store that cannot write says so itself */
+}
+
+static void gap_end(struct worker *worker, const char *program, const char *cause)
+{
+	(void)sonde_store_gap_end(worker->store, program, cause, sonde_clock_wall_ns());
+}
+
+static void tell_gap(struct worker *worker, const char *program, enum sonde_program_state state, int64_t from_ns)
+{
+	bool runs = state == SONDE_PROGRAM_RUNNING;
+
+	if (state == SONDE_PROGRAM_STARTING)
+		return;
+	if (runs || state == SONDE_PROGRAM_DISABLED)
+		gap_end(worker, program, SONDE_GAP_STOPPED);
+	if (runs || state != SONDE_PROGRAM_DISABLED)
+		gap_end(worker, program, SONDE_GAP_DISABLED);
+	if (!runs)
+		gap_begin(worker, program, state == SONDE_PROGRAM_DISABLED ? SONDE_GAP_DISABLED : SONDE_GAP_STOPPED, from_ns);
+}
+
+void worker_programs_tell_gaps(struct worker *worker)
+{
+	const struct sonde_type *types[SONDE_PROGRAMS_MAX * 2];
+	size_t n = sonde_store_types(worker->store, types, ARRAY_SIZE(types));
+
+	for (unsigned i = 0; i < worker->n_programs; i++)
+		tell_gap(worker, worker->programs[i].status.name, worker->programs[i].status.state, worker->started_ns);
+	for (size_t i = 0; i < n; i++)
+		if (!worker_program_find(worker, sonde_store_program(types[i])))
+			tell_gap(worker, sonde_store_program(types[i]), SONDE_PROGRAM_DISABLED, worker->started_ns);
+}
+
 void worker_program_status(struct worker *worker, const struct sonde_program_status *status)
 {
 	struct worker_program *program;
@@ -169,6 +211,8 @@ void worker_program_status(struct worker *worker, const struct sonde_program_sta
 	if (program)
 		program->status = *status;
 	pthread_rwlock_unlock(&worker->lock);
+	if (program && worker->started)
+		tell_gap(worker, status->name, status->state, sonde_clock_wall_ns());
 }
 
 static struct sonde_source *worker_source_take(struct worker *worker, struct worker_program *program)
@@ -181,7 +225,7 @@ static struct sonde_source *worker_source_take(struct worker *worker, struct wor
 	return source;
 }
 
-void worker_program_gone(struct worker *worker, const char *name)
+void worker_program_gone(struct worker *worker, const char *name, int64_t at_ns)
 {
 	struct worker_program *program = worker_program_find(worker, name);
 	struct sonde_source *source;
@@ -192,6 +236,7 @@ void worker_program_gone(struct worker *worker, const char *name)
 	sonde_writer_remove(worker->writer, program->source);
 	source = worker_source_take(worker, program);
 	sonde_source_free(&source);
+	gap_begin(worker, name, SONDE_GAP_STOPPED, at_ns);
 }
 
 void worker_programs_stop(struct worker *worker)

@@ -55,7 +55,7 @@ void sonde_gaps_add(struct sonde_gaps *gaps, const struct sonde_gap *gap)
 	for (size_t i = gaps->n; i-- > 0;) {
 		struct sonde_gap *item = &gaps->items[i];
 
-		if (gap_same(item, gap) && gap->from_ns <= item->to_ns + JOIN_NS &&
+		if (gap_same(item, gap) && gap->from_ns - JOIN_NS <= item->to_ns &&
 		    gap->to_ns >= item->from_ns - JOIN_NS) {
 			gap_join(item, gap);
 			return;
@@ -66,9 +66,34 @@ void sonde_gaps_add(struct sonde_gaps *gaps, const struct sonde_gap *gap)
 	gaps->items[gaps->n++] = *gap;
 }
 
+bool sonde_gaps_end(struct sonde_gaps *gaps, const char *program, const char *cause, int64_t to_ns)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < gaps->n; i++) {
+		struct sonde_gap *gap = &gaps->items[i];
+
+		if (gap->to_ns != INT64_MAX || strcmp(gap->program, program) || strcmp(gap->cause, cause))
+			continue;
+		gap->to_ns = to_ns > gap->from_ns ? to_ns : gap->from_ns;
+		found = true;
+	}
+	return found;
+}
+
 struct span {
 	int64_t since_ns, until_ns;
 };
+
+static bool is_asked(const struct sonde_coverage *coverage, const struct sonde_gap *gap)
+{
+	return coverage->program ? !strcmp(coverage->program, gap->program) : strcmp(gap->cause, SONDE_GAP_DISABLED);
+}
+
+static bool is_not_running(const struct sonde_gap *gap)
+{
+	return !strcmp(gap->cause, SONDE_GAP_STOPPED) || !strcmp(gap->cause, SONDE_GAP_DISABLED);
+}
 
 void sonde_answer_incomplete(struct sonde_answer *answer, const char *text)
 {
@@ -102,18 +127,36 @@ static void time_text(int64_t time_ns, int64_t now_ns, char *out, size_t size)
 		snprintf(out, size, "?");
 }
 
+static void gap_text(const struct sonde_gap *gap, int64_t now_ns, char *text, size_t size)
+{
+	char count[32], from[32], to[32];
+	int n;
+
+	number_text(gap->count, count, sizeof(count));
+	time_text(gap->from_ns, now_ns, from, sizeof(from));
+	time_text(gap->to_ns, now_ns, to, sizeof(to));
+	if (is_not_running(gap))
+		n = snprintf(text, size, "%s did not run (%s)", gap->program, gap->cause);
+	else
+		n = snprintf(text, size, "%s event%s of %s lost (%s)", gap->count ? count : "an unknown number of",
+			     gap->count == 1 ? "" : "s", gap->program, gap->cause);
+	if (gap->to_ns == INT64_MAX)
+		snprintf(text + n, size - (size_t)n, " since %s UTC", from);
+	else
+		snprintf(text + n, size - (size_t)n, " between %s and %s UTC", from, to);
+}
+
 static void judge_gaps(const struct sonde_coverage *coverage, struct span span, struct sonde_answer *answer)
 {
 	const struct sonde_gap *worst = NULL;
-	char count[32], from[32], to[32], text[200];
+	char text[200];
 	size_t n = 0;
 	bool unknown = false;
 
 	for (size_t i = 0; i < coverage->n_gaps; i++) {
 		const struct sonde_gap *gap = &coverage->gaps[i];
 
-		if (gap->from_ns >= span.until_ns || gap->to_ns < span.since_ns ||
-		    (coverage->program && strcmp(coverage->program, gap->program)))
+		if (gap->from_ns >= span.until_ns || gap->to_ns < span.since_ns || !is_asked(coverage, gap))
 			continue;
 		n++;
 		answer->lost += gap->count;
@@ -125,11 +168,7 @@ static void judge_gaps(const struct sonde_coverage *coverage, struct span span, 
 		return;
 	if (unknown)
 		answer->lost = 0;
-	number_text(worst->count, count, sizeof(count));
-	time_text(worst->from_ns, coverage->now_ns, from, sizeof(from));
-	time_text(worst->to_ns, coverage->now_ns, to, sizeof(to));
-	snprintf(text, sizeof(text), "%s event%s of %s lost (%s) between %s and %s UTC", worst->count ? count : "an unknown number of",
-		 worst->count == 1 ? "" : "s", worst->program, worst->cause, from, to);
+	gap_text(worst, coverage->now_ns, text, sizeof(text));
 	sonde_answer_incomplete(answer, text);
 	if (n > 1) {
 		snprintf(text, sizeof(text), "and %zu more gap%s", n - 1, n > 2 ? "s" : "");

@@ -38,11 +38,13 @@ struct sonde_coverage {
  * Beyond SONDE_GAPS_MAX the two oldest of one program and cause become one: less precise, never hidden.
  */
 void sonde_gaps_add(struct sonde_gaps *gaps, const struct sonde_gap *gap);
+/** @return whether there was one that lasted. */
+bool sonde_gaps_end(struct sonde_gaps *gaps, const char *program, const char *cause, int64_t to_ns);
 
 /**
  * @brief Fill complete, lost and reason of an answer.
  * A gap that touches the span counts whole: nobody knows how its losses spread. A query over all types is touched by every
- * program's gaps. since_ns INT64_MIN means from the first run on, so only then the time before it is not missed.
+ * program's gaps, but not by what is disabled. since_ns INT64_MIN means from the first run on, so only then the time before it is not missed.
  */
 void sonde_coverage_judge(const struct sonde_coverage *coverage, const struct sonde_query *query,
 			  struct sonde_answer *answer);

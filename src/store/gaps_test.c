@@ -117,6 +117,34 @@ static void test_judge_gaps(void **state)
 	assert_true(strlen(judge(&coverage, 50, 150).reason) < sizeof(answer.reason));
 }
 
+/* A program that does not run, for as long as it lasts. */
+static void test_lasting(void **state)
+{
+	struct sonde_gap stopped = gap("a", SONDE_GAP_STOPPED, 100 * S, INT64_MAX, 0);
+	struct sonde_run run = {0, INT64_MAX};
+	struct sonde_coverage coverage = {.runs = &run, .n_runs = 1, .program = "a", .dropped_until_ns = INT64_MIN, .now_ns = 1000 * S};
+	struct sonde_gaps gaps = {};
+
+	sonde_gaps_add(&gaps, &stopped);
+	sonde_gaps_add(&gaps, &stopped);
+	assert_int_equal(gaps.n, 1);
+	coverage.gaps = gaps.items;
+	coverage.n_gaps = gaps.n;
+	assert_true(judge(&coverage, 50, 100).complete);
+	assert_string_equal(judge(&coverage, 50, 900).reason, "a did not run (stopped) since 00:01:40 UTC");
+	assert_false(sonde_gaps_end(&gaps, "a", SONDE_GAP_DISABLED, 200 * S));
+	assert_true(sonde_gaps_end(&gaps, "a", SONDE_GAP_STOPPED, 200 * S));
+	assert_false(sonde_gaps_end(&gaps, "a", SONDE_GAP_STOPPED, 300 * S));
+	assert_string_equal(judge(&coverage, 50, 900).reason, "a did not run (stopped) between 00:01:40 and 00:03:20 UTC");
+	assert_true(judge(&coverage, 201, 900).complete);
+	coverage.program = NULL;
+	assert_false(judge(&coverage, 50, 900).complete);
+	snprintf(gaps.items[0].cause, sizeof(gaps.items[0].cause), "%s", SONDE_GAP_DISABLED);
+	assert_true(judge(&coverage, 50, 900).complete); /* nobody expects it */
+	coverage.program = "a";
+	assert_false(judge(&coverage, 50, 900).complete);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -125,6 +153,7 @@ int main(void)
 		cmocka_unit_test(test_judge_runs),
 		cmocka_unit_test(test_judge_dropped),
 		cmocka_unit_test(test_judge_gaps),
+		cmocka_unit_test(test_lasting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

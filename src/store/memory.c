@@ -335,6 +335,16 @@ static int memory_gap(struct sonde_store *base, const struct sonde_gap *gap)
 	return 0;
 }
 
+static int memory_gap_end(struct sonde_store *base, const char *program, const char *cause, int64_t to_ns)
+{
+	struct memory_store *store = (struct memory_store *)base;
+
+	pthread_mutex_lock(&store->lock);
+	(void)sonde_gaps_end(&store->gaps, program, cause, to_ns);
+	pthread_mutex_unlock(&store->lock);
+	return 0;
+}
+
 static int memory_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_t timeout_ns,
 		      int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
 		      void *userdata, struct sonde_answer *ret_answer)
@@ -345,6 +355,6 @@ static int memory_sql(struct sonde_store *base, const char *sql, uint32_t limit,
 const struct sonde_store_ops sonde_store_memory = {
 	.name = "memory", .open = memory_open, .close = memory_close, .add_type = memory_add_type,
 	.types = memory_types, .append = memory_append, .commit = memory_commit, .checkpoint = memory_checkpoint,
-	.gap = memory_gap, .expire = memory_expire, .query = memory_query, .count = memory_count, .sql = memory_sql,
+	.gap = memory_gap, .gap_end = memory_gap_end, .expire = memory_expire, .query = memory_query, .count = memory_count, .sql = memory_sql,
 	.status = memory_status,
 };

@@ -176,6 +176,7 @@ void sqlite_meta_stop_run(struct sqlite_store *store);
 int sqlite_checkpoint(struct sonde_store *base, const char *program, uint64_t ring_id,
 		      struct sonde_checkpoint *ret_checkpoint);
 int sqlite_gap(struct sonde_store *base, const struct sonde_gap *gap);
+int sqlite_gap_end(struct sonde_store *base, const char *program, const char *cause, int64_t to_ns);
 
 /** Put a block into the file; inside a transaction. SQLite's code. */
 int sqlite_block_insert(struct sqlite_store *store, struct sonde_block *block, struct sonde_indexed_block *ret_indexed);

@@ -186,6 +186,13 @@ static int write_gaps(struct sqlite_store *store)
 	return code;
 }
 
+/* So that who asks now knows; events that wait are committed with their checkpoints, soon. */
+static void write_gaps_now(struct sqlite_store *store)
+{
+	if (!store->intake.n)
+		(void)sqlite_commit(&store->base, NULL, 0);
+}
+
 int sqlite_gap(struct sonde_store *base, const struct sonde_gap *gap)
 {
 	struct sqlite_store *store = (struct sqlite_store *)base;
@@ -194,6 +201,21 @@ int sqlite_gap(struct sonde_store *base, const struct sonde_gap *gap)
 		return sonde_store_fail(-EROFS, "the store was opened for reading");
 	sonde_gaps_add(&store->gaps, gap);
 	store->gaps_changed = true;
+	if (gap->to_ns == INT64_MAX)
+		write_gaps_now(store);
+	return 0;
+}
+
+int sqlite_gap_end(struct sonde_store *base, const char *program, const char *cause, int64_t to_ns)
+{
+	struct sqlite_store *store = (struct sqlite_store *)base;
+
+	if (store->read_only)
+		return sonde_store_fail(-EROFS, "the store was opened for reading");
+	if (sonde_gaps_end(&store->gaps, program, cause, to_ns)) {
+		store->gaps_changed = true;
+		write_gaps_now(store);
+	}
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Chooses the back end by the path and passes the calls on. Checks of arguments that all back ends need stand here. */
 #include <store/backend.h>
+#include <store/types.h>
 
 #include <base/cleanup.h>
 
@@ -81,6 +82,11 @@ size_t sonde_store_types(struct sonde_store *store, const struct sonde_type **ty
 	return store->ops->types(store, types, max);
 }
 
+const char *sonde_store_program(const struct sonde_type *type)
+{
+	return ((const struct sonde_stored_type *)type)->program;
+}
+
 int sonde_store_append(struct sonde_store *store, const struct sonde_event *events, size_t n)
 {
 	int r;
@@ -121,6 +127,16 @@ int sonde_store_gap(struct sonde_store *store, const struct sonde_gap *gap)
 		return sonde_store_fail(-EINVAL, "not a gap");
 	pthread_mutex_lock(&store->writing);
 	r = store->ops->gap(store, gap);
+	pthread_mutex_unlock(&store->writing);
+	return r;
+}
+
+int sonde_store_gap_end(struct sonde_store *store, const char *program, const char *cause, int64_t to_ns)
+{
+	int r;
+
+	pthread_mutex_lock(&store->writing);
+	r = store->ops->gap_end(store, program, cause, to_ns);
 	pthread_mutex_unlock(&store->writing);
 	return r;
 }

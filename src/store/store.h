@@ -50,10 +50,14 @@ struct sonde_checkpoint {
 /** A span in which events of a program are missing, and why. */
 struct sonde_gap {
 	char program[SONDE_PROGRAM_NAME_MAX];
-	char cause[32]; /* "ring_full", "map_full", "recursion", "agent_stopped", "worker_died", ... */
-	int64_t from_ns, to_ns;
+	char cause[32]; /* "ring_full", "map_full", "recursion", "shutdown", "stopped", ... */
+	int64_t from_ns, to_ns; /* to_ns INT64_MAX: it lasts, until sonde_store_gap_end() */
 	uint64_t count; /* 0: unknown */
 };
+
+/** The causes of a program that does not run: for something else than the configuration; as the configuration says. */
+#define SONDE_GAP_STOPPED "stopped"
+#define SONDE_GAP_DISABLED "disabled" /* who asks for all types does not miss it */
 
 struct sonde_query {
 	const char *type;	/* NULL: all */
@@ -126,6 +130,7 @@ struct sonde_store_ops {
 	int (*checkpoint)(struct sonde_store *store, const char *program, uint64_t ring_id,
 			  struct sonde_checkpoint *ret_checkpoint);
 	int (*gap)(struct sonde_store *store, const struct sonde_gap *gap);
+	int (*gap_end)(struct sonde_store *store, const char *program, const char *cause, int64_t to_ns);
 	int (*expire)(struct sonde_store *store, int64_t now_ns);
 	int (*query)(struct sonde_store *store, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
 		     struct sonde_answer *ret_answer);
@@ -153,6 +158,8 @@ int sonde_store_add_type(struct sonde_store *store, const struct sonde_type *typ
 int sonde_store_add_schema(struct sonde_store *store, const struct sonde_schema *schema);
 /** The types that have been stored, also those of no running program. */
 size_t sonde_store_types(struct sonde_store *store, const struct sonde_type **types, size_t max);
+/** The program that a type of sonde_store_types() belongs to. */
+const char *sonde_store_program(const struct sonde_type *type);
 /** @return 0; -ENOBUFS: too much is waiting for a commit that fails; nothing of the batch was taken. */
 int sonde_store_append(struct sonde_store *store, const struct sonde_event *events, size_t n);
 /** All appended events and these checkpoints, in one transaction. The checkpoints' `stored` is the caller's count. */
@@ -165,6 +172,8 @@ int sonde_store_commit(struct sonde_store *store, const struct sonde_checkpoint 
 int sonde_store_checkpoint(struct sonde_store *store, const char *program, uint64_t ring_id,
 			   struct sonde_checkpoint *ret_checkpoint);
 int sonde_store_gap(struct sonde_store *store, const struct sonde_gap *gap);
+/** One that lasts ends; there need not be one. */
+int sonde_store_gap_end(struct sonde_store *store, const char *program, const char *cause, int64_t to_ns);
 /**
  * @brief Apply the limits of size and age, and note gaps and that the writer lives: call it about once a second.
  * `now_ns` wall clock; a clock that jumps forward deletes nothing (retention.h).

@@ -18,7 +18,7 @@
 #define SONDE_COLUMN_NONE UINT8_MAX
 
 struct sonde_stored_type {
-	struct sonde_type type;
+	struct sonde_type type; /* first: who has it has the rest */
 	char program[SONDE_PROGRAM_NAME_MAX];
 	struct sonde_stored_type *older;
 };

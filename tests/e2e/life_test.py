@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 import threading
 import unittest
 
@@ -211,10 +212,20 @@ class Programs(unittest.TestCase):
         with Agent(programs=flood()) as agent:
             run(load(100))
             agent.settle()
+            before = time.time()
             agent.cli("programs", "stop", "flood")
             run(load(100))
+            wait_for(lambda: not agent.count("flood", since=str(before))["complete"], "the next commit")
+            meanwhile = agent.count("flood", since=str(before))
+            self.assertRegex(meanwhile["reason"], r"^flood did not run .stopped. since \d\d:\d\d:\d\d UTC$")
+            self.assertEqual((meanwhile["count"], meanwhile["complete"]), (0, False))
             agent.cli("programs", "start", "flood")
+            after = time.time()
+            self.assertFalse(agent.count(since=str(before))["complete"], "of all types too")
+            self.assertTrue(agent.count("flood", until=str(before), since=str(before - 0.1))["complete"])
             run(load(100))
+            wait_for(lambda: agent.count("flood", since=str(after))["complete"], "the next commit")
+            self.assertTrue(agent.count(since=str(after))["complete"], "the others are off, as was wanted")
             wait_for(lambda: agent.count("flood")["count"] >= 200, "200 events")
             agent.settle()
             self.assertEqual(agent.count("flood")["count"], 200)
