@@ -21,6 +21,17 @@ struct sql {
 	bool too_large, more;
 };
 
+static void columns_json(int n, const char *const *names, struct sonde_buffer *out)
+{
+	sonde_buffer_add_text(out, "{\"columns\":[");
+	for (int i = 0; i < n; i++) {
+		if (i)
+			sonde_buffer_add_char(out, ',');
+		sonde_encode_json_text(names[i], strlen(names[i]), out);
+	}
+	sonde_buffer_add_text(out, "],\"rows\":[");
+}
+
 static int sql_row(int n, const char *const *names, const struct sonde_value *values, void *userdata)
 {
 	struct sql *sql = userdata;
@@ -28,15 +39,10 @@ static int sql_row(int n, const char *const *names, const struct sonde_value *va
 
 	if (sql->request->http->cancelled)
 		return -ECANCELED;
-	if (!sql->rows) {
-		sonde_buffer_add_text(out, "{\"columns\":[");
-		for (int i = 0; i < n; i++) {
-			if (i)
-				sonde_buffer_add_char(out, ',');
-			sonde_encode_json_text(names[i], strlen(names[i]), out);
-		}
-		sonde_buffer_add_text(out, "],\"rows\":[");
-	}
+	if (!sql->rows)
+		columns_json(n, names, out);
+	if (!values)
+		return 0;
 	if (sql->rows == sql->limit) {
 		sql->more = true;
 		return 1;
@@ -79,14 +85,12 @@ int sonde_api_sql(struct sonde_request *request)
 		return sonde_request_error(request, MHD_HTTP_NOT_IMPLEMENTED, "not_supported", NULL,
 					   "the memory store has no SQL; start the agent with a file as store");
 	if (r == -ETIMEDOUT || r == -ETIME)
-		return sonde_request_bad(request, "timeout_ms", "the statement took longer than %llu ms",
-					 (unsigned long long)timeout_ms);
+		return sonde_request_error(request, MHD_HTTP_GATEWAY_TIMEOUT, "timeout", NULL, "the statement took longer than %llu ms",
+					   (unsigned long long)timeout_ms);
 	if (r == -ECANCELED)
 		return r;
 	if (r < 0)
 		return sonde_request_bad(request, "sql", "%s", error && *error ? error : strerror(-r));
-	if (!request->out.length)
-		sonde_buffer_add_text(&request->out, "{\"columns\":[],\"rows\":[");
 	sonde_buffer_add_text(&request->out, "],");
 	sonde_json_bool(&request->out, "more", sql.more);
 	sonde_buffer_add_char(&request->out, ',');

@@ -232,7 +232,7 @@ void sonde_coverage_judge(const struct sonde_coverage *coverage, const struct so
 	if (span.since_ns >= span.until_ns)
 		return;
 	judge_gaps(coverage, span, answer);
-	if (span.since_ns == INT64_MIN)
+	if (span.since_ns == INT64_MIN && first < span.until_ns)
 		span.since_ns = first;
 	if (coverage->dropped_until_ns != INT64_MIN && coverage->dropped_until_ns >= span.since_ns) {
 		answer->lost = 0;

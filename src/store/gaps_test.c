@@ -79,6 +79,14 @@ static void test_judge_runs(void **state)
 	coverage.n_runs = 2;
 	assert_false(judge(&coverage, 260, 400).complete);
 	assert_true(judge(&coverage, 260, 300).complete);
+	coverage.n_runs = 3;
+	for (int64_t until_s = 50; until_s <= 100; until_s += 50) {
+		struct sonde_query all = {.since_ns = INT64_MIN, .until_ns = until_s * S};
+		struct sonde_answer answer;
+
+		sonde_coverage_judge(&coverage, &all, &answer);
+		assert_string_equal(answer.reason, "nothing was recorded before 00:01:40 UTC");
+	}
 	coverage.n_runs = 0;
 	assert_false(judge(&coverage, 260, 300).complete);
 }

@@ -9,6 +9,7 @@
 #include <base/clock.h>
 
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 #include <strings.h>
 
@@ -78,7 +79,10 @@ static int failed(struct sqlite_store *store, sqlite3 *db, int code)
 			return sonde_store_fail(-ECANCELED, "the agent is stopping");
 		return sonde_store_fail(-ETIMEDOUT, "the statement took too long; ask for a shorter span of time");
 	case SQLITE_NOMEM:
-		return sonde_store_fail(-ENOMEM, "the statement needs too much memory");
+		(void)sqlite3_db_release_memory(db);
+		(void)malloc_trim(0);
+		return sonde_store_fail(-ENOMEM, "the statement needs too much memory: SQL sorts all rows to group or order them. Ask for a "
+						 "shorter span of time, or count with 'sonde count --by', which does not");
 	case SQLITE_ERROR:
 		/* said of a virtual table before the authorizer is asked */
 		if (strstr(sqlite3_errmsg(db), "may not be modified"))
@@ -103,8 +107,10 @@ static int run_statement(struct sqlite_store *store, struct sqlite_reader *reade
 		row.names[i] = sqlite3_column_name(statement, i) ?: "";
 	while (!r && (!limit || *ret_rows < limit)) {
 		code = sonde_clock_boot_ns() > reader->deadline_ns ? SQLITE_INTERRUPT : sqlite3_step(statement);
+		if (code == SQLITE_DONE && !*ret_rows) /* the columns all the same */
+			r = fn(row.n, row.names, NULL, userdata);
 		if (code == SQLITE_DONE)
-			return 0;
+			break;
 		if (code != SQLITE_ROW)
 			return failed(store, reader->db, code);
 		row_read(statement, &row);

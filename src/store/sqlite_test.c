@@ -184,7 +184,9 @@ static int sql_row(int n, const char *const *names, const struct sonde_value *va
 
 	for (int i = 0; i < n; i++) {
 		sonde_buffer_printf(text, "%s=", names[i]);
-		if (values[i].type == SONDE_TEXT)
+		if (!values)
+			sonde_buffer_add_text(text, "?");
+		else if (values[i].type == SONDE_TEXT)
 			sonde_buffer_add(text, values[i].text, values[i].length);
 		else
 			test_value_text(&values[i], text);
@@ -233,6 +235,7 @@ static void test_sql(void **state)
 	assert_string_equal(text.data, "a= 1:1;a= 1:1;");
 	assert_true(answer.complete);
 	assert_int_equal(answer.rows, 2);
+	check_sql(f, "SELECT number AS a, name FROM sample WHERE number > 1000000", "a=?;name=?;"); /* the names all the same */
 	check_sql_refused(f, "SELEC 1", -EINVAL);
 	check_sql_refused(f, "", -EINVAL);
 	check_sql_refused(f, "SELECT nothing FROM sample", -EINVAL);

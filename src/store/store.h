@@ -195,6 +195,7 @@ int sonde_store_count(struct sonde_store *store, const struct sonde_query *query
 /**
  * @brief One read-only SQL statement with an authorizer, a limit of rows (0: none) and of time (0: 10 s). A number
  * with a fraction is SONDE_REAL. `ret_error` is borrowed until the next call in this thread.
+ * @param fn Gets each row; without rows it is called once with the names, and `values` NULL.
  * The answer's worth is that of the tables and spans of time that the statement names; if its time ends when it has given rows,
  * these are the answer, and it is not complete.
  * @return 0; -EINVAL with SQLite's message, -EPERM not a query, -ETIMEDOUT, -ENOTSUP: the memory store has none.
