@@ -149,5 +149,5 @@ def rate(runs):
     return "{:,.0f} operations/s".format(sum(r.count for r in runs) * 1e9 / sum(r.wall_ns for r in runs)) if runs else ""
 
 
-def compare(section, quick, workloads, tools, aims, rounds=5, budget_s=25):
+def compare(section, quick, workloads, tools, aims, rounds=5, budget_s=20):
     Comparison(workloads, tools).measure(1 if quick else rounds, 0.25 if quick else 1, budget_s).report(section, aims)
