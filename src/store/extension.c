@@ -18,7 +18,7 @@ int sqlite3_sonde_init(sqlite3 *db, char **ret_error, const sqlite3_api_routines
 static int columns_read(sqlite3 *db, const char *name, struct sonde_type *type, struct sonde_column *columns, char (*names)[48])
 {
 	sqlite3_stmt *row = NULL;
-	int code = sqlite3_prepare_v2(db, "SELECT name, value, semantic FROM sonde_columns WHERE type = ? ORDER BY position", -1,
+	int code = sqlite3_prepare_v2(db, "SELECT name, value, semantic FROM main.sonde_columns WHERE type = ? ORDER BY position", -1,
 				      &row, NULL);
 
 	if (!code)
@@ -42,6 +42,16 @@ static int columns_read(sqlite3 *db, const char *name, struct sonde_type *type, 
 	return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
+/* In temp, which shows only here, and is writable also where the store is not. */
+static int table_make(sqlite3 *db, const char *name)
+{
+	char *sql = sqlite3_mprintf("CREATE VIRTUAL TABLE IF NOT EXISTS temp.\"%w\" USING \"%w\"", name, name);
+	int code = sql ? sqlite3_exec(db, sql, NULL, NULL, NULL) : SQLITE_NOMEM;
+
+	sqlite3_free(sql);
+	return code;
+}
+
 static int type_add(sqlite3 *db, const char *name)
 {
 	char names[SONDE_COLUMNS_MAX][48];
@@ -55,7 +65,8 @@ static int type_add(sqlite3 *db, const char *name)
 	    strcmp(names[SONDE_COLUMN_PID], "pid") || strcmp(names[SONDE_COLUMN_COMMAND], "command") ||
 	    strcmp(names[SONDE_COLUMN_CONTAINER], "container"))
 		return SQLITE_CORRUPT;
-	return sonde_vtab_add(db, db, &type, NULL);
+	code = sonde_vtab_add(db, db, &type, NULL);
+	return code ? code : table_make(db, name);
 }
 
 __attribute__((visibility("default"))) int sqlite3_sonde_init(sqlite3 *db, char **ret_error, const sqlite3_api_routines *api)
@@ -64,9 +75,9 @@ __attribute__((visibility("default"))) int sqlite3_sonde_init(sqlite3 *db, char 
 	int code;
 
 	SQLITE_EXTENSION_INIT2(api);
-	code = sqlite3_prepare_v2(db, "SELECT name FROM sonde_types ORDER BY name", -1, &row, NULL);
+	code = sqlite3_prepare_v2(db, "SELECT name FROM main.sonde_types ORDER BY name", -1, &row, NULL);
 	if (code) {
-		*ret_error = sqlite3_mprintf("this database is no store of sonde: %s", sqlite3_errmsg(db));
+		*ret_error = sqlite3_mprintf("the database that was opened is no store of sonde: %s", sqlite3_errmsg(db));
 		return SQLITE_ERROR;
 	}
 	while (!code && (code = sqlite3_step(row)) == SQLITE_ROW)

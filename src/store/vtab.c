@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The virtual tables. They exist by being asked for (eponymous): nothing of them stands in the file. Invariant: a row is given
+ * The virtual tables. Nothing of them stands in the file: they exist by being asked for (eponymous). Invariant: a row is given
  * only if all its columns that the statement uses are whole.
  */
 #include <store/vtab.h>
@@ -288,8 +288,21 @@ static int cursor_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *ret_rowid)
 }
 
 /* xCreate is xConnect: nothing is made, so the table is there under the module's name, and may be made under others. */
+#ifdef SONDE_EXTENSION
+/*
+ * Another function than xConnect, so that a table must be made (in temp). One that exists by being asked for would also be what
+ * `other.connection` finds, in whatever database `other` is.
+ */
+static int table_create(sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **ret_table, char **ret_error)
+{
+	return table_connect(db, aux, argc, argv, ret_table, ret_error);
+}
+#else
+#define table_create table_connect
+#endif
+
 static const sqlite3_module methods = {
-	.xCreate = table_connect, .xDestroy = table_disconnect, .xConnect = table_connect, .xBestIndex = sonde_vtab_plan, .xDisconnect = table_disconnect, .xOpen = cursor_open,
+	.xCreate = table_create, .xDestroy = table_disconnect, .xConnect = table_connect, .xBestIndex = sonde_vtab_plan, .xDisconnect = table_disconnect, .xOpen = cursor_open,
 	.xClose = cursor_close, .xFilter = cursor_filter, .xNext = cursor_next, .xEof = cursor_eof, .xColumn = cursor_column,
 	.xRowid = cursor_rowid,
 };

@@ -67,12 +67,14 @@ static sqlite3 *open_both(struct fixture *f)
 	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 1, &on);
 	if (sqlite3_load_extension(db, SONDE_BUILD_DIR "/sonde.so", NULL, &error))
 		fail_msg("%s", error);
-	snprintf(sql, sizeof(sql), "ATTACH '%s' AS plain", plain);
+	snprintf(sql, sizeof(sql), "ATTACH '%s' AS plain; ATTACH '%s' AS other", plain, f->path);
 	no_error(db, sqlite3_exec(db, sql, NULL, NULL, NULL), sql);
+	/* Another store's events are not given as this one's, nor these as that one's. */
+	assert_int_equal(sqlite3_exec(db, "SELECT * FROM other.sample", NULL, NULL, NULL), SQLITE_ERROR);
 	return db;
 }
 
-/* %s stands for "main" and for "plain". */
+/* %s stands for "temp", where the tables are, and for "plain". */
 static void check_same(sqlite3 *db, const char *format)
 {
 	struct sonde_buffer tables CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT, plain CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
@@ -82,7 +84,7 @@ static void check_same(sqlite3 *db, const char *format)
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 	snprintf(sql, sizeof(sql), format, "plain", "plain");
 	text_of(db, sql, &plain);
-	snprintf(sql, sizeof(sql), format, "main", "main");
+	snprintf(sql, sizeof(sql), format, "temp", "temp");
 	text_of(db, sql, &tables);
 #pragma GCC diagnostic pop
 	if (strcmp(tables.data ?: "", plain.data ?: ""))
@@ -141,11 +143,11 @@ static void test_plan(void **state)
 
 	make_events(f);
 	db = open_both(f);
-	text_of(db, "EXPLAIN QUERY PLAN SELECT * FROM main.sample WHERE time >= 5 AND pid = 7 AND command = 'x' AND container = 'y'"
+	text_of(db, "EXPLAIN QUERY PLAN SELECT * FROM temp.sample WHERE time >= 5 AND pid = 7 AND command = 'x' AND container = 'y'"
 		    " ORDER BY time DESC", &plan);
 	assert_non_null(strstr(plan.data, "time>=? pid=? command=? container=? newest first"));
 	assert_null(strstr(plan.data, "TEMP B-TREE"));
-	text_of(db, "EXPLAIN QUERY PLAN SELECT * FROM main.sample WHERE number = 1", &plan);
+	text_of(db, "EXPLAIN QUERY PLAN SELECT * FROM temp.sample WHERE number = 1", &plan);
 	assert_null(strstr(plan.data, "=?"));
 	assert_int_equal(sqlite3_exec(db, "DELETE FROM main.sample", NULL, NULL, NULL), SQLITE_ERROR);
 	assert_int_equal(sqlite3_exec(db, "INSERT INTO main.sample (pid) VALUES (1)", NULL, NULL, NULL), SQLITE_ERROR);
