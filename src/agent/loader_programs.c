@@ -36,14 +36,13 @@ int loader_program_register(struct loader *loader, const char *name, const struc
 		spec.ring_bytes = section->ring_bytes;
 		spec.attach = section->attach;
 		spec.object_path = section->object[0] ? section->object : NULL;
+		spec.roots_alone = section->from_directory;
+		spec.refused = section->refused;
 		for (; spec.n_settings < section->n_settings; spec.n_settings++)
 			settings[spec.n_settings] = (struct sonde_object_setting){
 				section->settings[spec.n_settings].name, section->settings[spec.n_settings].value};
 	}
 	r = sonde_manager_register(loader->manager, &spec);
-	if (r == -ENOENT)
-		return sonde_log_err(-EINVAL, "%s:%u:%u: there is no program '%s', and no 'object' says where it is",
-				     loader->config->file, section->line, section->column, name);
 	return r < 0 ? sonde_log_err(r, "program %s: cannot register it", name) : 0;
 }
 

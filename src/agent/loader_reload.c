@@ -18,6 +18,7 @@ static bool section_equals(const struct sonde_config_program *a, const struct so
 		return a == b;
 	if (a->enabled_given != b->enabled_given || a->enabled != b->enabled || a->required != b->required ||
 	    a->ring_bytes != b->ring_bytes || a->attach != b->attach || strcmp(a->object, b->object) ||
+	    strcmp(a->refused, b->refused) ||
 	    a->n_settings != b->n_settings)
 		return false;
 	for (unsigned i = 0; i < a->n_settings; i++)
@@ -65,6 +66,15 @@ static void keep_command_line(const struct loader *loader, struct sonde_config *
 	}
 }
 
+/* A user's own program that is no longer named: its events stay, so the worker still knows it. */
+static void tell_gone(struct loader *loader, const char *name)
+{
+	struct sonde_message message = {.kind = SONDE_MESSAGE_STATUS, .status = {.state = SONDE_PROGRAM_DISABLED, .source = "ebpf"}};
+
+	snprintf(message.status.name, sizeof(message.status.name), "%s", name);
+	loader_send(loader, &message, NULL, 0);
+}
+
 /* Give a program another section: stopped, registered again, started if it is to run. */
 static int program_replace(struct loader *loader, const char *name, const struct sonde_config_program *section)
 {
@@ -72,8 +82,10 @@ static int program_replace(struct loader *loader, const char *name, const struct
 
 	loader_program_stop(loader, name);
 	(void)sonde_manager_unregister(loader->manager, name);
-	if (!section && !sonde_embedded_find(name))
-		return 0; /* a user's own program that is no longer named */
+	if (!section && !sonde_embedded_find(name)) {
+		tell_gone(loader, name);
+		return 0;
+	}
 	r = loader_program_register(loader, name, section);
 	if (r < 0)
 		return r;
@@ -107,9 +119,12 @@ static int changes_apply(struct loader *loader, const struct changes *changes, c
 
 	for (unsigned i = 0; i < changes->n && r >= 0; i++) {
 		const char *name = changes->names[i];
+		const struct sonde_config_program *section = sonde_config_program(config, name);
 		const struct sonde_program_status *status;
 
-		r = program_replace(loader, name, sonde_config_program(config, name));
+		r = program_replace(loader, name, section);
+		if (section && section->from_directory)
+			r = 0; /* as at the start: a bad file is nobody else's fault */
 		status = sonde_manager_status(loader->manager, name);
 		if (r < 0)
 			snprintf(ret_text, size, "program %s: %s; the old configuration is back", name,

@@ -95,7 +95,7 @@ static bool program_check(struct sonde_manager *manager, const char *name, const
 	const struct sonde_program_status *status = sonde_manager_status(manager, name);
 
 	if (!status)
-		return !sonde_say_error(SONDE_EXIT_USAGE, "'%s' is no name for a program: use a-z, 0-9 and _", name);
+		return !sonde_say_error(SONDE_EXIT_FAILED, "no memory");
 	if (json)
 		program_json(status, works, first, json);
 	else
@@ -110,6 +110,7 @@ static int run(const struct sonde_options *options)
 	struct sonde_feature features[FEATURES_MAX];
 	size_t n = sonde_features(features, FEATURES_MAX);
 	struct sonde_manager *manager;
+	unsigned n_checked = 0;
 	bool all = true;
 	char name[SONDE_PROGRAM_NAME_MAX];
 
@@ -123,11 +124,13 @@ static int run(const struct sonde_options *options)
 		printf("Programs\n");
 	}
 	for (unsigned i = 0; i < options->n_arguments; i++) {
-		sonde_config_object_name(options->arguments[i], name, sizeof(name));
-		all &= program_check(manager, name, options->arguments[i], i == 0, options->json ? &json : NULL);
+		if (sonde_user_object_name(options->arguments[i], name))
+			all = false;
+		else
+			all &= program_check(manager, name, options->arguments[i], !n_checked++, options->json ? &json : NULL);
 	}
 	for (const struct sonde_embedded *e = sonde_embedded; !options->n_arguments && e->name; e++)
-		all &= program_check(manager, e->name, NULL, e == sonde_embedded, options->json ? &json : NULL);
+		all &= program_check(manager, e->name, NULL, !n_checked++, options->json ? &json : NULL);
 	if (options->json) {
 		sonde_buffer_add_text(&json, "]}\n");
 		fwrite(json.data, 1, json.length, stdout);

@@ -9,9 +9,9 @@
 
 #include <base/buffer.h>
 #include <base/cleanup.h>
+#include <base/identifier.h>
 #include <cli/command.h>
 #include <cli/say.h>
-#include <store/store.h>
 
 /* In the templates @ stands for the program's name. */
 static const char event_h[] =
@@ -119,12 +119,6 @@ static int write_template(int directory, size_t i, const char *name)
 	return write(fd, text.data, text.length) == (ssize_t)text.length ? 0 : -EIO;
 }
 
-static bool name_is_good(const char *name)
-{
-	return strlen(name) < SONDE_PROGRAM_NAME_MAX && name[0] >= 'a' && name[0] <= 'z' &&
-	       !name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")];
-}
-
 static int run(const struct sonde_options *options)
 {
 	const char *name = options->arguments[0];
@@ -132,9 +126,9 @@ static int run(const struct sonde_options *options)
 	char path[64];
 	int r;
 
-	if (!name_is_good(name))
-		return sonde_say_error(SONDE_EXIT_USAGE, "'%s' is no name for a program: use a-z, 0-9 and _, at most %d", name,
-				       SONDE_PROGRAM_NAME_MAX - 1);
+	if (!sonde_program_name_is_good(name))
+		return sonde_say_error(SONDE_EXIT_USAGE, "'%s' is no name for a program: use " SONDE_IDENTIFIER_RULE ", at most %d",
+				       name, SONDE_PROGRAM_NAME_MAX - 1);
 	if (access("programs", F_OK) || access("include/sonde/sonde.bpf.h", F_OK))
 		return sonde_say_error(SONDE_EXIT_FAILED, "here is no source tree of sonde: run it in its top folder");
 	snprintf(path, sizeof(path), "programs/%s", name);

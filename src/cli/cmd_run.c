@@ -7,8 +7,8 @@
 
 #include <agent/loader.h>
 #include <base/cleanup.h>
+#include <bpf/embedded.h>
 #include <cli/command.h>
-#include <cli/configuration.h>
 #include <cli/say.h>
 #include <cli/user_object.h>
 #include <config/config.h>
@@ -16,13 +16,18 @@
 static int add_object(struct sonde_config *config, const char *path)
 {
 	struct sonde_config_program *program = &config->programs[config->n_programs];
+	char name[SONDE_PROGRAM_NAME_MAX];
 
+	if (sonde_user_object_name(path, name))
+		return SONDE_EXIT_USAGE;
+	if (sonde_config_program(config, name) || sonde_embedded_find(name))
+		return sonde_say_error(SONDE_EXIT_USAGE, "--program %s: there is already a program '%s'; call the file differently, or "
+				       "give that one's section this 'object'", path, name);
 	if (config->n_programs == ARRAY_SIZE(config->programs))
 		return sonde_say_error(SONDE_EXIT_USAGE, "more than %zu programs", ARRAY_SIZE(config->programs));
-	memset(program, 0, sizeof(*program));
+	sonde_config_program_default(program, name);
 	if (snprintf(program->object, sizeof(program->object), "%s", path) >= (int)sizeof(program->object))
 		return sonde_say_error(SONDE_EXIT_USAGE, "the path '%s' is too long", path);
-	sonde_config_object_name(path, program->name, sizeof(program->name));
 	program->enabled = program->enabled_given = true;
 	config->n_programs++;
 	return SONDE_EXIT_DONE;
@@ -45,7 +50,7 @@ static int configure(const struct sonde_options *options, struct sonde_config *c
 		return sonde_say_error(SONDE_EXIT_USAGE, "--socket: the path is too long (107 characters at most)");
 	if (options->log_level)
 		(void)sonde_log_parse_level(options->log_level, &config->log_level);
-	r = sonde_configuration_check(config);
+	r = SONDE_EXIT_DONE;
 	for (unsigned i = 0; i < options->n_objects && !r; i++)
 		r = add_object(config, options->objects[i]);
 	return r;

@@ -91,7 +91,9 @@ static int trace_register(struct trace *trace, const char *word)
 	struct sonde_program_spec spec = {.name = trace->names[trace->n], .enabled = true};
 	int r;
 
-	sonde_config_object_name(word, trace->names[trace->n], SONDE_PROGRAM_NAME_MAX);
+	r = sonde_user_object_name(word, trace->names[trace->n]);
+	if (r)
+		return r;
 	spec.object_path = sonde_user_object_is_path(word) ? word : NULL;
 	spec.settings = trace->settings;
 	spec.n_settings = trace->options->n_settings;
@@ -99,8 +101,6 @@ static int trace_register(struct trace *trace, const char *word)
 	r = sonde_manager_register(trace->manager, &spec);
 	if (r == -ENOENT)
 		return sonde_say_error(SONDE_EXIT_USAGE, "there is no program '%s': 'sonde programs' lists them", word);
-	if (r == -EINVAL)
-		return sonde_say_error(SONDE_EXIT_USAGE, "'%s' is no name for a program: use a-z, 0-9 and _", spec.name);
 	if (r == -EEXIST)
 		return sonde_say_error(SONDE_EXIT_USAGE, "'%s' stands there twice", word);
 	if (r < 0)

@@ -97,5 +97,7 @@ int sonde_config_load(struct sonde_config *config, const char *path, char *ret_e
 	sonde_config_default(config);
 	if (path || access(SONDE_CONFIG_DEFAULT_FILE, F_OK) == 0 || errno != ENOENT)
 		r = sonde_config_read(config, path ? path : SONDE_CONFIG_DEFAULT_FILE, NULL, ret_error, error_size);
-	return r < 0 ? r : sonde_config_add_objects(config, ret_error, error_size);
+	if (r == 0)
+		r = sonde_config_add_objects(config, ret_error, error_size);
+	return r < 0 ? r : sonde_config_check(config, ret_error, error_size);
 }

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <base/identifier.h>
 #include <base/log.h>
 #include <bpf/interface.h>
 
@@ -22,12 +23,14 @@ struct sonde_config_setting {
 };
 
 struct sonde_config_program {
-	char name[32];
+	char name[SONDE_PROGRAM_NAME_MAX];
 	bool enabled, required;
 	bool enabled_given;	/* false: as the program itself says (SONDE_OFF_BY_DEFAULT) */
 	uint64_t ring_bytes;	/* power of two, at least a page; 0: default */
 	enum sonde_attach attach;
 	char object[256];	/* path of a user's own .bpf.o; "" for a built-in program */
+	bool from_directory;	/* of `programs_directory`, not of a section */
+	char refused[192];	/* of one of these: why it is not to be loaded; "": it is */
 	unsigned n_settings, line, column;
 	struct sonde_config_setting settings[16];
 };
@@ -72,17 +75,21 @@ const struct sonde_config_program *sonde_config_program(const struct sonde_confi
 void sonde_config_program_default(struct sonde_config_program *program, const char *name);
 
 /**
- * @brief The defaults, and over them `path`, or, if that is NULL, the default file if there is one.
+ * @brief The defaults, and over them `path`, or, if that is NULL, the default file if there is one; then the objects of
+ * `programs_directory`. All is checked.
  * @return As sonde_config_read().
  */
 int sonde_config_load(struct sonde_config *config, const char *path, char *ret_error, size_t error_size);
-/** A user's own program is called as its file before the first dot, a hyphen as underscore. */
+/** A user's own program is called as its file before the first dot, a hyphen as underscore. It may be no name for a program. */
 void sonde_config_object_name(const char *path, char *ret_name, size_t size);
 /**
- * @brief Add the objects of `programs_directory` that no section names. No such directory: nothing to add.
- * @return 0; -EPERM somebody else could change what root would load; -E2BIG; with `ret_error`.
+ * @brief Add the objects of `programs_directory` that no section names. No such directory: nothing to add. One whose name will
+ * not do is added too, with `refused`: it is to be seen, and keeps nobody else from running.
+ * @return 0; -EPERM somebody else could change what is in the directory; -E2BIG; with `ret_error`.
  */
 int sonde_config_add_objects(struct sonde_config *config, char *ret_error, size_t error_size);
+/** What this binary knows of its programs against the sections. @return 0, -EINVAL with `ret_error`: file, line, column. */
+int sonde_config_check(const struct sonde_config *config, char *ret_error, size_t error_size);
 /** As sonde_config_read(), of bytes in memory: any bytes. `config` changes only on success. */
 int sonde_config_parse(struct sonde_config *config, const char *name, const char *bytes, size_t length, char *ret_error,
 		       size_t error_size);

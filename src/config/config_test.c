@@ -198,7 +198,7 @@ static void wrong_kinds_are_named(void **state)
 	expect_error("programs: {a: {settings: [1]}}", "f:1:26: settings is a list", "");
 	expect_error("programs: {a: {settings: {x: [1]}}}", "f:1:30: x is a list", "number");
 	expect_error("[a]: 1", "f:1:1: a key is a list; allowed is a word", "");
-	expect_error("programs: {../a: {}}", "f:1:12: bad name '../a' of a program", "letters, digits and _");
+	expect_error("programs: {../a: {}}", "f:1:12: bad name '../a' of a program", "1 to 31 of a-z, 0-9 and _, the first a letter");
 	expect_error("programs: {a: {settings: {x-y: 1}}}", "f:1:27: bad name 'x-y' of a setting", "");
 }
 

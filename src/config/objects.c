@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Programs by their files: what lies in the programs directory is loaded with all rights, so nobody but root may put it there. */
+/*
+ * Programs by their files: what lies in the programs directory is loaded with all rights, so nobody but root may put it there.
+ * Whose a file is, is looked at when it is read (bpf/object_file.h).
+ */
 #include <config/config.h>
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <base/cleanup.h>
+#include <bpf/embedded.h>
+#include <bpf/object_file.h>
 
 #define ENDING ".bpf.o"
 
@@ -31,42 +37,65 @@ static int is_object(const struct dirent *entry)
 	       !strcmp(entry->d_name + length - (sizeof(ENDING) - 1), ENDING);
 }
 
-static int trusted(const char *path, char *ret_error, size_t error_size)
+/* The file's name, for a program that can have no other. */
+static void shown_name(const char *file, char *ret_name, size_t size)
 {
-	struct stat st;
+	snprintf(ret_name, size, "%s", file);
+	for (; *ret_name; ret_name++)
+		if (*ret_name < 0x20 || *ret_name == 0x7f) /* other than ASCII too */
+			*ret_name = '?';
+}
 
-	if (stat(path, &st))
-		return -errno;
-	if (geteuid() != 0 || (st.st_uid == 0 && !(st.st_mode & (S_IWGRP | S_IWOTH))))
-		return 0;
-	snprintf(ret_error, error_size, "'%s' is not root's alone: chown root:root and chmod go-w it, or move it", path);
-	return -EPERM;
+/*
+ * Why this file can be no program beside the others, or "". `ret_name`: what it is called in either case.
+ * @return 1: it is named by a section, nothing to do.
+ */
+static int object_refuse(const struct sonde_config *config, const char *file, char *ret_name, size_t size, char *ret_why,
+			 size_t why_size)
+{
+	const struct sonde_config_program *other;
+	char name[NAME_MAX + 1];
+
+	*ret_why = '\0';
+	sonde_config_object_name(file, name, sizeof(name));
+	shown_name(name, ret_name, size);
+	other = sonde_config_program(config, ret_name);
+	if (!sonde_program_name_is_good(name))
+		snprintf(ret_why, why_size, "a program's name has " SONDE_IDENTIFIER_RULE ", at most %d: rename the file",
+			 SONDE_PROGRAM_NAME_MAX - 1);
+	else if (other && other->from_directory)
+		snprintf(ret_why, why_size, "'%s' is also the name of another file there: rename one", name);
+	else if (!(other && other->object[0]) && sonde_embedded_find(name))
+		snprintf(ret_why, why_size, "'%s' is a built-in program: rename the file, or replace that one by a section "
+			 "'%s' with this 'object'", name, name);
+	else
+		return other ? 1 : 0;
+	if (other || sonde_embedded_find(name))
+		shown_name(file, ret_name, size);
+	return 0;
 }
 
 static int add(struct sonde_config *config, const char *file, char *ret_error, size_t error_size)
 {
 	struct sonde_config_program *program = &config->programs[config->n_programs];
-	char path[sizeof(program->object)], name[sizeof(program->name)];
-	int r;
+	char path[sizeof(program->object)], name[sizeof(program->name)], why[sizeof(program->refused)];
 
 	if (snprintf(path, sizeof(path), "%s/%s", config->programs_directory, file) >= (int)sizeof(path)) {
 		snprintf(ret_error, error_size, "the path of '%s' is too long", file);
 		return -ENAMETOOLONG;
 	}
-	sonde_config_object_name(path, name, sizeof(name));
-	if (sonde_config_program(config, name))
+	if (object_refuse(config, file, name, sizeof(name), why, sizeof(why)))
 		return 0;
 	if (config->n_programs == ARRAY_SIZE(config->programs)) {
 		snprintf(ret_error, error_size, "more than %zu programs, with those in '%s'", ARRAY_SIZE(config->programs),
 			 config->programs_directory);
 		return -E2BIG;
 	}
-	r = trusted(path, ret_error, error_size);
-	if (r < 0)
-		return r;
 	sonde_config_program_default(program, name);
 	program->enabled = program->enabled_given = true;
+	program->from_directory = true;
 	strcpy(program->object, path);
+	strcpy(program->refused, why);
 	config->n_programs++;
 	return 0;
 }
@@ -74,12 +103,16 @@ static int add(struct sonde_config *config, const char *file, char *ret_error, s
 int sonde_config_add_objects(struct sonde_config *config, char *ret_error, size_t error_size)
 {
 	struct dirent **entries;
-	int n, r;
+	struct stat st;
+	int n, r = 0;
 
-	if (!config->programs_directory[0] || access(config->programs_directory, F_OK))
+	if (!config->programs_directory[0] || stat(config->programs_directory, &st))
 		return 0;
-	r = trusted(config->programs_directory, ret_error, error_size);
-	n = r < 0 ? 0 : scandir(config->programs_directory, &entries, is_object, alphasort);
+	if (!sonde_file_is_roots_alone(&st)) {
+		snprintf(ret_error, error_size, "'%s' " SONDE_NOT_ROOTS_ALONE, config->programs_directory);
+		return -EPERM;
+	}
+	n = scandir(config->programs_directory, &entries, is_object, alphasort);
 	if (n < 0) {
 		r = -errno;
 		snprintf(ret_error, error_size, "cannot read '%s': %s", config->programs_directory, strerror(-r));
@@ -90,7 +123,6 @@ int sonde_config_add_objects(struct sonde_config *config, char *ret_error, size_
 			r = add(config, entries[i]->d_name, ret_error, error_size);
 		free(entries[i]);
 	}
-	if (n > 0)
-		free(entries);
+	free(entries);
 	return r;
 }

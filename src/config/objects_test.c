@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <bpf/embedded.h>
 #include <config/config.h>
 
 static struct sonde_config config;
@@ -57,6 +58,7 @@ static void test_objects_become_programs(void **state)
 	assert_string_equal(config.programs[0].name, "my_program");
 	assert_string_equal(config.programs[1].name, "zebra");
 	assert_true(config.programs[0].enabled && config.programs[0].enabled_given && !config.programs[0].required);
+	assert_true(config.programs[0].from_directory && !config.programs[0].refused[0]);
 	assert_non_null(strstr(config.programs[0].object, "/my-program.bpf.o"));
 }
 
@@ -65,19 +67,51 @@ static void test_section_wins(void **state)
 {
 	put("mine.bpf.o", 0644);
 	strcpy(config.programs[0].name, "mine");
+	strcpy(config.programs[0].object, "/opt/mine.bpf.o");
 	config.n_programs = 1;
 	assert_int_equal(sonde_config_add_objects(&config, error, sizeof(error)), 0);
 	assert_int_equal(config.n_programs, 1);
-	assert_string_equal(config.programs[0].object, "");
+	assert_string_equal(config.programs[0].object, "/opt/mine.bpf.o");
+}
+
+/* What cannot be a program is one that says why: it keeps nobody else from running. */
+static void test_bad_names(void **state)
+{
+	static const char *const files[] = {"1x.bpf.o", "UPPER.bpf.o", "a_name_that_is_longer_than_it_may_be.bpf.o", "we ird\n.bpf.o"};
+	static const char *const names[] = {"1x", "UPPER", "a_name_that_is_longer_than_it_m", "we ird?"};
+
+	for (size_t i = 0; i < 4; i++)
+		put(files[i], 0644);
+	put("zebra.bpf.o", 0644);
+	assert_int_equal(sonde_config_add_objects(&config, error, sizeof(error)), 0);
+	assert_int_equal(config.n_programs, 5);
+	for (size_t i = 0; i < 4; i++) {
+		assert_string_equal(config.programs[i].name, names[i]);
+		assert_non_null(strstr(config.programs[i].refused, "a program's name has a-z, 0-9 and _"));
+	}
+	assert_string_equal(config.programs[4].refused, "");
+}
+
+static void test_names_that_are_taken(void **state)
+{
+	char file[64];
+
+	snprintf(file, sizeof(file), "%s.bpf.o", sonde_embedded[0].name);
+	put(file, 0644);
+	put("mm.bpf.o", 0644);
+	put("mm.v2.bpf.o", 0644);
+	assert_int_equal(sonde_config_add_objects(&config, error, sizeof(error)), 0);
+	assert_int_equal(config.n_programs, 3);
+	assert_null(sonde_config_program(&config, sonde_embedded[0].name));
+	assert_non_null(strstr(sonde_config_program(&config, file)->refused, "is a built-in program"));
+	assert_string_equal(sonde_config_program(&config, "mm")->refused, "");
+	assert_non_null(strstr(sonde_config_program(&config, "mm.v2.bpf.o")->refused, "'mm' is also the name of another file"));
 }
 
 static void test_only_root_may_put_programs_there(void **state)
 {
 	if (geteuid() != 0)
 		skip();
-	put("open.bpf.o", 0666);
-	assert_int_equal(sonde_config_add_objects(&config, error, sizeof(error)), -EPERM);
-	assert_non_null(strstr(error, "open.bpf.o"));
 	assert_int_equal(chmod(config.programs_directory, 0777), 0);
 	assert_int_equal(sonde_config_add_objects(&config, error, sizeof(error)), -EPERM);
 	assert_non_null(strstr(error, config.programs_directory));
@@ -114,6 +148,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_objects_become_programs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_section_wins, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bad_names, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_names_that_are_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_only_root_may_put_programs_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),

@@ -31,8 +31,9 @@ const struct sonde_config_option sonde_config_options[] = {
 	}, {
 		.section = "", .name = "programs_directory", .type = SONDE_CONFIG_PATH, .default_text = "/etc/sonde/programs.d",
 		.zero = "off", FIELD(programs_directory),
-		.help = "Every `NAME.bpf.o` in it is a program, called as the file before its first dot, unless `programs` has a section of "
-			"that name. Directory and files must be root's and writable by nobody else.",
+		.help = "Every `NAME.bpf.o` in it is a program, called as the file before its first dot, unless `programs` has a section with "
+			"an `object` of that name. Directory and files must be root's and writable by nobody else. A file that cannot be a "
+			"program (its name, its owner, the name of a built-in one) is in state `failed` and says why.",
 	}, {
 		.section = "", .name = "shutdown_timeout", .type = SONDE_CONFIG_DURATION, .default_text = "10s",
 		.min = SONDE_NS_PER_S, .max = 300 * SONDE_NS_PER_S, FIELD(shutdown_timeout_ns),
@@ -106,7 +107,8 @@ const struct sonde_config_option sonde_config_options[] = {
 			"qdisc clsact.",
 	}, {
 		.name = "object", .type = SONDE_CONFIG_PATH, .default_text = "", .default_doc = "a built-in program",
-		.zero = "a built-in program", PROGRAM_FIELD(object), .help = "A program of your own: its compiled `.bpf.o` file.",
+		.zero = "a built-in program", PROGRAM_FIELD(object),
+		.help = "A program of your own: its compiled `.bpf.o` file. Under the name of a built-in program it runs in its place.",
 	}, {
 		.section = "programs.NAME", .name = "settings", .type = SONDE_CONFIG_SETTINGS,
 		.help = "The program's own settings, as its page lists them: at most 16. A value is a number, a duration, a size, "

@@ -186,13 +186,12 @@ static int unknown_key(struct reader *reader, const yaml_event_t *key, const str
 static int name_check(struct reader *reader, const yaml_event_t *key, const char *what, size_t max)
 {
 	const char *name = (const char *)key->data.scalar.value;
-	size_t good = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
 	char text[64];
 
-	if (good == key->data.scalar.length && good > 0 && good <= max)
+	if (sonde_identifier_is_good(name, max))
 		return 0;
-	return fault(reader, &key->start_mark, "bad name '%s' of a %s; allowed is 1 to %zu letters, digits and _", shown(key, text),
-		     what, max);
+	return fault(reader, &key->start_mark, "bad name '%s' of a %s; allowed is 1 to %zu of " SONDE_IDENTIFIER_RULE,
+		     shown(key, text), what, max);
 }
 
 static int setting_entry(struct reader *reader, const yaml_event_t *key, yaml_event_t *value, void *userdata)

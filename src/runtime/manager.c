@@ -2,24 +2,21 @@
 /* A list of programs and their states. Invariant: an object exists exactly in the states starting and running. */
 #include <runtime/manager.h>
 
-#include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <base/cleanup.h>
 #include <base/clock.h>
 #include <base/log.h>
 #include <bpf/embedded.h>
+#include <bpf/object_file.h>
 #include <bpf/shared.h>
 
-#define OBJECT_FILE_MAX (16u << 20)
 #define SETTINGS_MAX 16
 #define LOAD_THREADS_MAX 4
 
@@ -29,8 +26,10 @@ static const struct sonde_names kernel_names = {0};
 struct managed {
 	struct managed *next;
 	struct sonde_program_status status;
-	char *path;  /* user's own object */
-	void *image; /* its bytes */
+	char *refused; /* why it is never loaded; NULL: it may be */
+	char *path;    /* user's own object */
+	bool roots_alone;
+	void *image;   /* its bytes */
 	const void *object;
 	size_t object_size;
 	uint64_t ring_bytes;
@@ -68,6 +67,7 @@ static void managed_free(struct managed *p)
 	sonde_schema_free(&p->schema);
 	for (size_t i = 0; i < p->n_settings; i++)
 		free((void *)(uintptr_t)p->settings[i].name);
+	free(p->refused);
 	free(p->path);
 	free(p->image);
 	free(p);
@@ -110,16 +110,6 @@ void sonde_manager_free(struct sonde_manager **pointer)
 	free(manager);
 }
 
-static bool name_is_good(const char *name)
-{
-	if (!islower((unsigned char)name[0]) || strlen(name) >= SONDE_PROGRAM_NAME_MAX)
-		return false;
-	for (; *name; name++)
-		if (!islower((unsigned char)*name) && !isdigit((unsigned char)*name) && *name != '_')
-			return false;
-	return true;
-}
-
 static int managed_fill(struct managed *p, const struct sonde_program_spec *spec)
 {
 	const struct sonde_embedded *e;
@@ -130,6 +120,11 @@ static int managed_fill(struct managed *p, const struct sonde_program_spec *spec
 	p->status.required = spec->required;
 	p->ring_bytes = spec->ring_bytes;
 	p->attach = spec->attach;
+	p->roots_alone = spec->roots_alone;
+	if (spec->refused && spec->refused[0]) {
+		p->refused = strdup(spec->refused);
+		return p->refused ? 0 : -ENOMEM;
+	}
 	for (; p->n_settings < spec->n_settings && p->n_settings < SETTINGS_MAX; p->n_settings++) {
 		char *name = strdup(spec->settings[p->n_settings].name);
 
@@ -154,7 +149,7 @@ int sonde_manager_register(struct sonde_manager *manager, const struct sonde_pro
 	struct managed *p, **end;
 	int r;
 
-	if (!name_is_good(spec->name))
+	if (!sonde_program_name_is_good(spec->name) && !(spec->refused && spec->refused[0]))
 		return -EINVAL;
 	if (manager_find(manager, spec->name))
 		return -EEXIST;
@@ -192,29 +187,31 @@ static int managed_fail(struct managed *p, int r)
 	return r;
 }
 
-static int managed_read_file(struct managed *p)
+/* Its object in memory, and the schema in it. */
+static int managed_read(struct managed *p)
 {
-	CLEANUP_FREE void *image = NULL;
-	CLEANUP_CLOSE int fd = open(p->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
-	ssize_t n;
+	const char *error = "";
+	void *image;
+	int r;
 
-	if (fd < 0 || fstat(fd, &st))
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
-	if (st.st_size > OBJECT_FILE_MAX)
-		return -EFBIG;
-	image = malloc((size_t)st.st_size + 1);
-	if (!image)
-		return -ENOMEM;
-	n = pread(fd, image, (size_t)st.st_size, 0);
-	if (n != st.st_size)
-		return n < 0 ? -errno : -EIO;
-	free(p->image);
-	p->object = p->image = TAKE_PTR(image);
-	p->object_size = (size_t)n;
-	return 0;
+	p->status.reason[0] = '\0';
+	if (p->refused) {
+		snprintf(p->status.reason, sizeof(p->status.reason), "%s", p->refused);
+		return -EINVAL;
+	}
+	if (p->path) {
+		r = sonde_object_file_read(p->path, p->roots_alone, &image, &p->object_size, p->status.reason,
+					   sizeof(p->status.reason));
+		if (r < 0)
+			return r;
+		free(p->image);
+		p->object = p->image = image;
+	}
+	sonde_schema_free(&p->schema);
+	r = sonde_schema_new(p->status.name, p->object, p->object_size, &kernel_names, &error, &p->schema);
+	if (r < 0)
+		snprintf(p->status.reason, sizeof(p->status.reason), "its schema cannot be read: %s", error);
+	return r;
 }
 
 static void managed_hooks(struct managed *p)
@@ -241,25 +238,15 @@ int sonde_manager_load(struct sonde_manager *manager, const char *name)
 {
 	struct managed *p = manager_find(manager, name);
 	struct sonde_object_opts opts;
-	const char *error = "";
 	int r;
 
 	if (!p)
 		return -ENOENT;
 	if (p->bpf)
 		return -EALREADY;
-	p->status.reason[0] = '\0';
-	r = p->path ? managed_read_file(p) : 0;
-	if (r < 0) {
-		snprintf(p->status.reason, sizeof(p->status.reason), "cannot read '%s': %s", p->path, strerror(-r));
+	r = managed_read(p);
+	if (r < 0)
 		return managed_fail(p, r);
-	}
-	sonde_schema_free(&p->schema);
-	r = sonde_schema_new(name, p->object, p->object_size, &kernel_names, &error, &p->schema);
-	if (r < 0) {
-		snprintf(p->status.reason, sizeof(p->status.reason), "its schema cannot be read: %s", error);
-		return managed_fail(p, r);
-	}
 	snprintf(p->status.doc, sizeof(p->status.doc), "%s", p->schema->types[0].doc);
 	opts = (struct sonde_object_opts){
 		.name = p->status.name, .object = p->object, .size = p->object_size, .schema = p->schema,

@@ -19,6 +19,8 @@ struct sonde_manager;
 struct sonde_program_spec {
 	const char *name;
 	const char *object_path; /* a user's own object; NULL: built in */
+	bool roots_alone;	 /* an object that somebody else than root could change is not loaded */
+	const char *refused;	 /* it is never loaded, for this reason: then any name will do; NULL or "": it may be */
 	bool enabled, required;
 	uint64_t ring_bytes; /* 0: default */
 	enum sonde_attach attach;
@@ -32,7 +34,7 @@ int sonde_manager_pin_maps(struct sonde_manager *manager, const char *directory,
 /** Detaches and unloads everything. */
 void sonde_manager_free(struct sonde_manager **manager);
 
-/** @return 0; -EEXIST the name is taken; -EINVAL the name is not [a-z][a-z0-9_]*; -ENOENT no such built-in program. */
+/** @return 0; -EEXIST the name is taken; -EINVAL no name for a program (base/identifier.h); -ENOENT no such built-in program. */
 int sonde_manager_register(struct sonde_manager *manager, const struct sonde_program_spec *spec);
 /** Stops it first if it runs. @return 0, -ENOENT */
 int sonde_manager_unregister(struct sonde_manager *manager, const char *name);

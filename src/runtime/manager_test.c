@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <bpf/embedded.h>
 #include <bpf/libbpf.h>
@@ -70,13 +71,29 @@ static void write_file(char *path, const char *content, size_t length)
 	close(fd);
 }
 
+/* A name that will not do is no reason to end: it is there, and says why not. */
+static void test_refused(void **state)
+{
+	struct sonde_program_spec spec = {.name = "UP PER", .object_path = FLOOD, .enabled = true, .refused = "a bad name"};
+	struct sonde_manager *manager = *state;
+
+	assert_int_equal(sonde_manager_register(manager, &spec), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(sonde_manager_load(manager, "UP PER"), -EINVAL);
+		assert_int_equal(sonde_manager_status(manager, "UP PER")->state, SONDE_PROGRAM_FAILED);
+		assert_string_equal(sonde_manager_status(manager, "UP PER")->reason, "a bad name");
+	}
+}
+
 /* Each of them fails with a reason, none of them takes the next one with it. */
 static void test_broken_objects(void **state)
 {
 	char text[] = "/tmp/sonde-test-XXXXXX", half[] = "/tmp/sonde-test-XXXXXX";
 	size_t size = (size_t)(sonde_embedded[0].object_end - sonde_embedded[0].object);
 	struct sonde_manager *manager = *state;
-	const char *const names[] = {"text", "half", "missing", "folder"};
+	const char *const names[] = {"text", "half", "missing", "folder", "fifo", "others"};
+	char fifo[] = "/tmp/sonde-test-XXXXXX";
+	struct sonde_program_spec others = {.name = "others", .object_path = text, .enabled = true, .roots_alone = true};
 
 	write_file(text, "this is no object", 17);
 	write_file(half, sonde_embedded[0].object, size / 2);
@@ -84,19 +101,27 @@ static void test_broken_objects(void **state)
 	assert_int_equal(add(manager, "half", half), 0);
 	assert_int_equal(add(manager, "missing", "/tmp/sonde-there-is-no-such-file.bpf.o"), 0);
 	assert_int_equal(add(manager, "folder", "/tmp"), 0);
+	write_file(fifo, "", 0);
+	assert_true(!unlink(fifo) && !mkfifo(fifo, 0600)); /* nobody writes to it: reading would wait for ever */
+	assert_int_equal(add(manager, "fifo", fifo), 0);
+	assert_int_equal(chmod(text, 0666), 0);
+	assert_int_equal(sonde_manager_register(manager, &others), 0);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		assert_true(sonde_manager_load(manager, names[i]) < 0);
 		assert_int_equal(sonde_manager_status(manager, names[i])->state, SONDE_PROGRAM_FAILED);
 		assert_true(strlen(sonde_manager_status(manager, names[i])->reason) > 10);
 		assert_null(sonde_manager_object(manager, names[i]));
 	}
+	assert_non_null(strstr(sonde_manager_status(manager, "fifo")->reason, "no plain file"));
 	if (geteuid() == 0) {
+		assert_non_null(strstr(sonde_manager_status(manager, "others")->reason, "not root's alone"));
 		assert_int_equal(add(manager, "flood", FLOOD), 0);
 		assert_int_equal(sonde_manager_load(manager, "flood"), 0);
 		assert_int_equal(sonde_manager_attach(manager, "flood"), 0);
 	}
 	unlink(text);
 	unlink(half);
+	unlink(fifo);
 }
 
 static uint64_t links_of_this_process(void)
@@ -177,6 +202,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_register, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broken_objects, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_life, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_settings, setup, teardown),

@@ -3,6 +3,7 @@
 #include <schema/builder.h>
 #include <schema/encode_text.h>
 
+#include <base/identifier.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -99,14 +100,10 @@ const char *sonde_builder_variable_tag(const struct sonde_builder *builder, uint
 
 int sonde_builder_check_name(const char *what, const char *name)
 {
-	size_t length = strlen(name);
-
-	if (!length || length > SCHEMA_NAME_MAX || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != length ||
-	    name[0] < 'a' || name[0] > 'z')
-		return sonde_builder_fail("%s: the name '%.80s' cannot be used: take 1 to %d of a-z, 0-9 and _, "
-					  "the first a letter",
-					  what, name, SCHEMA_NAME_MAX);
-	return 0;
+	if (sonde_identifier_is_good(name, SCHEMA_NAME_MAX))
+		return 0;
+	return sonde_builder_fail("%s: the name '%.80s' cannot be used: take 1 to %d of " SONDE_IDENTIFIER_RULE, what, name,
+				  SCHEMA_NAME_MAX);
 }
 
 /* Docs are shown on terminals and in pages as they are. */

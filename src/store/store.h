@@ -15,10 +15,10 @@
  *          call commit again. sonde_store_error() has the text (of this thread's last error).
  */
 
+#include <base/identifier.h>
 #include <schema/filter.h>
 #include <schema/schema.h>
 
-#define SONDE_PROGRAM_NAME_MAX 32
 #define SONDE_CURSOR_MAX 96
 
 struct sonde_store;

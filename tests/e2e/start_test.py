@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A start with something wrong in it: an object, a name, an interface, a setting. One program pays for it, or the file is refused."""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import FLOOD, SONDE, Agent, flood, only, wait_for, yaml  # noqa: E402
+
+
+class Start(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="sonde-test-")
+        self.addCleanup(self.directory.cleanup)
+        self.programs_d = os.path.join(self.directory.name, "programs.d")
+        os.mkdir(self.programs_d, 0o755)
+
+    def put(self, name, source=FLOOD):
+        return shutil.copy(source, os.path.join(self.programs_d, name))
+
+    def states(self, agent):
+        return {p["name"]: (p["state"], p["reason"]) for p in agent.get("/api/v1/programs")["programs"]}
+
+    def config(self, programs):
+        """What `sonde config` says of this file; exit code and text."""
+        path = os.path.join(self.directory.name, "sonde.yaml")
+        with open(path, "w") as f:
+            f.write(yaml({"programs_directory": self.programs_d, "programs": programs}) + "\n")
+        done = subprocess.run([SONDE, "config", "-c", path], capture_output=True, text=True, timeout=20)
+        return done.returncode, (done.stdout + done.stderr).replace(path, "FILE")
+
+    def refused(self, programs, *words):
+        """`sonde config` and `sonde run` refuse this file, with the same words and by exit code 2."""
+        code, said = self.config(programs)
+        ran = subprocess.run([SONDE, "run", "-c", os.path.join(self.directory.name, "sonde.yaml"), "--store", "memory"],
+                             capture_output=True, text=True, timeout=30)
+        self.assertEqual((code, ran.returncode), (2, 2), said + ran.stderr)
+        for word in words:
+            self.assertIn(word, said)
+            self.assertIn(word.replace("FILE", ""), ran.stderr)
+
+
+class Objects(Start):
+    def test_names_and_owners(self):
+        """Every one that cannot be loaded is there with its reason; the others run."""
+        for name in ("UPPER", "1x", "we ird", "a_name_that_is_longer_than_it_may_be", "file", "flood", "flood.v2", "open"):
+            self.put(name + ".bpf.o")
+        os.chmod(os.path.join(self.programs_d, "open.bpf.o"), 0o666)
+        os.mkfifo(os.path.join(self.programs_d, "fifo.bpf.o"), 0o600)
+        with Agent(programs=only("process"), programs_directory=self.programs_d) as agent:
+            states = self.states(agent)
+            self.assertEqual(states["process"][0], "running")
+            self.assertEqual(states["flood"][0], "running")
+            self.assertEqual(states["file"][0], "disabled")
+            reasons = {"UPPER": "a program's name has a-z, 0-9 and _", "1x": "the first a letter", "we ird": "rename the file",
+                       "a_name_that_is_longer_than_it_m": "at most 31", "file.bpf.o": "'file' is a built-in program",
+                       "flood.v2.bpf.o": "'flood' is also the name of another file", "open": "is not root's alone",
+                       "fifo": "it is no plain file"}
+            for name, reason in reasons.items():
+                self.assertEqual(states[name][0], "failed", name)
+                self.assertIn(reason, states[name][1])
+                self.assertIn(reason, agent.cli("programs", "show", name).stdout.decode())
+            # What can be mended is tried again.
+            os.chmod(os.path.join(self.programs_d, "open.bpf.o"), 0o644)
+            again = agent.cli("programs", "start", "open", check=False)
+            self.assertNotIn(b"root's", again.stderr)
+            os.rename(os.path.join(self.programs_d, "UPPER.bpf.o"), os.path.join(self.directory.name, "gone"))
+            agent.cli("reload")
+            wait_for(lambda: self.states(agent)["UPPER"] == ("disabled", ""), "it is gone")
+            self.put("LATER.bpf.o")
+            agent.cli("reload")
+            wait_for(lambda: self.states(agent)["LATER"][0] == "failed", "it is there and says why")
+            self.assertEqual(self.states(agent)["flood"][0], "running")
+
+    def test_config_tells_of_them(self):
+        self.put("UPPER.bpf.o")
+        code, said = self.config({"away": {"object": "/no/such/away.bpf.o"}})
+        self.assertEqual(code, 0, said)
+        self.assertIn("program UPPER will not run: a program's name has", said)
+        self.assertIn("program away will not run: cannot read '/no/such/away.bpf.o'", said)
+
+    def test_name_of_a_section(self):
+        self.refused({"Mine": {"object": FLOOD}}, "FILE:3:3: bad name 'Mine' of a program; allowed is 1 to 31 of a-z, 0-9 and _")
+
+    def test_on_the_command_line(self):
+        for name, words in (("process", "there is already a program 'process'"), ("UPPER", "is no name for a program")):
+            done = subprocess.run([SONDE, "run", "--store", "memory", "--program", self.put(name + ".bpf.o")],
+                                  capture_output=True, text=True, timeout=30)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(words, done.stderr)
+
+    def test_in_the_place_of_a_built_in(self):
+        """A section says it on purpose."""
+        with Agent(programs=only("process", process={"object": self.put("process.bpf.o")}),
+                   programs_directory=self.programs_d) as agent:
+            self.assertEqual([n for n, (state, _) in self.states(agent).items() if state == "running"], ["process"])
+            self.assertIn("flood", [t["name"] for t in agent.get("/api/v1/schema")["types"]])
+
+
+if __name__ == "__main__":
+    unittest.main()
