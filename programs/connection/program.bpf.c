@@ -13,10 +13,10 @@
 
 #include "tcp.bpf.h"
 
-SONDE_SETTING(__u64, update_interval_ns, 10000000000,
-	      "time between the updates of a long-lived connection; 0: no updates");
-SONDE_SETTING(__u8, syscall_hooks, 1,
-	      "1: learn owner and error when accept() and connect() return; 0: at the first traffic");
+SONDE_SETTING_BETWEEN(__u64, update_interval_ns, 10000000000, 0, 86400000000000,
+		      "time between the updates of a long-lived connection; 0: no updates");
+SONDE_SETTING_BETWEEN(__u8, syscall_hooks, 1, 0, 1,
+		      "1: learn owner and error when accept() and connect() return; 0: at the first traffic");
 
 #include "claim.bpf.h"
 #include "syscalls.bpf.h"

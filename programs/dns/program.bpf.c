@@ -11,7 +11,8 @@
 #include "streams.bpf.h"
 
 SONDE_EVENT(dns, "DNS questions, each with its answer or the lack of one");
-SONDE_SETTING(__u64, update_interval_ns, 1000000000, "time between the looks for questions that timed out");
+SONDE_SETTING_BETWEEN(__u64, update_interval_ns, 1000000000, 1000000, 86400000000000,
+		      "time between the looks for questions that timed out");
 
 struct sock___locked {
 	struct {

@@ -10,7 +10,8 @@
 
 #include "servers.bpf.h"
 
-SONDE_SETTING(__u64, timeout_ns, 5000000000, "a question without an answer for so long has timed out");
+SONDE_SETTING_BETWEEN(__u64, timeout_ns, 5000000000, 1000000, 3600000000000,
+		      "a question without an answer for so long has timed out");
 
 #ifndef QUESTIONS_MAX
 #define QUESTIONS_MAX 16384

@@ -8,7 +8,7 @@
 
 #include "wire.bpf.h"
 
-SONDE_SETTING(__u16, port, 53, "port of DNS servers");
+SONDE_SETTING_BETWEEN(__u16, port, 53, 1, 65535, "port of DNS servers");
 SONDE_SETTING(__u16, second_port, 0, "another port of DNS servers; 0: none");
 
 /* include/linux/sched.h */

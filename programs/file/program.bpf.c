@@ -12,12 +12,13 @@
 
 SONDE_OFF_BY_DEFAULT;
 
-SONDE_SETTING(__u64, update_interval_ns, 10000000000, "time between two reports of what was counted");
-SONDE_SETTING(__u8, single, 0, "1: one event per operation, as it happens; 0: counts");
-SONDE_SETTING(__u8, read_write, 1, "1: reads, writes and syncs too; 0: opens only");
-SONDE_SETTING(__u8, latency, 0, "1: measure how long each operation takes; costs a second hook");
+SONDE_SETTING_BETWEEN(__u64, update_interval_ns, 10000000000, 1000000, 86400000000000,
+		      "time between two reports of what was counted");
+SONDE_SETTING_BETWEEN(__u8, single, 0, 0, 1, "1: one event per operation, as it happens; 0: counts");
+SONDE_SETTING_BETWEEN(__u8, read_write, 1, 0, 1, "1: reads, writes and syncs too; 0: opens only");
+SONDE_SETTING_BETWEEN(__u8, latency, 0, 0, 1, "1: measure how long each operation takes; costs a second hook");
 SONDE_SETTING(__u64, min_latency_ns, 0, "only operations that take at least this; needs latency: 1");
-SONDE_SETTING(__u8, only_errors, 0, "1: only operations that fail");
+SONDE_SETTING_BETWEEN(__u8, only_errors, 0, 0, 1, "1: only operations that fail");
 SONDE_SETTING(__u32, pid, 0, "only this process; 0: all");
 
 #define ERESTARTSYS 512 /* and above: never seen by the program, the call goes on */

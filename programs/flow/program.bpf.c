@@ -8,9 +8,10 @@
 
 SONDE_OFF_BY_DEFAULT;
 
-SONDE_SETTING(__u64, update_interval_ns, 10000000000, "time between two reports of what was counted");
+SONDE_SETTING_BETWEEN(__u64, update_interval_ns, 10000000000, 1000000, 86400000000000,
+		      "time between two reports of what was counted");
 SONDE_SETTING(__u32, sample, 0, "the headers of one packet in so many as an event packet_sample; 1: of each; 0: of none");
-SONDE_SETTING(__u8, sample_payload, 0, "1: a sample has the first 128 bytes, payload too; 0: headers only");
+SONDE_SETTING_BETWEEN(__u8, sample_payload, 0, 0, 1, "1: a sample has the first 128 bytes, payload too; 0: headers only");
 SONDE_SETTING(__u16, only_port_1, 0, "only packets from or to this port, or another of only_port_1 to 4; 0: not used");
 SONDE_SETTING(__u16, only_port_2, 0, "see only_port_1");
 SONDE_SETTING(__u16, only_port_3, 0, "see only_port_1");

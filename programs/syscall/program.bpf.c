@@ -11,11 +11,12 @@
 
 SONDE_OFF_BY_DEFAULT;
 
-SONDE_SETTING(__u64, update_interval_ns, 10000000000, "time between two reports of what was counted");
+SONDE_SETTING_BETWEEN(__u64, update_interval_ns, 10000000000, 1000000, 86400000000000,
+		      "time between two reports of what was counted");
 SONDE_SETTING(__u32, pid, 0, "only this process; 0: all");
 SONDE_SETTING(__s32, number, -1, "only the system call of this number; -1: all");
-SONDE_SETTING(__u8, single, 0, "1: one event per call, with its arguments; needs pid or number");
-SONDE_SETTING(__u8, latency, 0, "1: measure how long the calls take; costs a second hook");
+SONDE_SETTING_BETWEEN(__u8, single, 0, 0, 1, "1: one event per call, with its arguments; needs pid or number");
+SONDE_SETTING_BETWEEN(__u8, latency, 0, 0, 1, "1: measure how long the calls take; costs a second hook");
 
 #define EINTR 4
 #define ERESTARTSYS 512 /* and up to 516: interrupted by a signal; the program sees EINTR, or the call again */

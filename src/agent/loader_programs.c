@@ -39,8 +39,7 @@ int loader_program_register(struct loader *loader, const char *name, const struc
 		spec.roots_alone = section->from_directory;
 		spec.refused = section->refused;
 		for (; spec.n_settings < section->n_settings; spec.n_settings++)
-			settings[spec.n_settings] = (struct sonde_object_setting){
-				section->settings[spec.n_settings].name, section->settings[spec.n_settings].value};
+			settings[spec.n_settings] = section->settings[spec.n_settings].given;
 	}
 	r = sonde_manager_register(loader->manager, &spec);
 	return r < 0 ? sonde_log_err(r, "program %s: cannot register it", name) : 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A configuration at run time: the programs' sections are taken over, all or nothing. If one of the changed programs does not
- * start with its new section, all get their old ones back.
+ * start with its new section, all get their old ones back. What had failed before is tried again.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -21,9 +21,12 @@ static bool section_equals(const struct sonde_config_program *a, const struct so
 	    strcmp(a->refused, b->refused) ||
 	    a->n_settings != b->n_settings)
 		return false;
-	for (unsigned i = 0; i < a->n_settings; i++)
-		if (strcmp(a->settings[i].name, b->settings[i].name) || a->settings[i].value != b->settings[i].value)
+	for (unsigned i = 0; i < a->n_settings; i++) {
+		const struct sonde_object_setting *x = &a->settings[i].given, *y = &b->settings[i].given;
+
+		if (strcmp(x->name, y->name) || x->value != y->value || strcmp(x->interface, y->interface))
 			return false;
+	}
 	return true;
 }
 
@@ -100,15 +103,20 @@ struct changes {
 	char names[SONDE_PROGRAMS_MAX][SONDE_PROGRAM_NAME_MAX];
 };
 
-static void changes_add(struct changes *changes, const struct sonde_config *from, const struct sonde_config *to,
-			const char *name)
+static bool changes_have(const struct changes *changes, const char *name)
 {
-	if (changes->n == SONDE_PROGRAMS_MAX ||
-	    section_equals(sonde_config_program(from, name), sonde_config_program(to, name)))
-		return;
 	for (unsigned i = 0; i < changes->n; i++)
 		if (!strcmp(changes->names[i], name))
-			return;
+			return true;
+	return false;
+}
+
+static void changes_add(struct changes *changes, const struct loader *loader, const struct sonde_config *to, const char *name)
+{
+	if (changes->n == SONDE_PROGRAMS_MAX || changes_have(changes, name) ||
+	    (section_equals(sonde_config_program(loader->config, name), sonde_config_program(to, name)) &&
+	     !sonde_manager_is_outdated(loader->manager, name)))
+		return;
 	snprintf(changes->names[changes->n++], SONDE_PROGRAM_NAME_MAX, "%s", name);
 }
 
@@ -133,11 +141,26 @@ static int changes_apply(struct loader *loader, const struct changes *changes, c
 	return r;
 }
 
+/* What failed before may have what it lacked now: its interface, its file. @return how many run now. */
+static unsigned failed_start(struct loader *loader, const struct changes *changes)
+{
+	const char *names[SONDE_PROGRAMS_MAX];
+	size_t n = sonde_manager_list(loader->manager, names, SONDE_PROGRAMS_MAX);
+	unsigned running = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (sonde_manager_status(loader->manager, names[i])->state == SONDE_PROGRAM_FAILED &&
+		    !changes_have(changes, names[i]) && loader_program_start(loader, names[i]) >= 0)
+			running++;
+	return running;
+}
+
 int loader_reload(struct loader *loader, char *ret_text, size_t size)
 {
 	CLEANUP_FREE struct sonde_config *fresh = calloc(1, sizeof(*fresh));
 	CLEANUP_FREE struct changes *changes = calloc(1, sizeof(*changes));
 	const char *for_good;
+	unsigned n;
 	int r;
 
 	if (!fresh || !changes)
@@ -152,9 +175,9 @@ int loader_reload(struct loader *loader, char *ret_text, size_t size)
 		return -EINVAL;
 	}
 	for (unsigned i = 0; i < loader->config->n_programs; i++)
-		changes_add(changes, loader->config, fresh, loader->config->programs[i].name);
+		changes_add(changes, loader, fresh, loader->config->programs[i].name);
 	for (unsigned i = 0; i < fresh->n_programs; i++)
-		changes_add(changes, loader->config, fresh, fresh->programs[i].name);
+		changes_add(changes, loader, fresh, fresh->programs[i].name);
 	r = changes_apply(loader, changes, fresh, ret_text, size);
 	if (r < 0) {
 		char ignored[256];
@@ -163,6 +186,7 @@ int loader_reload(struct loader *loader, char *ret_text, size_t size)
 		return r;
 	}
 	*loader->config = *fresh;
-	snprintf(ret_text, size, "%u programs changed", changes->n);
+	n = failed_start(loader, changes);
+	snprintf(ret_text, size, n ? "%u programs changed, and %u that had failed run" : "%u programs changed", changes->n, n);
 	return 0;
 }

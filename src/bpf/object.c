@@ -9,6 +9,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +63,7 @@ static int object_variable(const struct bpf_object *object, const char *name, ui
 	return -ENOENT;
 }
 
-/* `set` NULL: only read the value. */
+/* `set` NULL: only read the value. One that is set fits (sonde_setting_check()). */
 int object_value(struct bpf_object *object, const char *name, const int64_t *set, int64_t *ret_value)
 {
 	struct bpf_map *map = object_section(object, ".rodata");
@@ -84,8 +85,6 @@ int object_value(struct bpf_object *object, const char *name, const int64_t *set
 	}
 	if (!set)
 		return 0;
-	if (length < 8 && (*set > (int64_t)(1ull << (8 * length)) - 1 || *set < -(int64_t)(1ull << (8 * length - 1))))
-		return -ERANGE;
 	copy = malloc(size);
 	if (!copy)
 		return -ENOMEM;
@@ -94,44 +93,47 @@ int object_value(struct bpf_object *object, const char *name, const int64_t *set
 	return bpf_map__set_initial_value(map, copy, size);
 }
 
-static void setting_unknown(const struct sonde_schema *schema, const char *name, char *error, size_t size)
+uint32_t object_interface(struct bpf_object *object, unsigned n)
 {
-	int n = snprintf(error, size, "there is no setting '%s'; there %s: %s", name, schema->n_settings == 1 ? "is" : "are",
-			 schema->n_settings ? schema->settings[0].name : "none");
+	char setting[] = SONDE_INTERFACE_SETTING "0";
+	int64_t interface = 0;
 
-	for (uint32_t i = 1; i < schema->n_settings && n >= 0 && (size_t)n < size; i++)
-		n += snprintf(error + n, size - (size_t)n, ", %s", schema->settings[i].name);
-}
-
-static void setting_out_of_range(const struct sonde_setting *setting, char *error, size_t size)
-{
-	char least[SONDE_SETTING_TEXT_MAX], most[SONDE_SETTING_TEXT_MAX];
-
-	if (setting->is_bounded)
-		snprintf(error, size, "the value of setting '%s' is out of range: %s to %s are possible", setting->name,
-			 sonde_setting_text(setting, setting->least, least), sonde_setting_text(setting, setting->most, most));
-	else
-		snprintf(error, size, "the value of setting '%s' is out of range", setting->name);
+	setting[sizeof(setting) - 2] = (char)('1' + n);
+	(void)object_value(object, setting, NULL, &interface);
+	return (uint32_t)interface;
 }
 
 static int object_setting(struct sonde_object *object, const struct sonde_schema *schema,
 			  const struct sonde_object_setting *wanted, char *error, size_t error_size)
 {
-	const struct sonde_setting *setting = sonde_schema_setting(schema, wanted->name);
 	int r;
 
-	if (!setting) {
-		setting_unknown(schema, wanted->name, error, error_size);
+	if (sonde_setting_check(schema, wanted->name, wanted->value, error, error_size) < 0)
 		return -EINVAL;
-	}
-	r = -ERANGE;
-	if (!setting->is_bounded || (wanted->value >= setting->least && wanted->value <= setting->most))
-		r = object_value(object->object, wanted->name, &wanted->value, NULL);
-	if (r == -ERANGE)
-		setting_out_of_range(setting, error, error_size);
-	else if (r < 0)
-		snprintf(error, error_size, "cannot set the setting '%s'", setting->name);
+	r = object_value(object->object, wanted->name, &wanted->value, NULL);
+	if (r < 0)
+		snprintf(error, error_size, "cannot set the setting '%s'", wanted->name);
 	return r < 0 ? -EINVAL : 0;
+}
+
+/* The kernel would say "File exists" of the second one. */
+static int object_interfaces_differ(const struct sonde_object *object, char *error, size_t error_size)
+{
+	int64_t interfaces[SONDE_INTERFACES_MAX];
+	char name[IF_NAMESIZE];
+
+	for (unsigned n = 0; n < SONDE_INTERFACES_MAX; n++) {
+		interfaces[n] = object_interface(object->object, n);
+		for (unsigned before = 0; interfaces[n] && before < n; before++) {
+			if (interfaces[n] != interfaces[before])
+				continue;
+			snprintf(error, error_size, SONDE_INTERFACE_SETTING "%u and " SONDE_INTERFACE_SETTING
+				 "%u are the same network interface '%s'", before + 1, n + 1,
+				 if_indextoname((unsigned)interfaces[n], name) ?: "?");
+			return -EINVAL;
+		}
+	}
+	return 0;
 }
 
 static int object_settings(struct sonde_object *object, const struct sonde_object_opts *opts, char *error, size_t error_size)
@@ -155,7 +157,7 @@ static int object_settings(struct sonde_object *object, const struct sonde_objec
 			return r;
 	}
 	(void)object_value(object->object, INTERVAL_SETTING, NULL, &object->interval_ns); /* most have none */
-	return 0;
+	return object_interfaces_differ(object, error, error_size);
 }
 
 /* ---- hooks ---- */

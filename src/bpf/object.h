@@ -36,8 +36,9 @@ struct sonde_object_hook {
 
 /** A setting by name; unknown names fail the open. */
 struct sonde_object_setting {
-	const char *name;
+	char name[48];
 	int64_t value;
+	char interface[16]; /* a network interface, whose number is `value` when the manager has loaded the program; "": none */
 };
 
 struct sonde_object_opts {

@@ -56,15 +56,12 @@ static int hook_attach_interfaces(struct sonde_object *object, size_t i)
 	int r = -ENODEV;
 
 	for (unsigned n = 0; n < SONDE_INTERFACES_MAX; n++) {
-		char setting[] = SONDE_INTERFACE_SETTING "0";
-		int64_t interface = 0;
+		uint32_t interface = object_interface(object->object, n);
 
-		setting[sizeof(setting) - 2] = (char)('1' + n);
-		(void)object_value(object->object, setting, NULL, &interface);
 		if (!interface)
 			continue;
-		r = sonde_interface_attach(object->hooks[i].program_fd, object->hooks[i].name, (uint32_t)interface,
-					   object->attach, &object->interface_links[i][n]);
+		r = sonde_interface_attach(object->hooks[i].program_fd, object->hooks[i].name, interface, object->attach,
+					   &object->interface_links[i][n]);
 		if (r < 0)
 			break;
 		if (object->interface_links[i][n].filter.life)

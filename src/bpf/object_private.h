@@ -18,5 +18,7 @@ struct sonde_object {
 	struct sonde_interface_link interface_links[SONDE_OBJECT_HOOKS_MAX][SONDE_INTERFACES_MAX]; /* of hooks on interfaces, instead */
 };
 
-/** Value of a setting in .rodata; `set` NULL: only read it. @return 0, -ENOENT, -ERANGE ... */
+/** Value of a setting in .rodata; `set` NULL: only read it. @return 0, -ENOENT, ... */
 int object_value(struct bpf_object *object, const char *name, const int64_t *set, int64_t *ret_value);
+/** The setting interface_1 (`n` 0) to interface_4; 0: not set, or no such setting. */
+uint32_t object_interface(struct bpf_object *object, unsigned n);

@@ -36,7 +36,6 @@ struct trace {
 	struct sonde_enrich *enrich;
 	struct sonde_query query; /* which events */
 	struct sonde_object_setting settings[SONDE_SETTINGS_MAX];
-	char setting_names[SONDE_SETTINGS_MAX][48];
 	struct sonde_filter *where;
 	struct sonde_output output;
 	unsigned n;
@@ -187,12 +186,12 @@ static int trace_settings(struct trace *trace)
 {
 	for (unsigned i = 0; i < trace->options->n_settings; i++) {
 		const char *text = trace->options->settings[i], *value = strchr(text, '=') + 1;
+		char name[sizeof(trace->settings[i].name)];
 
-		snprintf(trace->setting_names[i], sizeof(trace->setting_names[i]), "%.*s", (int)(value - 1 - text), text);
-		trace->settings[i].name = trace->setting_names[i];
-		if (sonde_config_setting_parse(value, &trace->settings[i].value) < 0)
-			return sonde_say_error(SONDE_EXIT_USAGE, "--set %s: '%s' is no number, duration, size, boolean or network interface",
-					       trace->setting_names[i], value);
+		snprintf(name, sizeof(name), "%.*s", (int)(value - 1 - text), text);
+		if (sonde_config_setting_parse(name, value, &trace->settings[i]) < 0)
+			return sonde_say_error(SONDE_EXIT_USAGE, "--set %s: bad value '%s'; allowed is %s", name, value,
+					       sonde_config_setting_allowed(name));
 	}
 	return SONDE_EXIT_DONE;
 }

@@ -14,12 +14,11 @@
 #include <stdint.h>
 #include <base/identifier.h>
 #include <base/log.h>
-#include <bpf/interface.h>
+#include <bpf/object.h>
 
 struct sonde_config_setting {
-	char name[48];
-	int64_t value; /* durations in ns, sizes in bytes, booleans 0 and 1 */
-	unsigned line, column; /* where it stands, for the error when the program has no such setting */
+	struct sonde_object_setting given; /* durations in ns, sizes in bytes, booleans 0 and 1 */
+	unsigned line, column, value_line, value_column;
 };
 
 struct sonde_config_program {

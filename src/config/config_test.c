@@ -86,7 +86,7 @@ static void every_option_is_read(void **state)
 		     "programs:\n"
 		     "  connection:\n"
 		     "    enabled: false\n    required: true\n    ring_bytes: 16MiB\n    attach: clsact\n"
-		     "    settings:\n      update_interval_ns: 10s\n      bytes: 2KiB\n      yes_or_no: true\n      number: -5\n      interface: lo\n"
+		     "    settings:\n      update_interval_ns: 10s\n      bytes: 2KiB\n      yes_or_no: true\n      number: -5\n      interface_1: eth77\n"
 		     "  mine:\n    object: /opt/mine.bpf.o\n"
 		     "  empty:\n");
 	assert_string_equal(config.file, "f");
@@ -111,14 +111,15 @@ static void every_option_is_read(void **state)
 	assert_int_equal(program->ring_bytes, 16 << 20);
 	assert_int_equal(program->attach, SONDE_ATTACH_CLSACT);
 	assert_int_equal(program->n_settings, 5);
-	assert_string_equal(program->settings[0].name, "update_interval_ns");
-	assert_int_equal(program->settings[0].value, 10000000000ll);
+	assert_string_equal(program->settings[0].given.name, "update_interval_ns");
+	assert_int_equal(program->settings[0].given.value, 10000000000ll);
 	assert_int_equal(program->settings[0].line, 17);
 	assert_int_equal(program->settings[0].column, 7);
-	assert_int_equal(program->settings[1].value, 2048);
-	assert_int_equal(program->settings[2].value, 1);
-	assert_int_equal(program->settings[3].value, -5);
-	assert_int_equal(program->settings[4].value, 1); /* loopback is always the first */
+	assert_int_equal(program->settings[1].given.value, 2048);
+	assert_int_equal(program->settings[2].given.value, 1);
+	assert_int_equal(program->settings[3].given.value, -5);
+	assert_string_equal(program->settings[4].given.interface, "eth77"); /* it need not be there yet */
+	assert_int_equal(program->settings[4].value_column, 20);
 
 	program = sonde_config_program(&config, "mine");
 	assert_string_equal(program->object, "/opt/mine.bpf.o");
@@ -170,6 +171,9 @@ static void bad_values_say_where_and_what_is_allowed(void **state)
 	expect_error("programs: {a: {attach: tc}}", "f:1:24: bad value 'tc' of attach; allowed is auto, tcx or clsact", "");
 	expect_error("programs: {a: {ring_bytes: 2KiB}}", "f:1:28: bad value", "power of two");
 	expect_error("programs: {a: {settings: {x: maybe}}}", "f:1:30: bad value 'maybe' of x", "true or false");
+	expect_error("programs: {a: {settings: {pid: lo}}}", "f:1:32: bad value 'lo' of pid", "true or false");
+	expect_error("programs: {a: {settings: {interface_1: a b}}}", "f:1:40: bad value 'a b'", "the name of a network interface");
+	expect_error("programs: {a: {settings: {interface_1: abcdefghijklmnop}}}", "f:1:40: bad value", "network interface");
 	expect_error("user:", "f:1:6: user has no value", "allowed");
 	expect_error("user: \"a\\0b\"", "f:1:7: a NUL character", "");
 }

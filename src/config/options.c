@@ -3,6 +3,7 @@
 #include <config/options.h>
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -112,7 +113,8 @@ const struct sonde_config_option sonde_config_options[] = {
 	}, {
 		.section = "programs.NAME", .name = "settings", .type = SONDE_CONFIG_SETTINGS,
 		.help = "The program's own settings, as its page lists them: at most 16. A value is a number, a duration, a size, "
-			"true or false, or the name of a network interface (it stands for its number).",
+			"true or false; of `interface_1` to `interface_4` the name of a network interface. One that is not there fails "
+			"this program alone; it is looked for again at `sonde programs start NAME` and at a reload.",
 	},
 };
 
@@ -199,9 +201,24 @@ static int boolean_parse(const char *text, bool *ret_value)
 	return 0;
 }
 
-int sonde_config_setting_parse(const char *text, int64_t *ret_value)
+static bool is_interface_setting(const char *name)
 {
-	unsigned interface;
+	return !strncmp(name, SONDE_INTERFACE_SETTING, strlen(SONDE_INTERFACE_SETTING));
+}
+
+/* As the kernel takes a name (dev_valid_name()). */
+static bool interface_is_valid(const char *text)
+{
+	if (!*text || strlen(text) >= IFNAMSIZ || !strcmp(text, ".") || !strcmp(text, ".."))
+		return false;
+	for (; *text; text++)
+		if (*text == '/' || *text == ':' || isspace((unsigned char)*text) || iscntrl((unsigned char)*text))
+			return false;
+	return true;
+}
+
+static int setting_number_parse(const char *text, int64_t *ret_value)
+{
 	uint64_t bytes;
 	bool boolean;
 
@@ -211,15 +228,33 @@ int sonde_config_setting_parse(const char *text, int64_t *ret_value)
 	}
 	if (sonde_integer_parse(text, ret_value) == 0 || sonde_duration_parse(text, ret_value) == 0)
 		return 0;
-	if (sonde_size_parse(text, &bytes) == 0 && bytes <= INT64_MAX) {
-		*ret_value = (int64_t)bytes;
-		return 0;
-	}
-	interface = if_nametoindex(text);
-	if (!interface)
+	if (sonde_size_parse(text, &bytes) < 0 || bytes > INT64_MAX)
 		return -EINVAL;
-	*ret_value = interface;
+	*ret_value = (int64_t)bytes;
 	return 0;
+}
+
+int sonde_config_setting_parse(const char *name, const char *text, struct sonde_object_setting *ret_setting)
+{
+	struct sonde_object_setting setting = {};
+
+	if (!is_interface_setting(name)) {
+		if (setting_number_parse(text, &setting.value) < 0)
+			return -EINVAL;
+	} else if (sonde_integer_parse(text, &setting.value) < 0) {
+		if (!interface_is_valid(text))
+			return -EINVAL;
+		snprintf(setting.interface, sizeof(setting.interface), "%s", text);
+	}
+	snprintf(setting.name, sizeof(setting.name), "%s", name);
+	*ret_setting = setting;
+	return 0;
+}
+
+const char *sonde_config_setting_allowed(const char *name)
+{
+	return is_interface_setting(name) ? "the name of a network interface, or its number" :
+					    "a number, a duration (10s), a size (16MiB), true or false";
 }
 
 static bool number_in_range(const struct sonde_config_option *option, int64_t number)

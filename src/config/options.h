@@ -54,5 +54,11 @@ const char *sonde_config_allowed(const struct sonde_config_option *option, char 
  */
 int sonde_config_option_set(const struct sonde_config_option *option, void *base, const char *text);
 
-/** A value of a program's own setting: a number, a duration (ns), a size (bytes), true or false, a network interface (its number). @return 0, -EINVAL. */
-int sonde_config_setting_parse(const char *text, int64_t *ret_value);
+/**
+ * @brief Read the value of a program's own setting: a number, a duration (ns), a size (bytes), true or false; of interface_1 to
+ * interface_4 the name of a network interface, which need not be there yet, or its number.
+ * @param ret_setting Its name and value are set; untouched on failure.
+ * @return 0, -EINVAL: sonde_config_setting_allowed() says what is.
+ */
+int sonde_config_setting_parse(const char *name, const char *text, struct sonde_object_setting *ret_setting);
+const char *sonde_config_setting_allowed(const char *name);

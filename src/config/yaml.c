@@ -202,25 +202,25 @@ static int setting_entry(struct reader *reader, const yaml_event_t *key, yaml_ev
 	char text[64];
 	int r;
 
-	r = name_check(reader, key, "setting", sizeof(setting->name) - 1);
+	r = name_check(reader, key, "setting", sizeof(setting->given.name) - 1);
 	if (r < 0)
 		return r;
 	for (unsigned i = 0; i < program->n_settings; i++)
-		if (!strcmp(program->settings[i].name, name))
+		if (!strcmp(program->settings[i].given.name, name))
 			return duplicate(reader, key, program->settings[i].line);
 	if (program->n_settings == ARRAY_SIZE(program->settings))
 		return fault(reader, &key->start_mark, "one setting too many; allowed is %zu of a program", ARRAY_SIZE(program->settings));
 	setting = &program->settings[program->n_settings];
 	if (value->type != YAML_SCALAR_EVENT)
-		return fault(reader, &value->start_mark, "%s is %s; allowed is a number, a duration, a size, true or false", name,
-			     kind_name(value));
-	if (sonde_config_setting_parse((const char *)value->data.scalar.value, &setting->value) < 0)
-		return fault(reader, &value->start_mark,
-			     "bad value '%s' of %s; allowed is a number, a duration (10s), a size (16MiB), true or false, or a network interface",
-			     shown(value, text), name);
-	memcpy(setting->name, name, key->data.scalar.length + 1);
+		return fault(reader, &value->start_mark, "%s is %s; allowed is %s", name, kind_name(value),
+			     sonde_config_setting_allowed(name));
+	if (sonde_config_setting_parse(name, (const char *)value->data.scalar.value, &setting->given) < 0)
+		return fault(reader, &value->start_mark, "bad value '%s' of %s; allowed is %s", shown(value, text), name,
+			     sonde_config_setting_allowed(name));
 	setting->line = (unsigned)key->start_mark.line + 1;
 	setting->column = (unsigned)key->start_mark.column + 1;
+	setting->value_line = (unsigned)value->start_mark.line + 1;
+	setting->value_column = (unsigned)value->start_mark.column + 1;
 	program->n_settings++;
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include <runtime/manager.h>
 
 #include <errno.h>
+#include <net/if.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -65,8 +66,6 @@ static void managed_free(struct managed *p)
 {
 	sonde_object_free(&p->bpf);
 	sonde_schema_free(&p->schema);
-	for (size_t i = 0; i < p->n_settings; i++)
-		free((void *)(uintptr_t)p->settings[i].name);
 	free(p->refused);
 	free(p->path);
 	free(p->image);
@@ -125,13 +124,8 @@ static int managed_fill(struct managed *p, const struct sonde_program_spec *spec
 		p->refused = strdup(spec->refused);
 		return p->refused ? 0 : -ENOMEM;
 	}
-	for (; p->n_settings < spec->n_settings && p->n_settings < SETTINGS_MAX; p->n_settings++) {
-		char *name = strdup(spec->settings[p->n_settings].name);
-
-		if (!name)
-			return -ENOMEM;
-		p->settings[p->n_settings] = (struct sonde_object_setting){name, spec->settings[p->n_settings].value};
-	}
+	for (; p->n_settings < spec->n_settings && p->n_settings < SETTINGS_MAX; p->n_settings++)
+		p->settings[p->n_settings] = spec->settings[p->n_settings];
 	if (spec->object_path) {
 		p->path = strdup(spec->object_path);
 		return p->path ? 0 : -ENOMEM;
@@ -234,6 +228,35 @@ static void managed_hooks(struct managed *p)
 	}
 }
 
+static int managed_interfaces(struct managed *p)
+{
+	for (size_t i = 0; i < p->n_settings; i++) {
+		struct sonde_object_setting *setting = &p->settings[i];
+
+		if (!setting->interface[0])
+			continue;
+		setting->value = if_nametoindex(setting->interface);
+		if (setting->value)
+			continue;
+		snprintf(p->status.reason, sizeof(p->status.reason), "there is no network interface '%s'", setting->interface);
+		return -ENODEV;
+	}
+	return 0;
+}
+
+bool sonde_manager_is_outdated(const struct sonde_manager *manager, const char *name)
+{
+	const struct managed *p = manager_find(manager, name);
+
+	for (size_t i = 0; p && p->bpf && i < p->n_settings; i++) {
+		unsigned now = p->settings[i].interface[0] ? if_nametoindex(p->settings[i].interface) : 0;
+
+		if (now && now != p->settings[i].value)
+			return true;
+	}
+	return false;
+}
+
 int sonde_manager_load(struct sonde_manager *manager, const char *name)
 {
 	struct managed *p = manager_find(manager, name);
@@ -245,6 +268,7 @@ int sonde_manager_load(struct sonde_manager *manager, const char *name)
 	if (p->bpf)
 		return -EALREADY;
 	r = managed_read(p);
+	r = r ?: managed_interfaces(p);
 	if (r < 0)
 		return managed_fail(p, r);
 	snprintf(p->status.doc, sizeof(p->status.doc), "%s", p->schema->types[0].doc);

@@ -24,7 +24,7 @@ struct sonde_program_spec {
 	bool enabled, required;
 	uint64_t ring_bytes; /* 0: default */
 	enum sonde_attach attach;
-	const struct sonde_object_setting *settings; /* copied, names too */
+	const struct sonde_object_setting *settings; /* copied */
 	size_t n_settings;
 };
 
@@ -39,7 +39,10 @@ int sonde_manager_register(struct sonde_manager *manager, const struct sonde_pro
 /** Stops it first if it runs. @return 0, -ENOENT */
 int sonde_manager_unregister(struct sonde_manager *manager, const char *name);
 
-/** Read the schema, open, load. On failure the status says why. @return 0, -ENOENT, -EALREADY, or the load's error. */
+/**
+ * @brief Read the schema, look for the network interfaces of the settings, open, load. On failure the status says why.
+ * @return 0, -ENOENT, -EALREADY, -ENODEV there is no such interface, or the load's error.
+ */
 int sonde_manager_load(struct sonde_manager *manager, const char *name);
 /** The same for several at once (the kernel's verifier takes most of a start). `ret_results`: of each, as above. */
 void sonde_manager_load_all(struct sonde_manager *manager, const char *const *names, size_t n, int *ret_results);
@@ -48,6 +51,9 @@ int sonde_manager_attach(struct sonde_manager *manager, const char *name);
 /** Hooks off; ring and maps stay until unload, so that what is in them can be read. */
 int sonde_manager_detach(struct sonde_manager *manager, const char *name);
 int sonde_manager_unload(struct sonde_manager *manager, const char *name);
+
+/** Has a network interface that the settings of a loaded program name another number now: was it made anew? */
+bool sonde_manager_is_outdated(const struct sonde_manager *manager, const char *name);
 
 size_t sonde_manager_list(const struct sonde_manager *manager, const char **ret_names, size_t max);
 /** NULL: no such program. Valid until the program is unregistered; changes with its state. */

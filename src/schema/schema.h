@@ -192,6 +192,11 @@ int sonde_schema_new(const char *program, const void *object, size_t size, const
 void sonde_schema_free(struct sonde_schema **schema);
 /** NULL: there is none. */
 const struct sonde_setting *sonde_schema_setting(const struct sonde_schema *schema, const char *name);
+/**
+ * @brief Can the program take this value?
+ * @return 0; -ENOENT no such setting; -ERANGE; with `error`: what, and what is allowed.
+ */
+int sonde_setting_check(const struct sonde_schema *schema, const char *name, int64_t value, char *error, size_t error_size);
 /** What it is in these bytes of .rodata; its default where they do not hold it. */
 int64_t sonde_setting_value(const struct sonde_setting *setting, const void *rodata, size_t size);
 #define SONDE_SETTING_TEXT_MAX 48 /* SONDE_UNITS_TEXT_MAX */

@@ -194,6 +194,35 @@ static void test_settings(void **state)
 	sonde_schema_free(&schema);
 }
 
+static void test_setting_check(void **state)
+{
+	static const struct {
+		const char *name;
+		int64_t value;
+		int r;
+		const char *said;
+	} cases[] = {
+		{"levels", 1, -ENOENT, "there is no setting 'levels'; there are: update_interval_ns, show_all"},
+		{"show_all", 1, 0}, {"show_all", 2, -ERANGE, "the value 2 of setting 'show_all' is out of range: false or true are"},
+		{"level", 32767, 0}, {"level", -32768, 0}, {"level", 32768, -ERANGE, "-32768 to 32767 are possible"},
+		{"update_interval_ns", 0, 0}, {"update_interval_ns", INT64_MAX, 0},
+		{"update_interval_ns", -1, -ERANGE, "the value -1 of setting 'update_interval_ns' is out of range: 0 or more is possible"},
+		{NULL, 1024, 0}, {NULL, 1023, -ERANGE, " to "}, {NULL, (1 << 20) + 1, -ERANGE, " are possible"},
+	};
+	struct sonde_schema *schema = schema_open("valid");
+	char error[512];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *name = cases[i].name ?: schema->settings[3].name;
+
+		error[0] = '\0';
+		assert_int_equal(sonde_setting_check(schema, name, cases[i].value, error, sizeof(error)), cases[i].r);
+		if (!strstr(error, cases[i].said ?: ""))
+			fail_msg("%s: %s", name, error);
+	}
+	sonde_schema_free(&schema);
+}
+
 static void test_setting_values(void **state)
 {
 	struct sonde_schema *schema = schema_open("valid");
@@ -333,6 +362,7 @@ int main(void)
 		cmocka_unit_test(test_column_meaning),
 		cmocka_unit_test(test_column_places),
 		cmocka_unit_test(test_settings),
+		cmocka_unit_test(test_setting_check),
 		cmocka_unit_test(test_setting_values),
 		cmocka_unit_test(test_setting_places),
 		cmocka_unit_test(test_metrics),

@@ -129,3 +129,47 @@ const char *sonde_setting_text(const struct sonde_setting *setting, int64_t valu
 		snprintf(text, SONDE_SETTING_TEXT_MAX, "%llu", (unsigned long long)value);
 	return text;
 }
+
+static void setting_unknown(const struct sonde_schema *schema, const char *name, char *error, size_t size)
+{
+	int n = snprintf(error, size, "there is no setting '%s'; there %s: %s", name, schema->n_settings == 1 ? "is" : "are",
+			 schema->n_settings ? schema->settings[0].name : "none");
+
+	for (uint32_t i = 1; i < schema->n_settings && n >= 0 && (size_t)n < size; i++)
+		n += snprintf(error + n, size - (size_t)n, ", %s", schema->settings[i].name);
+}
+
+/* What its type can hold, and of that what SONDE_SETTING_BETWEEN() allows. */
+static void setting_range(const struct sonde_setting *setting, int64_t *ret_least, int64_t *ret_most)
+{
+	unsigned bits = setting->is_bool ? 1 : 8 * setting->size - setting->is_signed;
+
+	*ret_most = bits >= 63 ? INT64_MAX : (int64_t)((1ull << bits) - 1);
+	*ret_least = setting->is_signed ? -*ret_most - 1 : 0;
+	if (!setting->is_bounded)
+		return;
+	*ret_least = setting->least > *ret_least ? setting->least : *ret_least;
+	*ret_most = setting->most < *ret_most ? setting->most : *ret_most;
+}
+
+int sonde_setting_check(const struct sonde_schema *schema, const char *name, int64_t value, char *error, size_t error_size)
+{
+	char text[SONDE_SETTING_TEXT_MAX], least_text[SONDE_SETTING_TEXT_MAX], rest[SONDE_SETTING_TEXT_MAX + 16] = "or more is";
+	const struct sonde_setting *setting = sonde_schema_setting(schema, name);
+	int64_t least, most;
+
+	if (!setting) {
+		setting_unknown(schema, name, error, error_size);
+		return -ENOENT;
+	}
+	setting_range(setting, &least, &most);
+	if (value >= least && value <= most)
+		return 0;
+	if (most != INT64_MAX)
+		snprintf(rest, sizeof(rest), "%s %s are", setting->is_bool ? "or" : "to", sonde_setting_text(setting, most, text));
+	snprintf(text, sizeof(text), "%lld", (long long)value);
+	snprintf(error, error_size, "the value %s of setting '%s' is out of range: %s %s possible",
+		 setting->is_bool || value < 0 ? text : sonde_setting_text(setting, value, text), name,
+		 sonde_setting_text(setting, least, least_text), rest);
+	return -ERANGE;
+}

@@ -3,7 +3,6 @@
 
 Runs in a network namespace of its own, with both ends of a veth pair: frames that one end sends the other one receives.
 """
-import ctypes
 import os
 import signal
 import socket
@@ -15,9 +14,8 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from harness import SONDE, Agent, only, wait_for  # noqa: E402
+from harness import SONDE, Agent, only, own_network, wait_for  # noqa: E402
 
-CLONE_NEWNET = 0x40000000
 PORT = 4242
 FRAMES = 100
 FRAME = b"\xff" * 6 + b"\2\0\0\0\0\1\x08\0" + struct.pack(
@@ -27,10 +25,7 @@ FOREIGN = '__attribute__((section("tc"))) int foreign(void *packet) { return 0; 
 
 
 def setUpModule():
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "unshare")
-    run("ip", "link", "set", "lo", "up")
+    own_network()
 
 
 def run(*words):

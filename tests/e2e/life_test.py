@@ -290,10 +290,17 @@ class Configuration(unittest.TestCase):
     def test_unknown_program(self):
         self.refused("programs:\n  no_such_program:\n    enabled: true\n", 2, 3, "no_such_program")
 
-    def test_unknown_setting(self):
-        with Agent(programs=only("process", process={"settings": {"colour": 5}}), ready=False) as agent:
-            wait_for(lambda: agent.loader.poll() is not None or agent.is_ready(), "it says something")
-            self.assertIn("colour", agent.log())
+    def test_wrong_setting(self):
+        """Of a built-in program, also of one that is disabled: the file is wrong."""
+        def file(program, setting):
+            return "programs:\n  %s:\n    enabled: false\n    settings:\n      %s\n" % (program, setting)
+
+        self.refused(file("process", "colour: 5"), 5, 7, "there is no setting 'colour'")
+        self.refused(file("flow", "only_port_1: 70000"), 5, 20, "the value 70000", "0 to 65535")
+        self.refused(file("dns", "port: 0"), 5, 13, "1 to 65535")
+        self.refused(file("packet_drop", "benign: 2"), 5, 15, "false or true")
+        self.refused(file("file", "update_interval_ns: 1us"), 5, 27, "1ms to 1d")
+        self.refused(file("syscall", "pid: lo"), 5, 12, "bad value 'lo' of pid")
 
     def test_disabled_program(self):
         with Agent(programs=only("packet_drop")) as agent:

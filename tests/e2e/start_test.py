@@ -8,7 +8,11 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from harness import FLOOD, SONDE, Agent, flood, only, wait_for, yaml  # noqa: E402
+from harness import FLOOD, SONDE, Agent, only, own_network, wait_for, yaml  # noqa: E402
+
+
+def setUpModule():
+    own_network()
 
 
 class Start(unittest.TestCase):
@@ -98,6 +102,38 @@ class Objects(Start):
                    programs_directory=self.programs_d) as agent:
             self.assertEqual([n for n, (state, _) in self.states(agent).items() if state == "running"], ["process"])
             self.assertIn("flood", [t["name"] for t in agent.get("/api/v1/schema")["types"]])
+
+
+class Interfaces(Start):
+    def test_one_that_comes_later(self):
+        """flow fails alone, and runs when its interface is there: by `programs start`, or at a reload."""
+        name = "sonde%d" % (os.getpid() % 1000000)
+        flow = {"settings": {"interface_1": name}}
+        self.assertEqual(self.config({"flow": flow}), (0, "FILE is right\n"))
+        with Agent(programs=only("process", "flow", flow=flow)) as agent:
+            for command in (["programs", "start", "flow"], ["reload"]):
+                self.assertEqual(self.states(agent)["flow"], ("failed", "there is no network interface '%s'" % name))
+                self.assertEqual(self.states(agent)["process"][0], "running")
+                agent.cli(*command, check=command == ["reload"])
+                subprocess.run(["ip", "link", "add", name, "type", "veth", "peer", "name", name + "p"], check=True)
+                try:
+                    agent.cli(*command)
+                    wait_for(lambda: self.states(agent)["flow"][0] == "running", "flow runs")
+                finally:
+                    subprocess.run(["ip", "link", "del", name], check=True)
+                agent.cli("programs", "reload", "flow", check=False)  # it is gone
+
+    def test_required(self):
+        flow = {"required": True, "settings": {"interface_1": "sonde_no_such"}}
+        with Agent(programs=only("flow", flow=flow), ready=False) as agent:
+            self.assertEqual(agent.loader.wait(60), 1)
+            self.assertIn("there is no network interface 'sonde_no_such'", agent.log())
+
+    def test_twice(self):
+        done = subprocess.run([SONDE, "trace", "flow", "--for", "1s", "--set", "interface_1=lo", "--set", "interface_3=1"],
+                              capture_output=True, text=True, timeout=30)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("interface_1 and interface_3 are the same network interface 'lo'", done.stderr)
 
 
 if __name__ == "__main__":
