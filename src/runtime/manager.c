@@ -17,6 +17,7 @@
 #include <bpf/embedded.h>
 #include <bpf/object_file.h>
 #include <bpf/shared.h>
+#include <runtime/taken.h>
 
 #define SETTINGS_MAX 16
 #define LOAD_THREADS_MAX 4
@@ -257,26 +258,43 @@ bool sonde_manager_is_outdated(const struct sonde_manager *manager, const char *
 	return false;
 }
 
-int sonde_manager_load(struct sonde_manager *manager, const char *name)
+/* An own object must not use a name of others: it would write into their tables. */
+static int managed_check_names(const struct sonde_manager *manager, struct managed *p)
 {
-	struct managed *p = manager_find(manager, name);
-	struct sonde_object_opts opts;
+	int r = sonde_taken(p->schema, p->status.reason, sizeof(p->status.reason));
+
+	for (const struct managed *other = manager->programs; other && !r; other = other->next)
+		if (other != p && other->path && other->schema)
+			r = sonde_taken_by(p->schema, other->schema, p->status.reason, sizeof(p->status.reason));
+	if (r < 0)
+		sonde_schema_free(&p->schema); /* it has no names */
+	return r;
+}
+
+/* All that comes before the kernel is asked. Own objects one after the other: they are compared. */
+static int managed_prepare(const struct sonde_manager *manager, struct managed *p)
+{
 	int r;
 
-	if (!p)
-		return -ENOENT;
 	if (p->bpf)
 		return -EALREADY;
 	r = managed_read(p);
+	if (!r && p->path)
+		r = managed_check_names(manager, p);
 	r = r ?: managed_interfaces(p);
-	if (r < 0)
-		return managed_fail(p, r);
-	snprintf(p->status.doc, sizeof(p->status.doc), "%s", p->schema->types[0].doc);
-	opts = (struct sonde_object_opts){
+	return r < 0 ? managed_fail(p, r) : 0;
+}
+
+static int managed_open(const struct sonde_manager *manager, struct managed *p)
+{
+	struct sonde_object_opts opts = {
 		.name = p->status.name, .object = p->object, .size = p->object_size, .schema = p->schema,
 		.ring_bytes = p->ring_bytes, .attach = p->attach, .settings = p->settings, .n_settings = p->n_settings,
 		.shared = manager->shared,
 	};
+	int r;
+
+	snprintf(p->status.doc, sizeof(p->status.doc), "%s", p->schema->types[0].doc);
 	r = sonde_object_new(&opts, p->status.reason, sizeof(p->status.reason), &p->bpf);
 	if (r < 0)
 		return managed_fail(p, r);
@@ -285,9 +303,16 @@ int sonde_manager_load(struct sonde_manager *manager, const char *name)
 	return 0;
 }
 
+int sonde_manager_load(struct sonde_manager *manager, const char *name)
+{
+	struct managed *p = manager_find(manager, name);
+
+	return p ? managed_prepare(manager, p) ?: managed_open(manager, p) : -ENOENT;
+}
+
 struct load_work {
-	struct sonde_manager *manager;
-	const char *const *names;
+	const struct sonde_manager *manager;
+	struct managed **programs;
 	size_t n;
 	_Atomic size_t next;
 	int *results;
@@ -298,18 +323,29 @@ static void *load_main(void *userdata)
 	struct load_work *work = userdata;
 	size_t i;
 
-	while ((i = work->next++) < work->n)
-		work->results[i] = sonde_manager_load(work->manager, work->names[i]);
+	while ((i = work->next++) < work->n) {
+		struct managed *p = work->programs[i];
+
+		if (p && !p->path)
+			work->results[i] = managed_prepare(work->manager, p);
+		if (!work->results[i])
+			work->results[i] = managed_open(work->manager, p);
+	}
 	return NULL;
 }
 
 void sonde_manager_load_all(struct sonde_manager *manager, const char *const *names, size_t n, int *ret_results)
 {
-	struct load_work work = {.manager = manager, .names = names, .n = n, .results = ret_results};
+	struct managed *programs[SONDE_PROGRAMS_MAX];
+	struct load_work work = {.manager = manager, .programs = programs, .n = n, .results = ret_results};
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	pthread_t threads[LOAD_THREADS_MAX];
 	size_t started = 0;
 
+	for (size_t i = 0; i < n; i++) {
+		programs[i] = manager_find(manager, names[i]);
+		ret_results[i] = !programs[i] ? -ENOENT : programs[i]->path ? managed_prepare(manager, programs[i]) : 0;
+	}
 	/* Each holds the kernel's BTF while it loads, some 12 MB: not more of them than can run. */
 	while (started < LOAD_THREADS_MAX && started + 1 < n && (long)started + 1 < cpus &&
 	       !pthread_create(&threads[started], NULL, load_main, &work))

@@ -8,7 +8,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from harness import FLOOD, SONDE, Agent, only, own_network, wait_for, yaml  # noqa: E402
+from harness import FLOOD, SONDE, Agent, build_object, only, own_network, wait_for, yaml  # noqa: E402
 
 
 def setUpModule():
@@ -102,6 +102,54 @@ class Objects(Start):
                    programs_directory=self.programs_d) as agent:
             self.assertEqual([n for n, (state, _) in self.states(agent).items() if state == "running"], ["process"])
             self.assertIn("flood", [t["name"] for t in agent.get("/api/v1/schema")["types"]])
+
+
+SOURCE = """
+#include <sonde/sonde.bpf.h>
+struct %(event)s { struct sonde_header header; __u64 number SONDE_DOC("a number"); };
+SONDE_EVENT(%(event)s, "an event");
+struct key { __u32 what SONDE_DOC("what"); };
+struct { SONDE_METRIC_MAP(struct key, 8); } numbers SEC(".maps") SONDE_%(kind)s("%(metric)s", "numbers");
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(hook)
+{
+	struct %(event)s *e = sonde_reserve(%(event)s);
+
+	if (!e)
+		return 0;
+	e->number = 1;
+	sonde_submit(e);
+	return 0;
+}
+"""
+
+
+class Names(Start):
+    def build(self, name, event, kind, metric):
+        built = build_object(self.directory.name, name, SOURCE % {"event": event, "kind": kind, "metric": metric})
+        return shutil.copy(built, self.programs_d)
+
+    def test_of_others(self):
+        """An own object with a name of another program or of the agent is refused, alone."""
+        own = {"a_well": ("mine", "COUNTER", "mine_total", None),
+               "b_event": ("control_group", "COUNTER", "b_total", "event 'control_group' belongs to program process"),
+               "c_event": ("connection", "COUNTER", "c_total", "event 'connection' belongs to program connection"),
+               "d_gauge": ("d", "GAUGE", "ready", "metric 'ready' belongs to the agent itself"),
+               "e_counter": ("e", "COUNTER", "events_total", "metric 'events_total' belongs to the agent itself"),
+               "f_event": ("mine", "COUNTER", "f_total", "event 'mine' belongs to program a_well"),
+               "g_metric": ("g", "COUNTER", "mine_total", "metric 'mine_total' belongs to program a_well"),
+               "h_metric": ("h", "COUNTER", "packet_drops_total", "metric 'packet_drops_total' belongs to program packet_drop")}
+        for name, (event, kind, metric, reason) in own.items():
+            self.build(name, event, kind, metric)
+        with Agent(programs=only("process"), programs_directory=self.programs_d) as agent:
+            states = self.states(agent)
+            for name, (_, _, _, reason) in own.items():
+                self.assertEqual(states[name][0], "failed" if reason else "running", states[name])
+                self.assertIn(reason or "", states[name][1])
+            self.assertEqual(states["process"][0], "running")
+            self.assertEqual(sorted(t["name"] for t in agent.get("/api/v1/schema")["types"]), ["control_group", "mine", "process"])
+        self.assertEqual(subprocess.run([SONDE, "check", os.path.join(self.programs_d, "d_gauge.bpf.o")], timeout=30,
+                                        capture_output=True).returncode, 1)
 
 
 class Interfaces(Start):
