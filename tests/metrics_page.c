@@ -44,7 +44,7 @@ static void all_metrics(void *userdata, sonde_metric_fn fn, void *to)
 		struct sonde_schema *schema = NULL;
 		const char *error;
 
-		if (sonde_schema_new(e->name, e->object, (size_t)(e->object_end - e->object), NULL, &error, &schema) < 0)
+		if (sonde_embedded_schema(e, NULL, &error, &schema) < 0)
 			exit(1);
 		for (uint32_t i = 0; i < schema->n_metrics; i++)
 			if (schema->metrics[i].key_size <= sizeof(key))

@@ -69,7 +69,7 @@ static int worker_schema(struct worker *worker, const char *name, int image_fd, 
 	if (image_fd < 0) {
 		if (!e)
 			return -ENOENT;
-		return sonde_schema_new(name, e->object, (size_t)(e->object_end - e->object), names, &error, ret_schema);
+		return sonde_embedded_schema(e, names, &error, ret_schema);
 	}
 	if (fstat(image_fd, &st))
 		return -errno;

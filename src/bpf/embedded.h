@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <schema/schema.h>
 #include <sonde/program.h>
 
 struct sonde_embedded {
@@ -16,5 +17,8 @@ struct sonde_embedded {
 
 /** Ends with a NULL name. */
 extern const struct sonde_embedded sonde_embedded[];
+/** What its object says of its events. @return As sonde_schema_new(). */
+int sonde_embedded_schema(const struct sonde_embedded *embedded, const struct sonde_names *names, const char **ret_error,
+			  struct sonde_schema **ret_schema);
 /** NULL: there is no built-in program of this name. */
 const struct sonde_embedded *sonde_embedded_find(const char *name);

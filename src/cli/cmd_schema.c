@@ -38,7 +38,7 @@ static int builtin_schema(json_t **ret_json)
 		struct sonde_schema *schema CLEANUP(sonde_schema_free) = NULL;
 		const char *error = "";
 
-		if (sonde_schema_new(e->name, e->object, (size_t)(e->object_end - e->object), NULL, &error, &schema) < 0)
+		if (sonde_embedded_schema(e, NULL, &error, &schema) < 0)
 			return sonde_say_error(-EINVAL, "program %s: %s", e->name, error);
 		add_types(schema, &text);
 	}

@@ -17,6 +17,7 @@
 #include <base/cleanup.h>
 #include <base/clock.h>
 #include <base/log.h>
+#include <bpf/embedded.h>
 #include <bpf/features.h>
 #include <config/config.h>
 #include <cli/command.h>
@@ -36,6 +37,7 @@ struct trace {
 	struct sonde_enrich *enrich;
 	struct sonde_query query; /* which events */
 	struct sonde_object_setting settings[SONDE_SETTINGS_MAX];
+	uint32_t settings_known; /* bit i: a program has it */
 	struct sonde_filter *where;
 	struct sonde_output output;
 	unsigned n;
@@ -84,18 +86,51 @@ static void trace_deliver(struct sonde_source *source, struct sonde_batch_full *
 	sonde_batch_unref(&batch->batch);
 }
 
+/* Those of the given settings that the program has. */
+static int trace_choose(struct trace *trace, const char *word, const char *name, struct sonde_object_setting *ret_settings,
+			size_t *ret_n)
+{
+	const struct sonde_embedded *embedded = sonde_embedded_find(name);
+	struct sonde_schema *schema CLEANUP(sonde_schema_free) = NULL;
+	const char *why;
+	char error[512];
+	int r = 0;
+
+	if (!trace->options->n_settings)
+		return SONDE_EXIT_DONE;
+	if (sonde_user_object_is_path(word))
+		r = sonde_user_object_schema(word, &schema);
+	else if (embedded)
+		(void)sonde_embedded_schema(embedded, NULL, &why, &schema); /* its load would say it too */
+	if (!schema)
+		return r;
+	for (unsigned i = 0; i < trace->options->n_settings; i++) {
+		r = sonde_setting_check(schema, trace->settings[i].name, trace->settings[i].value, error, sizeof(error));
+		if (r < 0 && (r != -ENOENT || trace->options->n_arguments == 1))
+			return sonde_say_error(SONDE_EXIT_USAGE, "%s: %s", name, error);
+		if (r < 0)
+			continue;
+		ret_settings[(*ret_n)++] = trace->settings[i];
+		trace->settings_known |= 1u << i;
+	}
+	return SONDE_EXIT_DONE;
+}
+
 /* "connection", or the path of an object. */
 static int trace_register(struct trace *trace, const char *word)
 {
 	struct sonde_program_spec spec = {.name = trace->names[trace->n], .enabled = true};
+	struct sonde_object_setting settings[SONDE_SETTINGS_MAX];
 	int r;
 
 	r = sonde_user_object_name(word, trace->names[trace->n]);
 	if (r)
 		return r;
 	spec.object_path = sonde_user_object_is_path(word) ? word : NULL;
-	spec.settings = trace->settings;
-	spec.n_settings = trace->options->n_settings;
+	spec.settings = settings;
+	r = trace_choose(trace, word, spec.name, settings, &spec.n_settings);
+	if (r)
+		return r;
 	spec.attach = trace->options->attach;
 	r = sonde_manager_register(trace->manager, &spec);
 	if (r == -ENOENT)
@@ -203,6 +238,10 @@ static int trace_run(struct trace *trace, int signal_fd)
 
 	for (unsigned i = 0; i < trace->options->n_arguments && !r; i++)
 		r = trace_register(trace, trace->options->arguments[i]);
+	for (unsigned i = 0; i < trace->options->n_settings && !r; i++)
+		if (!(trace->settings_known & 1u << i))
+			r = sonde_say_error(SONDE_EXIT_USAGE, "--set %s: none of these programs has such a setting",
+					    trace->settings[i].name);
 	for (unsigned i = 0; i < trace->n && !r; i++) {
 		r = trace_begin(trace, i);
 		strcat(strcat(list, i ? ", " : ""), trace->names[i]);

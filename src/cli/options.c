@@ -171,7 +171,7 @@ static const struct sonde_option table[SONDE_OPTION_MAX] = {
 				 FIELD(config), read_text},
 	[SONDE_OPTION_PROGRAM] = {"program", 0, "FILE", "one more program, a .bpf.o file; may stand several times",
 				  FIELD(objects), read_object},
-	[SONDE_OPTION_SET] = {"set", 0, "NAME=VALUE", "a setting of the programs, as in the configuration; may stand several times",
+	[SONDE_OPTION_SET] = {"set", 0, "NAME=VALUE", "a setting of those programs that have it, as in the configuration; may stand several times",
 			      FIELD(settings), read_setting},
 	[SONDE_OPTION_ATTACH] = {"attach", 0, "HOW", "how to attach to network interfaces: tcx, clsact or auto (default: tcx where the kernel has it)",
 				 FIELD(attach), read_attach},

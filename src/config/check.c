@@ -28,7 +28,7 @@ static int settings_check(const struct sonde_config *config, const struct sonde_
 	char text[512];
 	int r = 0;
 
-	if (!program->n_settings || sonde_schema_new(e->name, e->object, (size_t)(e->object_end - e->object), NULL, &why, &schema) < 0)
+	if (!program->n_settings || sonde_embedded_schema(e, NULL, &why, &schema) < 0)
 		return 0; /* of one whose schema cannot be read, its load says why */
 	for (unsigned i = 0; i < program->n_settings && !r; i++) {
 		const struct sonde_config_setting *setting = &program->settings[i];

@@ -63,7 +63,7 @@ int sonde_taken(const struct sonde_schema *schema, char *error, size_t error_siz
 		const char *why;
 
 		if (strcmp(e->name, schema->program) &&
-		    !sonde_schema_new(e->name, e->object, (size_t)(e->object_end - e->object), NULL, &why, &other))
+		    !sonde_embedded_schema(e, NULL, &why, &other))
 			r = sonde_taken_by(schema, other, error, error_size);
 	}
 	return r;

@@ -184,5 +184,23 @@ class Interfaces(Start):
         self.assertIn("interface_1 and interface_3 are the same network interface 'lo'", done.stderr)
 
 
+class Trace(Start):
+    def trace(self, *arguments):
+        done = subprocess.run([SONDE, "trace", "--for", "300ms", *arguments], capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stderr
+
+    def test_settings_of_several_programs(self):
+        """Each gets those that it has; what none has is wrong, and so is a bad value."""
+        code, said = self.trace("flow", "process", FLOOD, "--set", "interface_1=lo", "--set", "silent=1")
+        self.assertEqual(code, 0, said)
+        for words, said in ((("flow", "process", "--set", "nosuch=1"), "--set nosuch: none of these programs has such a setting"),
+                            (("process", "--set", "nosuch=1"), "process: there is no setting 'nosuch'"),
+                            (("flow", "process", "--set", "only_port_1=70000"), "flow: the value 70000"),
+                            (("process", "--set", "pid=lo"), "bad value 'lo'")):
+            code, answer = self.trace(*words)
+            self.assertEqual(code, 2, answer)
+            self.assertIn(said, answer)
+
+
 if __name__ == "__main__":
     unittest.main()
