@@ -2,6 +2,7 @@
 /* sonde new NAME: the folder of a new program, which builds and passes its test as it is. */
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -119,9 +120,53 @@ static int write_template(int directory, size_t i, const char *name)
 	return write(fd, text.data, text.length) == (ssize_t)text.length ? 0 : -EIO;
 }
 
+/* Is this text in one of the files? */
+static bool files_have(const char *pattern, const char *text)
+{
+	bool have = false;
+	glob_t found;
+
+	if (glob(pattern, 0, NULL, &found))
+		return false;
+	for (size_t i = 0; i < found.gl_pathc && !have; i++) {
+		FILE *file CLEANUP_FCLOSE = fopen(found.gl_pathv[i], "re");
+		char *line CLEANUP_FREE = NULL;
+		size_t size = 0;
+
+		while (file && !have && getline(&line, &size, file) > 0)
+			have = strstr(line, text);
+	}
+	globfree(&found);
+	return have;
+}
+
+/* The program's event is a struct of that name. @return NULL: it can be. */
+static const char *name_is_taken(const char *name)
+{
+	static const char *const words[] = {
+		"asm", "auto", "bool", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum",
+		"extern", "false", "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short",
+		"signed", "sizeof", "static", "struct", "switch", "true", "typedef", "typeof", "union", "unsigned", "void", "volatile",
+		"while",
+	};
+	static const char *const headers[] = {"include/sonde/*.h", "/usr/include/linux/bpf.h"}, *const kinds[] = {"struct", "enum", "union"};
+	char text[SONDE_PROGRAM_NAME_MAX + 16];
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (!strcmp(words[i], name))
+			return "is a word of C";
+	for (size_t i = 0; i < ARRAY_SIZE(headers) * ARRAY_SIZE(kinds); i++) {
+		snprintf(text, sizeof(text), "%s %s {", kinds[i / ARRAY_SIZE(headers)], name);
+		if (files_have(headers[i % ARRAY_SIZE(headers)], text))
+			return "is a type of the kernel or of sonde that every program includes";
+	}
+	snprintf(text, sizeof(text), "SONDE_EVENT(%s,", name);
+	return files_have("programs/*/*.[ch]", text) ? "is an event already" : NULL;
+}
+
 static int run(const struct sonde_options *options)
 {
-	const char *name = options->arguments[0];
+	const char *name = options->arguments[0], *taken;
 	CLEANUP_CLOSE int directory = -1;
 	char path[64];
 	int r;
@@ -132,6 +177,9 @@ static int run(const struct sonde_options *options)
 	if (access("programs", F_OK) || access("include/sonde/sonde.bpf.h", F_OK))
 		return sonde_say_error(SONDE_EXIT_FAILED, "here is no source tree of sonde: run it in its top folder");
 	snprintf(path, sizeof(path), "programs/%s", name);
+	taken = access(path, F_OK) ? name_is_taken(name) : NULL; /* that the folder is there is said below */
+	if (taken)
+		return sonde_say_error(SONDE_EXIT_USAGE, "'%s' %s: take another name", name, taken);
 	if (mkdir(path, 0755))
 		return sonde_say_error(SONDE_EXIT_FAILED, "cannot make the folder '%s': %s", path, strerror(errno));
 	directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -45,6 +45,15 @@ class New(unittest.TestCase):
         self.assertIn("exists", again.stderr)
         for name in ("Upper", "../evil", "9", "", "a" * 40):
             self.assertEqual(self.new(name).returncode, 2, name)
+        os.symlink(os.path.join(ROOT, "programs", "process"), os.path.join(self.directory.name, "programs", "process"))
+        for name, why in (("int", "a word of C"), ("bool", "a word of C"), ("path", "a type"), ("mount", "a type"), ("cgroup", "a type"),
+                          ("task_struct", "a type"), ("bpf_attr", "a type"), ("control_group", "an event already")):
+            done = self.new(name)
+            self.assertEqual(done.returncode, 2, name)
+            self.assertIn("'%s' is %s" % (name, why), done.stderr)
+            self.assertFalse(os.path.exists(os.path.join(self.directory.name, "programs", name)))
+        self.assertEqual(self.new("process").returncode, 1)
+        self.assertEqual(self.new("pat").returncode, 0)  # only the beginning of a type's name
         elsewhere = subprocess.run([SONDE, "new", "x"], cwd="/", capture_output=True, text=True, timeout=20)
         self.assertEqual(elsewhere.returncode, 1)
         self.assertIn("source tree", elsewhere.stderr)
