@@ -252,7 +252,7 @@ void loader_request(struct loader *loader, const struct sonde_message *request)
 		return;
 	}
 	if (!status) {
-		reply(loader, request->id, -ENOENT, "there is no such program");
+		reply(loader, request->id, -ENOENT, "there is no such program: 'sonde programs' lists them");
 		return;
 	}
 	runs = status->state == SONDE_PROGRAM_RUNNING || status->state == SONDE_PROGRAM_STARTING;

@@ -149,6 +149,18 @@ static const struct sonde_schema *view_schema(void *userdata, const char *name)
 	return schema;
 }
 
+static void view_settings(void *userdata, const char *name, sonde_setting_fn fn, void *fn_userdata)
+{
+	struct worker *worker = userdata;
+	const struct worker_program *program;
+
+	pthread_rwlock_rdlock(&worker->lock);
+	program = worker_program_find(worker, name);
+	for (uint32_t i = 0; program && program->source && i < program->schema->n_settings; i++)
+		fn(&program->schema->settings[i], sonde_source_setting(program->source, &program->schema->settings[i]), fn_userdata);
+	pthread_rwlock_unlock(&worker->lock);
+}
+
 static void view_metrics(void *userdata, sonde_metric_fn fn, void *fn_userdata)
 {
 	struct worker *worker = userdata;
@@ -265,6 +277,7 @@ void worker_view_init(struct worker *worker)
 		.ledger = view_ledger,
 		.health = worker_health,
 		.schema = view_schema,
+		.settings = view_settings,
 		.control = view_control,
 		.metrics = view_metrics,
 		.numbers = view_numbers,

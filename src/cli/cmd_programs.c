@@ -3,9 +3,11 @@
 #include <cli/command.h>
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <base/cleanup.h>
+#include <bpf/interface.h>
 #include <cli/ask.h>
 #include <cli/result.h>
 #include <cli/say.h>
@@ -33,6 +35,39 @@ static int list(const struct sonde_options *options)
 		sonde_grid_add(&grid, sonde_json_text_of(program, "state"));
 		sonde_result_hooks(&grid, program);
 		sonde_grid_add(&grid, *reason ? reason : sonde_json_text_of(program, "doc"));
+	}
+	return sonde_result_grid(options, &grid);
+}
+
+/* The number of an interface says little. */
+static void add_value(struct sonde_grid *grid, const json_t *setting)
+{
+	int64_t value = sonde_json_number_of(setting, "value");
+	char interface[IF_NAMESIZE];
+
+	if (!strncmp(sonde_json_text_of(setting, "name"), SONDE_INTERFACE_SETTING, strlen(SONDE_INTERFACE_SETTING)) && value > 0 &&
+	    if_indextoname((unsigned)value, interface))
+		sonde_grid_add(grid, interface);
+	else
+		sonde_grid_add(grid, sonde_json_text_of(setting, "text"));
+}
+
+static int show_settings(const struct sonde_options *options, const json_t *settings)
+{
+	static const char *const headings[] = {"SETTING", "IS", "DEFAULT", "WHAT IT IS", NULL};
+	struct sonde_grid grid CLEANUP(sonde_grid_end) = {0};
+	const json_t *setting;
+	size_t i;
+
+	if (!json_array_size(settings))
+		return SONDE_EXIT_DONE;
+	putchar('\n');
+	sonde_grid_begin(&grid, headings, 0);
+	json_array_foreach(settings, i, setting) {
+		sonde_grid_add(&grid, sonde_json_text_of(setting, "name"));
+		add_value(&grid, setting);
+		sonde_grid_add(&grid, sonde_json_text_of(setting, "default"));
+		sonde_grid_add(&grid, sonde_json_text_of(setting, "doc"));
 	}
 	return sonde_result_grid(options, &grid);
 }
@@ -69,7 +104,8 @@ static int show(const struct sonde_options *options, const char *name)
 		sonde_grid_addf(&grid, "%lld", runs ? (long long)(sonde_json_number_of(hook, "run_time_ns") / runs) : 0);
 		sonde_grid_add(&grid, sonde_json_text_of(hook, "reason"));
 	}
-	return sonde_result_grid(options, &grid);
+	r = sonde_result_grid(options, &grid);
+	return r ? r : show_settings(options, json_object_get(json, "settings"));
 }
 
 static int control(const struct sonde_options *options, const char *verb, const char *name)
@@ -111,8 +147,9 @@ const struct sonde_command sonde_command_programs = {
 	.summary = "list the agent's programs; show, start, stop or reload one",
 	.help = "A program is one set of eBPF hooks with its events. Every program stands alone: one\n"
 		"that fails says why, and the others run on. 'stop' detaches its hooks, 'start'\n"
-		"attaches them again, 'reload' loads the program anew. 'show' tells how often each hook\n"
-		"ran and what a run took while the kernel counts it: sysctl kernel.bpf_stats_enabled=1.",
+		"attaches them again, 'reload' loads the program anew. 'show' tells what its settings\n"
+		"are, how often each hook ran, and what a run took while the kernel counts it:\n"
+		"sysctl kernel.bpf_stats_enabled=1.",
 	.examples = "sonde programs\n"
 		    "sonde programs show packet_drop    # its hooks, and why some are not attached\n"
 		    "sonde programs stop connection",

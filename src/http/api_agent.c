@@ -42,7 +42,25 @@ static void program_json(const struct sonde_program_status *program, struct sond
 		sonde_json_u64(out, "run_time_ns", hook->run_time_ns);
 		sonde_buffer_add_char(out, '}');
 	}
-	sonde_buffer_add_text(out, "]}");
+	sonde_buffer_add_char(out, ']');
+}
+
+static void setting_json(const struct sonde_setting *setting, int64_t value, void *userdata)
+{
+	char text[SONDE_SETTING_TEXT_MAX];
+	struct sonde_buffer *out = userdata;
+
+	sonde_buffer_add_text(out, out->data[out->length - 1] == '[' ? "{" : ",{");
+	sonde_json_text(out, "name", setting->name);
+	sonde_buffer_add_char(out, ',');
+	sonde_json_i64(out, "value", value);
+	sonde_buffer_add_char(out, ',');
+	sonde_json_text(out, "text", sonde_setting_text(setting, value, text));
+	sonde_buffer_add_char(out, ',');
+	sonde_json_text(out, "default", sonde_setting_text(setting, setting->value, text));
+	sonde_buffer_add_char(out, ',');
+	sonde_json_text(out, "doc", setting->doc);
+	sonde_buffer_add_char(out, '}');
 }
 
 /* `"programs":[...]`, only the one of the name unless it is NULL. @return how many, or -ENOMEM. */
@@ -62,6 +80,12 @@ static int programs_json(const struct sonde_view *view, const char *name, struct
 		if (found++)
 			sonde_buffer_add_char(out, ',');
 		program_json(&programs[i], out);
+		if (name) {
+			sonde_buffer_add_text(out, ",\"settings\":[");
+			view->settings(view->userdata, name, setting_json, out);
+			sonde_buffer_add_char(out, ']');
+		}
+		sonde_buffer_add_char(out, '}');
 	}
 	sonde_buffer_add_text(out, name ? "" : "]");
 	free(programs);
@@ -85,8 +109,8 @@ int sonde_api_program(struct sonde_request *request)
 	if (r < 0)
 		return r;
 	if (!r)
-		return sonde_request_error(request, MHD_HTTP_NOT_FOUND, "not_found", "name",
-					   "no such program; /api/v1/programs lists them");
+		return sonde_request_error(request, MHD_HTTP_NOT_FOUND, "not_found", NULL,
+					   "there is no program '%s'; /api/v1/programs lists them", request->name);
 	sonde_buffer_add_char(&request->out, '\n');
 	return 0;
 }
@@ -99,6 +123,7 @@ static int control(struct sonde_request *request, const char *verb, const char *
 		const char *name;
 	} errors[] = {
 		{-ENOENT, MHD_HTTP_NOT_FOUND, "not_found"}, {-EINVAL, MHD_HTTP_CONFLICT, "conflict"},
+		{-ENODEV, MHD_HTTP_CONFLICT, "conflict"},   {-EEXIST, MHD_HTTP_CONFLICT, "conflict"},
 		{-EBUSY, MHD_HTTP_CONFLICT, "conflict"},    {-EALREADY, MHD_HTTP_CONFLICT, "conflict"},
 		{-ETIMEDOUT, MHD_HTTP_GATEWAY_TIMEOUT, "timeout"},
 		{-EPERM, MHD_HTTP_FORBIDDEN, "forbidden"},
@@ -111,8 +136,8 @@ static int control(struct sonde_request *request, const char *verb, const char *
 		for (i = 0; i < sizeof(errors) / sizeof(errors[0]) && errors[i].error != r; i++)
 			;
 		if (i < sizeof(errors) / sizeof(errors[0]))
-			return sonde_request_error(request, errors[i].status, errors[i].name, program ? "name" : NULL, "%s",
-						   error[0] ? error : strerror(-r));
+			return sonde_request_error(request, errors[i].status, errors[i].name, NULL, "%s%s%s", program ? program : "",
+						   program ? ": " : "", error[0] ? error : strerror(-r));
 		return sonde_request_error(request, MHD_HTTP_INTERNAL_SERVER_ERROR, "failed", NULL, "%s",
 					   error[0] ? error : strerror(-r));
 	}

@@ -113,6 +113,14 @@ static inline size_t test_programs(void *userdata, struct sonde_program_status *
 	return 2;
 }
 
+static inline void test_settings(void *userdata, const char *program, sonde_setting_fn fn, void *fn_userdata)
+{
+	static const struct sonde_setting interval = {.name = "update_interval_ns", .doc = "how often", .size = 8, .value = 10000000000};
+
+	if (!strcmp(program, "connection"))
+		fn(&interval, 5000000000, fn_userdata);
+}
+
 static inline size_t test_ledger(void *userdata, struct sonde_ledger *ret, size_t max)
 {
 	ret[0] = (struct sonde_ledger){.program = "connection", .entered = 10, .submitted = 8, .ring_full = 2, .consumed = 8,
@@ -174,7 +182,7 @@ static inline struct test_agent *test_agent_with(const char *store)
 	agent->health = (struct sonde_health){.ready = true, .alive = true};
 	agent->view = (struct sonde_view){
 		.userdata = agent, .version = "9.9", .programs = test_programs, .ledger = test_ledger, .health = test_health,
-		.schema = test_schema, .control = test_control, .metrics = test_metrics, .numbers = test_numbers,
+		.schema = test_schema, .settings = test_settings, .control = test_control, .metrics = test_metrics, .numbers = test_numbers,
 	};
 	snprintf(path, sizeof(path), "%s/%s", agent->directory, store);
 	if (strcmp(store, "memory"))

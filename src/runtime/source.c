@@ -42,21 +42,25 @@ static bool schema_shows_names(const struct sonde_schema *schema)
 }
 
 /* What the program was loaded with: the kernel keeps it, and nobody can change it (.rodata is frozen). */
-static int64_t source_setting(void *userdata, const char *name)
+int64_t sonde_source_setting(const struct sonde_source *source, const struct sonde_setting *setting)
 {
-	const struct sonde_source *source = userdata;
-	const struct sonde_setting *setting = sonde_schema_setting(source->schema, name);
 	struct bpf_map_info info = {0};
 	CLEANUP_FREE char *rodata = NULL;
 	uint32_t size = sizeof(info), zero = 0;
 
-	if (!setting)
-		return 0;
 	if (!bpf_obj_get_info_by_fd(source->settings_fd, &info, &size))
 		rodata = malloc(info.value_size);
 	if (!rodata || bpf_map_lookup_elem(source->settings_fd, &zero, rodata))
 		return setting->value;
 	return sonde_setting_value(setting, rodata, info.value_size);
+}
+
+static int64_t source_setting(void *userdata, const char *name)
+{
+	const struct sonde_source *source = userdata;
+	const struct sonde_setting *setting = sonde_schema_setting(source->schema, name);
+
+	return setting ? sonde_source_setting(source, setting) : 0;
 }
 
 int sonde_source_new(const struct sonde_source_opts *opts, struct sonde_source **ret_source)

@@ -70,6 +70,8 @@ int sonde_source_counters(const struct sonde_source *source, struct sonde_counte
 /** Runs of hooks that the kernel skipped because the same program was running on that CPU. */
 uint64_t sonde_source_recursion_misses(const struct sonde_source *source);
 void sonde_source_ledger(const struct sonde_source *source, struct sonde_ledger *ret_ledger);
+/** What a setting of the program is. */
+int64_t sonde_source_setting(const struct sonde_source *source, const struct sonde_setting *setting);
 /** Run time of hook i; 0, or -ENOENT */
 int sonde_source_hook_stats(const struct sonde_source *source, unsigned i, uint64_t *ret_runs, uint64_t *ret_run_time_ns);
 /** Sum over CPUs of a metric map, key by key. `fn` as in view.h. */

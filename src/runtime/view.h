@@ -53,6 +53,8 @@ struct sonde_health {
 
 /** A value of a metric map: key bytes (sonde_metric.key_size) and number. */
 typedef void (*sonde_metric_fn)(const struct sonde_metric *metric, const void *key, uint64_t value, void *userdata);
+/** A setting and what it is. */
+typedef void (*sonde_setting_fn)(const struct sonde_setting *setting, int64_t value, void *userdata);
 /** A number of the agent itself. `labels`: `program="connection"` or "". */
 typedef void (*sonde_number_fn)(const char *name, const char *doc, bool is_counter, const char *labels, double value,
 				void *userdata);
@@ -70,6 +72,8 @@ struct sonde_view {
 	void (*health)(void *userdata, struct sonde_health *ret_health);
 	/** Schema of a program, NULL if there is none; valid for the life of the agent. */
 	const struct sonde_schema *(*schema)(void *userdata, const char *program);
+	/** What the settings of a program are that is loaded; of others none. */
+	void (*settings)(void *userdata, const char *program, sonde_setting_fn fn, void *fn_userdata);
 	/** verb: "start", "stop", "reload" (program NULL: the configuration). 0, -ENOENT, -EINVAL, -EBUSY, -ETIMEDOUT ... with text. */
 	int (*control)(void *userdata, const char *verb, const char *program, char *ret_error, size_t error_size);
 	/** All metric maps of the running programs, summed over CPUs. */

@@ -241,7 +241,10 @@ class Programs(unittest.TestCase):
             self.assertEqual(agent.api("/api/v1/programs/process/stop", "POST").status, 409)
             self.assertEqual(agent.api("/api/v1/programs/process/start").status, 405)
             self.assertEqual(agent.api("/api/v1/programs/process/explode", "POST").status, 404)
-            self.assertEqual(agent.cli("programs", "start", "nothing", check=False).returncode, 1)
+            done = agent.cli("programs", "start", "nothing", check=False)
+            self.assertEqual((done.returncode, done.stderr),
+                             (1, b"sonde: nothing: there is no such program: 'sonde programs' lists them\n"))
+            self.assertIn(b"there is no program 'nothing'", agent.cli("programs", "show", "nothing", check=False).stderr)
             self.assertEqual(agent.cli("programs", "explode", "process", check=False).returncode, 2)
 
     def test_stop_with_a_dying_worker(self):

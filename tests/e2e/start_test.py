@@ -167,6 +167,9 @@ class Interfaces(Start):
                 try:
                     agent.cli(*command)
                     wait_for(lambda: self.states(agent)["flow"][0] == "running", "flow runs")
+                    shown = agent.cli("programs", "show", "flow").stdout.decode()
+                    self.assertRegex(shown, r"interface_1 +%s +0 " % name)
+                    self.assertRegex(shown, r"update_interval_ns +10s +10s ")
                 finally:
                     subprocess.run(["ip", "link", "del", name], check=True)
                 agent.cli("programs", "reload", "flow", check=False)  # it is gone
