@@ -11,6 +11,7 @@
 #include <cli/ask.h>
 #include <cli/result.h>
 #include <cli/say.h>
+#include <schema/encode.h>
 
 static int list(const struct sonde_options *options)
 {
@@ -72,29 +73,18 @@ static int show_settings(const struct sonde_options *options, const json_t *sett
 	return sonde_result_grid(options, &grid);
 }
 
-static int show(const struct sonde_options *options, const char *name)
+static int show_hooks(const struct sonde_options *options, const json_t *hooks)
 {
 	static const char *const headings[] = {"HOOK", "ATTACHED", "RUNS", "NS A RUN", "HOW, OR WHY NOT", NULL};
-	struct sonde_buffer path CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT, text CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
 	struct sonde_grid grid CLEANUP(sonde_grid_end) = {0};
-	json_t *json CLEANUP(json_decrefp) = NULL;
 	const json_t *hook;
 	size_t i;
-	int r;
 
-	sonde_client_path(&path, "/api/v1/programs");
-	sonde_client_segment(&path, name);
-	r = sonde_ask(options, path.data, &json);
-	if (r < 0)
-		return sonde_ask_exit(r);
-	if (options->json)
-		return sonde_result_json(json);
-	sonde_buffer_printf(&text, "%s: %s\nstate: %s%s%s%s\n", sonde_json_text_of(json, "name"), sonde_json_text_of(json, "doc"),
-			    sonde_json_text_of(json, "state"), json_is_true(json_object_get(json, "required")) ? ", required" : "",
-			    *sonde_json_text_of(json, "reason") ? ": " : "", sonde_json_text_of(json, "reason"));
-	puts(text.data);
+	if (!json_array_size(hooks))
+		return SONDE_EXIT_DONE;
+	putchar('\n');
 	sonde_grid_begin(&grid, headings, 1 << 2 | 1 << 3);
-	json_array_foreach(json_object_get(json, "hooks"), i, hook) {
+	json_array_foreach(hooks, i, hook) {
 		int64_t runs = (int64_t)sonde_json_number_of(hook, "runs");
 
 		sonde_grid_add(&grid, sonde_json_text_of(hook, "name"));
@@ -104,7 +94,39 @@ static int show(const struct sonde_options *options, const char *name)
 		sonde_grid_addf(&grid, "%lld", runs ? (long long)(sonde_json_number_of(hook, "run_time_ns") / runs) : 0);
 		sonde_grid_add(&grid, sonde_json_text_of(hook, "reason"));
 	}
-	r = sonde_result_grid(options, &grid);
+	return sonde_result_grid(options, &grid);
+}
+
+/* A text of the program behind `before`, safe for a terminal; nothing of an empty one. */
+static void add_text(struct sonde_buffer *out, const char *before, const json_t *program, const char *key)
+{
+	const char *text = sonde_json_text_of(program, key);
+
+	if (*text)
+		sonde_buffer_add_text(out, before);
+	sonde_encode_terminal_text(text, strlen(text), out);
+}
+
+static int show(const struct sonde_options *options, const char *name)
+{
+	struct sonde_buffer path CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT, text CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+	json_t *json CLEANUP(json_decrefp) = NULL;
+	int r;
+
+	sonde_client_path(&path, "/api/v1/programs");
+	sonde_client_segment(&path, name);
+	r = sonde_ask(options, path.data, &json);
+	if (r < 0)
+		return sonde_ask_exit(r);
+	if (options->json)
+		return sonde_result_json(json);
+	add_text(&text, "", json, "name");
+	add_text(&text, ": ", json, "doc");
+	add_text(&text, "\nstate: ", json, "state");
+	sonde_buffer_add_text(&text, json_is_true(json_object_get(json, "required")) ? ", required" : "");
+	add_text(&text, ": ", json, "reason");
+	puts(sonde_buffer_error(&text) ? "" : text.data);
+	r = show_hooks(options, json_object_get(json, "hooks"));
 	return r ? r : show_settings(options, json_object_get(json, "settings"));
 }
 

@@ -206,6 +206,8 @@ static int managed_read(struct managed *p)
 	r = sonde_schema_new(p->status.name, p->object, p->object_size, &kernel_names, &error, &p->schema);
 	if (r < 0)
 		snprintf(p->status.reason, sizeof(p->status.reason), "its schema cannot be read: %s", error);
+	else
+		snprintf(p->status.doc, sizeof(p->status.doc), "%s", p->schema->types[0].doc);
 	return r;
 }
 
@@ -294,7 +296,6 @@ static int managed_open(const struct sonde_manager *manager, struct managed *p)
 	};
 	int r;
 
-	snprintf(p->status.doc, sizeof(p->status.doc), "%s", p->schema->types[0].doc);
 	r = sonde_object_new(&opts, p->status.reason, sizeof(p->status.reason), &p->bpf);
 	if (r < 0)
 		return managed_fail(p, r);
