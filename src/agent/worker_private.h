@@ -18,6 +18,8 @@
 struct worker_program {
 	struct sonde_program_status status;
 	struct sonde_schema *schema;
+	void *image; /* of a user's own program: the object that the schema is of */
+	size_t image_size;
 	struct sonde_source *source; /* NULL: not running */
 };
 

@@ -56,29 +56,60 @@ static struct worker_program *worker_program_get(struct worker *worker, const ch
 	return program;
 }
 
-/* A built-in program's object is in this binary, a user's own comes as a file. */
-static int worker_schema(struct worker *worker, const char *name, int image_fd, struct sonde_schema **ret_schema)
+/*
+ * `image`: the object of a user's own program; NULL: it is built in. The old schema stays: batches on their way to slow listeners
+ * point into it.
+ */
+static int worker_schema_take(struct worker *worker, struct worker_program *program, struct sonde_schema *schema, void *image,
+			      size_t size)
 {
-	const struct sonde_names *names = sonde_enrich_names(worker->enrich);
-	const struct sonde_embedded *e = sonde_embedded_find(name);
+	if (program->image)
+		munmap(program->image, program->image_size);
+	program->image = image;
+	program->image_size = size;
+	pthread_rwlock_wrlock(&worker->lock);
+	program->schema = schema;
+	pthread_rwlock_unlock(&worker->lock);
+	return 0;
+}
+
+static int worker_schema_own(struct worker *worker, struct worker_program *program, int image_fd)
+{
+	struct sonde_schema *schema = NULL;
 	const char *error = "";
 	struct stat st;
 	void *image;
 	int r;
 
-	if (image_fd < 0) {
-		if (!e)
-			return -ENOENT;
-		return sonde_embedded_schema(e, names, &error, ret_schema);
-	}
 	if (fstat(image_fd, &st))
 		return -errno;
 	image = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, image_fd, 0);
 	if (image == MAP_FAILED)
 		return -errno;
-	r = sonde_schema_new(name, image, (size_t)st.st_size, names, &error, ret_schema);
-	munmap(image, (size_t)st.st_size);
-	return r;
+	if (program->image && program->image_size == (size_t)st.st_size && !memcmp(image, program->image, program->image_size)) {
+		munmap(image, (size_t)st.st_size);
+		return 0;
+	}
+	r = sonde_schema_new(program->status.name, image, (size_t)st.st_size, sonde_enrich_names(worker->enrich), &error, &schema);
+	if (r < 0)
+		munmap(image, (size_t)st.st_size);
+	return r < 0 ? r : worker_schema_take(worker, program, schema, image, (size_t)st.st_size);
+}
+
+/* A built-in program's object is in this binary, a user's own comes as a file, which may be another one than before. */
+static int worker_schema(struct worker *worker, struct worker_program *program, int image_fd)
+{
+	const struct sonde_embedded *e = sonde_embedded_find(program->status.name);
+	struct sonde_schema *schema = NULL;
+	const char *error = "";
+	int r;
+
+	if (image_fd >= 0)
+		return worker_schema_own(worker, program, image_fd);
+	if (program->schema && !program->image)
+		return 0;
+	r = e ? sonde_embedded_schema(e, sonde_enrich_names(worker->enrich), &error, &schema) : -ENOENT;
+	return r < 0 ? r : worker_schema_take(worker, program, schema, NULL, 0);
 }
 
 static int worker_source(struct worker *worker, struct worker_program *program, struct sonde_source_opts *opts,
@@ -142,9 +173,7 @@ int worker_program_add(struct worker *worker, const struct sonde_message *messag
 	program = worker_program_get(worker, message->status.name);
 	pthread_rwlock_unlock(&worker->lock);
 	r = program ? 0 : -E2BIG;
-	/* A schema once made stays: batches on their way to slow listeners point into it. */
-	if (!r && !program->schema)
-		r = worker_schema(worker, opts.name, image, &program->schema);
+	r = r ?: worker_schema(worker, program, image);
 	if (r < 0) {
 		sonde_attachment_close(&opts);
 		return sonde_log_err(r, "program %s: no schema", opts.name);

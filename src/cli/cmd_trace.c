@@ -166,8 +166,8 @@ static int trace_begin(struct trace *trace, unsigned i)
 	int r;
 
 	r = sonde_manager_load(trace->manager, name);
-	if (r < 0)
-		return sonde_say_error(SONDE_EXIT_FAILED, "%s: %s%s", name, status->reason, sonde_privilege_hint(r));
+	if (r < 0) /* an interface was named by --set */
+		return sonde_say_error(r == -ENODEV ? SONDE_EXIT_USAGE : SONDE_EXIT_FAILED, "%s: %s%s", name, status->reason, sonde_privilege_hint(r));
 	r = trace_check_filter(trace, sonde_manager_schema(trace->manager, name));
 	if (r)
 		return r;

@@ -86,6 +86,28 @@ class Objects(Start):
         self.assertIn("program UPPER will not run: a program's name has", said)
         self.assertIn("program away will not run: cannot read '/no/such/away.bpf.o'", said)
 
+    def test_another_object_of_one_name(self):
+        """Loaded anew, it is decoded as it now is."""
+        def build(fields, code):
+            return build_object(self.directory.name, "mine", SOURCE.replace('__u64 number SONDE_DOC("a number");', fields)
+                                .replace("e->number = 1;", code) % {"event": "mine", "kind": "COUNTER", "metric": "mine_total"})
+
+        one = '__u64 number SONDE_DOC("a number");'
+        with Agent(programs=only(mine={"object": build(one, "e->number = 1;")})) as agent:
+            def number_of(name):
+                shutil.copy("/bin/true", os.path.join(self.directory.name, name))
+                subprocess.run([os.path.join(self.directory.name, name)], check=True)
+                agent.settle()
+                return {e["number"] for e in agent.events("mine", command=name)}
+
+            self.assertEqual(number_of("before"), {1})
+            build('__u64 first SONDE_DOC("another number"); ' + one, "e->first = 7; e->number = 2;")
+            agent.cli("programs", "reload", "mine")
+            self.assertEqual(number_of("after"), {2})
+            self.assertEqual(agent.ledger("mine")["invalid"], 0)
+            agent.cli("programs", "reload", "mine")  # the same again
+            self.assertEqual(number_of("again"), {2})
+
     def test_name_of_a_section(self):
         self.refused({"Mine": {"object": FLOOD}}, "FILE:3:3: bad name 'Mine' of a program; allowed is 1 to 31 of a-z, 0-9 and _")
 
