@@ -41,10 +41,14 @@ int sonde_manager_unregister(struct sonde_manager *manager, const char *name);
 
 /**
  * @brief Read the schema, look for the network interfaces of the settings, open, load. On failure the status says why.
- * @return 0, -ENOENT, -EALREADY, -ENODEV there is no such interface, -EEXIST a name of an event or metric is another program's, or the load's error.
+ * @return 0, -ENOENT, -EALREADY, -ENODEV there is no such interface, -EEXIST the name of an event or metric is another program's,
+ * or the load's error.
  */
 int sonde_manager_load(struct sonde_manager *manager, const char *name);
-/** The same for several, at most SONDE_PROGRAMS_MAX, at once (the kernel's verifier takes most of a start). `ret_results`: of each, as above. */
+/**
+ * The same for several, at most SONDE_PROGRAMS_MAX, at once (the kernel's verifier takes most of a start). `ret_results`: of each,
+ * as above.
+ */
 void sonde_manager_load_all(struct sonde_manager *manager, const char *const *names, size_t n, int *ret_results);
 /** Attach the hooks of a loaded program and run its at_start_ iterators. */
 int sonde_manager_attach(struct sonde_manager *manager, const char *name);

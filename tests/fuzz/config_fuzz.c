@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Any bytes as a configuration: no crash, and either a whole configuration or a message. Build and run:
- *	clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iinclude -Isrc tests/fuzz/config_fuzz.c \
- *		src/config/{config,options,text,yaml}.c src/base/{log,units}.c -lyaml -o /tmp/config_fuzz
+ *	clang -g -O1 -std=gnu17 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iinclude -Isrc tests/fuzz/config_fuzz.c \
+ *		$(ls src/{config,schema,base}/*.c | grep -v _test) src/bpf/{embedded,object_file,interface,clsact,netlink}.c \
+ *		build/libsonde_table.a build/libsonde_parts.a -lyaml -lbpf -lelf -o /tmp/config_fuzz
  *	/tmp/config_fuzz -max_total_time=60 CORPUS
  */
 #include <config/config.h>
