@@ -4,6 +4,7 @@
 Python's standard library only. Every test starts its own sonde, talks only to this machine, and leaves nothing behind.
 """
 import ctypes
+import fcntl
 import http.client
 import glob
 import json
@@ -14,8 +15,10 @@ import shutil
 import signal
 import socket
 import sqlite3
+import struct
 import subprocess
 import tempfile
+import termios
 import time
 import urllib.parse
 
@@ -421,6 +424,23 @@ class Agent:
         if check and done.returncode:
             raise AssertionError("sonde %s: %d\n%s" % (" ".join(arguments), done.returncode, done.stderr.decode()))
         return done
+
+    def on_terminal(self, columns, *arguments):
+        """What a terminal of that many columns shows of `sonde ARGUMENTS`, as text without colours."""
+        ours, theirs = os.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+        environment = {**os.environ, "SONDE_SOCKET": self.socket, "NO_COLOR": "1"}
+        environment.pop("COLUMNS", None)
+        with subprocess.Popen([SONDE, *arguments], stdout=theirs, stderr=subprocess.DEVNULL, env=environment) as process:
+            os.close(theirs)
+            shown = b""
+            try:
+                while piece := os.read(ours, 65536):
+                    shown += piece
+            except OSError:  # EIO: nobody has the other side any more
+                pass
+        os.close(ours)
+        return shown.decode().replace("\r\n", "\n")
 
 
 def load(count, rate=0):

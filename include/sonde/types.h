@@ -46,6 +46,8 @@
 /** What an event stands for, where that is more than one thing: rankings add this number up instead of counting events.
  * One field of an event. */
 #define SONDE_MEASURE SONDE_TAG("sonde:measure")
+/** One of those that say most of the event: a table that has no room for all columns shows them first. */
+#define SONDE_MAIN SONDE_TAG("sonde:main")
 /** On a sonde_address: also a column with the name that the event's process last learned for it (DNS), for `remote_address`
  * `remote_name`; null where none is known. */
 #define SONDE_NAMED SONDE_TAG("sonde:named")
@@ -76,8 +78,8 @@ typedef char sonde_arguments; /* char array of NUL-separated words (argv); shown
 
 /** Two ends of a packet as they stand in its headers. */
 struct sonde_packet_flow {
-	sonde_address source_address SONDE_DOC("address the packet came from") SONDE_TOP;
-	sonde_address destination_address SONDE_DOC("address the packet was going to") SONDE_TOP;
+	sonde_address source_address SONDE_DOC("address the packet came from") SONDE_TOP SONDE_MAIN;
+	sonde_address destination_address SONDE_DOC("address the packet was going to") SONDE_TOP SONDE_MAIN;
 	sonde_port source_port SONDE_DOC("port the packet came from") SONDE_ABSENT(0);
 	sonde_port destination_port SONDE_DOC("port the packet was going to") SONDE_ABSENT(0);
 	sonde_protocol protocol SONDE_DOC("transport protocol") SONDE_ABSENT(0);
@@ -87,7 +89,7 @@ struct sonde_packet_flow {
 /** Two ends of a socket as its owner sees them. */
 struct sonde_socket_flow {
 	sonde_address local_address SONDE_DOC("address on the side of the owner");
-	sonde_address remote_address SONDE_DOC("address of the peer") SONDE_TOP SONDE_NAMED;
+	sonde_address remote_address SONDE_DOC("address of the peer") SONDE_TOP SONDE_MAIN SONDE_NAMED;
 	sonde_port local_port SONDE_DOC("port on the side of the owner") SONDE_ABSENT(0);
 	sonde_port remote_port SONDE_DOC("port of the peer") SONDE_ABSENT(0);
 	sonde_protocol protocol SONDE_DOC("transport protocol") SONDE_ABSENT(0);

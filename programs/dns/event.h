@@ -15,10 +15,11 @@ enum dns_role {
 /* One question and what became of it. What a reader looks for first comes first: a terminal shows it in this order. */
 struct dns {
 	struct sonde_header header;
-	char name[DNS_NAME_SIZE] SONDE_DOC("name asked for, odd bytes as \\DDD; \"...\" ends one that is cut") SONDE_TOP;
+	char name[DNS_NAME_SIZE] SONDE_DOC("name asked for, odd bytes as \\DDD; \"...\" ends one that is cut") SONDE_TOP
+		SONDE_MAIN;
 	char qtype[DNS_WORD_SIZE] SONDE_DOC("type asked for: A, AAAA, HTTPS; TYPE123 without a name") SONDE_TOP;
 	char rcode[DNS_WORD_SIZE] SONDE_DOC("result: NOERROR, NXDOMAIN, SERVFAIL; none when timed out") SONDE_ABSENT(0)
-		SONDE_TOP;
+		SONDE_TOP SONDE_MAIN;
 	sonde_duration_ns latency_ns SONDE_DOC("time from the question to its answer") SONDE_ABSENT(0);
 	char answers[DNS_ANSWERS_SIZE] SONDE_DOC("addresses, and other answers with their type") SONDE_ABSENT(0);
 	sonde_address server_address SONDE_DOC("server that answered, or that was asked first if none did") SONDE_TOP;

@@ -26,5 +26,5 @@ struct file {
 	__u8 reserved[7] SONDE_HIDDEN;
 	char path[FILE_PATH_SIZE]
 		SONDE_DOC("the file, as seen in its mount namespace; \"...\" stands for what is cut") SONDE_ABSENT(0)
-		SONDE_TOP;
+		SONDE_TOP SONDE_MAIN;
 };

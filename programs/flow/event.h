@@ -36,10 +36,11 @@ enum flow_skip {
 struct flow {
 	struct sonde_header header;
 	struct sonde_packet_flow flow;
-	enum flow_direction direction SONDE_DOC("ingress: received by this node; egress: sent");
+	enum flow_direction direction SONDE_DOC("ingress: received by this node; egress: sent") SONDE_MAIN;
 	__u32 interface_index SONDE_DOC("number of that interface") SONDE_ABSENT(0);
 	char interface[SONDE_INTERFACE_LENGTH] SONDE_DOC("network interface") SONDE_ABSENT(0) SONDE_TOP;
-	sonde_count packets SONDE_DOC("packets since the last event of this flow, as they are on the wire");
+	sonde_count packets SONDE_DOC("packets since the last event of this flow, as they are on the wire")
+		SONDE_MAIN;
 	sonde_bytes bytes SONDE_DOC("their bytes from the IP header on") SONDE_MEASURE;
 	sonde_time_ns first_time SONDE_DOC("first packet of the flow") SONDE_ABSENT(0);
 	sonde_time_ns last_time SONDE_DOC("last packet of the flow so far") SONDE_ABSENT(0);
@@ -56,7 +57,7 @@ struct flow {
 struct packet_sample {
 	struct sonde_header header;
 	struct sonde_packet_flow flow;
-	enum flow_direction direction SONDE_DOC("ingress: received by this node; egress: sent");
+	enum flow_direction direction SONDE_DOC("ingress: received by this node; egress: sent") SONDE_MAIN;
 	__u32 interface_index SONDE_DOC("number of that interface") SONDE_ABSENT(0);
 	char interface[SONDE_INTERFACE_LENGTH] SONDE_DOC("network interface") SONDE_ABSENT(0) SONDE_TOP;
 	sonde_count packets SONDE_DOC("packets that the network card makes of it, or made it of; mostly 1");

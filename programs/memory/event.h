@@ -27,11 +27,12 @@ struct memory {
 	enum memory_scope scope SONDE_DOC("whose limit it is: a cgroup's, or the memory of the node") SONDE_ABSENT(0);
 	sonde_pid victim_pid SONDE_DOC("process that was killed; of a forecast, the one that grows most") SONDE_ABSENT(0);
 	sonde_uid victim_uid SONDE_DOC("user of the victim") SONDE_ABSENT(-1);
-	char victim_command[SONDE_COMMAND_LENGTH] SONDE_DOC("name of the victim") SONDE_ABSENT(0);
+	char victim_command[SONDE_COMMAND_LENGTH] SONDE_DOC("name of the victim") SONDE_ABSENT(0) SONDE_MAIN;
 	sonde_bytes limit_bytes SONDE_DOC("the limit") SONDE_ABSENT(0);
 	sonde_bytes used_bytes SONDE_DOC("used of it; of a forecast without the cache that gives way first") SONDE_ABSENT(0);
 	sonde_bytes slope_bytes_per_second SONDE_DOC("how fast it grows") SONDE_ABSENT(0);
-	sonde_duration_ns time_to_limit_ns SONDE_DOC("when the limit is reached if it goes on like this") SONDE_ABSENT(0);
+	sonde_duration_ns time_to_limit_ns SONDE_DOC("when the limit is reached if it goes on like this") SONDE_ABSENT(0)
+		SONDE_MAIN;
 	sonde_bytes anon_bytes SONDE_DOC("the victim's own memory") SONDE_ABSENT(-1);
 	sonde_bytes file_bytes SONDE_DOC("the victim's pages of files") SONDE_ABSENT(-1);
 	sonde_bytes shmem_bytes SONDE_DOC("the victim's pages of shared memory and tmpfs") SONDE_ABSENT(-1);
@@ -40,7 +41,7 @@ struct memory {
 	__s32 oom_score SONDE_DOC("the victim's weight for the kernel: thousandths of the limit, oom_score_adj added")
 		SONDE_ABSENT(-2000);
 	__s32 oom_score_adj SONDE_DOC("its adjustment, -1000 to 1000") SONDE_ABSENT(-2000);
-	__u32 confidence_pct SONDE_DOC("how sure the forecast is") SONDE_ABSENT(0);
+	__u32 confidence_pct SONDE_DOC("how sure the forecast is") SONDE_ABSENT(0) SONDE_MAIN;
 	__u32 pressure_some_pct SONDE_DOC("share of the last 10 s in which some task waited for memory") SONDE_ABSENT(-1);
 	__u32 pressure_full_pct SONDE_DOC("share of the last 10 s in which all tasks did") SONDE_ABSENT(-1);
 	__u32 untracked SONDE_DOC("cgroups with a limit that are not watched") SONDE_ABSENT(0);
@@ -54,7 +55,7 @@ struct memory_history {
 	struct sonde_header header;
 	enum memory_scope scope SONDE_DOC("whose memory: a cgroup's, or the node's");
 	sonde_pid victim_pid SONDE_DOC("process that was killed");
-	char victim_command[SONDE_COMMAND_LENGTH] SONDE_DOC("name of the victim");
+	char victim_command[SONDE_COMMAND_LENGTH] SONDE_DOC("name of the victim") SONDE_MAIN;
 	sonde_bytes limit_bytes SONDE_DOC("the limit") SONDE_ABSENT(0);
 	sonde_bytes least_bytes SONDE_DOC("least that was used") SONDE_ABSENT(-1);
 	sonde_bytes most_bytes SONDE_DOC("most that was used, as far as looked at") SONDE_ABSENT(-1);
@@ -65,7 +66,7 @@ struct memory_history {
 	char cgroup[MEMORY_CGROUP_SIZE] SONDE_DOC("path of the cgroup whose limit it is; scope node: of the victim's") SONDE_TOP;
 	sonde_count mapping_count SONDE_DOC("mappings that the victim had") SONDE_ABSENT(0);
 	sonde_count mappings_looked SONDE_DOC("how many of these were looked at, from the lowest address on") SONDE_ABSENT(0);
-	char curve[MEMORY_CURVE_SIZE] SONDE_DOC("what was used: seconds before the kill:MiB, the oldest first");
+	char curve[MEMORY_CURVE_SIZE] SONDE_DOC("what was used: seconds before the kill:MiB, the oldest first") SONDE_MAIN;
 	char mappings[MEMORY_MAPPINGS_SIZE]
 		SONDE_DOC("biggest mappings of the victim: MiB of addresses:rights:name, the biggest first") SONDE_ABSENT(0);
 };

@@ -16,7 +16,7 @@ struct packet_drop {
 	struct sonde_header header;
 	sonde_kernel_enum reason SONDE_DOC("why the kernel dropped it") SONDE_ENUM("skb_drop_reason")
 		SONDE_PREFIX("SKB_DROP_REASON_") SONDE_ABSENT(0);
-	enum drop_class class SONDE_DOC("kind of reason: network, resource, policy, application, benign or unknown");
+	enum drop_class class SONDE_DOC("kind of reason: network, resource, policy, application, benign or unknown") SONDE_MAIN;
 	sonde_symbol location SONDE_DOC("kernel function that dropped it") SONDE_TOP;
 	sonde_bytes length_bytes SONDE_DOC("bytes of the packet from its IP header on");
 	char interface[SONDE_INTERFACE_LENGTH] SONDE_DOC("network interface it was on") SONDE_TOP;

@@ -17,7 +17,8 @@ struct process {
 	struct sonde_header header;
 	enum process_kind kind SONDE_DOC("fork, exec, exit, or running: it was there before sonde");
 	sonde_pid parent_pid SONDE_DOC("process that is its parent now") SONDE_ABSENT(0);
-	__s32 exit_code SONDE_DOC("what it gave to exit(); none while it runs or when a signal ended it") SONDE_ABSENT(-1);
+	__s32 exit_code SONDE_DOC("what it gave to exit(); none while it runs or when a signal ended it") SONDE_ABSENT(-1)
+		SONDE_MAIN;
 	sonde_signal signal SONDE_DOC("signal that ended it") SONDE_ABSENT(0);
 	sonde_duration_ns lifetime_ns SONDE_DOC("time from fork to exit") SONDE_ABSENT(0);
 	sonde_bytes arguments_bytes SONDE_DOC("true size of the arguments; above 512 they are cut") SONDE_ABSENT(0);
@@ -45,7 +46,7 @@ struct control_group {
 	enum control_group_kind kind SONDE_DOC("create or remove");
 	__u32 version SONDE_DOC("1 (memory controller's hierarchy) or 2");
 	__u64 id SONDE_DOC("number of the cgroup, the inode of its directory");
-	char path[512] SONDE_DOC("path below the root of the hierarchy");
+	char path[512] SONDE_DOC("path below the root of the hierarchy") SONDE_MAIN;
 };
 
 /* sonde_header.type: the order of the SONDE_EVENT() in program.bpf.c. */

@@ -13,12 +13,12 @@ struct syscall {
 	struct sonde_header header;
 	enum syscall_kind kind SONDE_DOC("count: all calls of an interval; single: one call");
 	enum syscall_name name SONDE_DOC("the system call; null: none of this name is known, or a 32-bit program's")
-		SONDE_ABSENT(-1);
+		SONDE_ABSENT(-1) SONDE_MAIN;
 	__u32 number SONDE_DOC("its number on this architecture");
 	sonde_bool is_32_bit SONDE_DOC("whether a 32-bit program made it, to which other numbers belong");
 	__u8 reserved[3] SONDE_HIDDEN;
 	sonde_count count SONDE_DOC("calls that returned") SONDE_MEASURE;
-	sonde_count errors SONDE_DOC("how many of them failed");
+	sonde_count errors SONDE_DOC("how many of them failed") SONDE_MAIN;
 	sonde_duration_ns latency_ns SONDE_DOC("time in these calls, all together; only with the setting latency")
 		SONDE_ABSENT(0);
 	sonde_duration_ns latency_p50_ns SONDE_DOC("half of the calls took less; good to a factor of 2") SONDE_ABSENT(0);

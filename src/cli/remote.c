@@ -42,6 +42,7 @@ static int column_read(const json_t *json, struct sonde_column *column)
 		.semantic = sonde_semantic_from_word(text_of(json, "semantic")), .length_offset = -1, .type = SONDE_NULL,
 		.is_top = json_is_true(json_object_get(json, "top")),
 		.is_measure = json_is_true(json_object_get(json, "measure")),
+		.is_main = json_is_true(json_object_get(json, "main")),
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (!strcmp(kind, kinds[i].name))

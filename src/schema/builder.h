@@ -81,7 +81,7 @@ int sonde_metrics_build(struct sonde_builder *builder, struct sonde_schema *sche
 /** What the tags of a member say. */
 struct sonde_member_tags {
 	const char *doc, *kernel_enum, *prefix, *length;
-	bool hidden, top, measure, named, has_absent, absent_is_negative;
+	bool hidden, top, measure, main, named, has_absent, absent_is_negative;
 	uint64_t absent; /* two's complement */
 };
 int sonde_member_tags_read(const struct sonde_builder *builder, const char *field, uint32_t type, uint32_t member,

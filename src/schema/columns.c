@@ -144,7 +144,7 @@ static int column_add_second(struct sonde_builder *builder, struct sonde_columns
 {
 	struct sonde_column column = *first;
 
-	column.is_top = false;
+	column.is_top = column.is_main = false;
 	if (first->semantic == SONDE_SEMANTIC_ERRNO_NAME) {
 		column.name = "errno";
 		column.doc = sonde_arena_printf(&builder->arena, "%s, as its number", first->doc);
@@ -291,6 +291,7 @@ static int chars_column(struct sonde_builder *builder, struct sonde_columns *col
 	column->is_chars = true;
 	if (!strcmp(semantic_name(&builder->btf, array->type), "sonde_arguments")) {
 		column->semantic = SONDE_SEMANTIC_ARGUMENTS;
+		column->is_main = true;
 		if (!field->tags.length)
 			return field_fail(field, "sonde_arguments need SONDE_LENGTH(field): a NUL does not end them");
 	}
@@ -331,6 +332,7 @@ static int field_column(struct sonde_builder *builder, struct sonde_columns *col
 		.length_offset = -1,
 		.is_top = field->tags.top,
 		.is_measure = field->tags.measure,
+		.is_main = field->tags.main,
 	};
 	uint32_t first = columns->n;
 	int r;

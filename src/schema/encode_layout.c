@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The choice of columns. A stream cannot be measured before it is shown, so a layout learns: a column that first has a
- * value, or a number that outgrows its column, asks for a new fit. Both can happen only a bounded number of times, since
- * a column is first seen once and widths only grow, in steps: the header cannot come again without end.
+ * The choice of columns: by rank, which follows from what a column is and from the tags of its field. A stream cannot be
+ * measured before it is shown, so a layout learns: a column that first has a value, or one that a value outgrows, asks for
+ * a new fit. Both can happen only a bounded number of times, since a column is first seen once and widths only grow, in
+ * steps: the header cannot come again without end.
  */
 #include <schema/encode_layout.h>
 
@@ -14,44 +15,51 @@
 #define RANK_UNSEEN 10	/* added while a column has been null */
 #define RANK_TRIVIAL 16 /* less wanted than even what has been null */
 #define RANK_MAX 30
+#define RANK_MAIN 2	/* its text is not to be cut for the columns behind it */
 #define RANK_IMPORTANT 3
+#define RANK_USEFUL 4
+#define TEXT_LEAST 10	/* narrower only where a text is */
+#define TEXT_SHORT 16	/* names of processes, types, codes */
+#define TEXT_LONG 32	/* names of hosts, ends of paths: main columns have this before others get in */
 #define GROW_MAX 48	/* more than [an IPv6 address]:port; longer text waits for what the others leave */
 #define STEP 4
 
-/* The first column with this semantic, or the last. */
-static bool is_outermost(const struct sonde_type *type, uint32_t index, bool first)
+static unsigned semantic_rank(enum sonde_semantic semantic)
 {
-	for (uint32_t i = first ? 0 : index + 1; i < (first ? index : type->n_columns); i++)
-		if (type->columns[i].semantic == type->columns[index].semantic)
-			return false;
-	return true;
-}
-
-static unsigned own_rank(const struct sonde_type *type, uint32_t index)
-{
-	switch (type->columns[index].semantic) {
-	case SONDE_SEMANTIC_ENUM:
-		/* The first one is the kind of the event. */
-		return is_outermost(type, index, true) ? 0 : 5;
+	switch (semantic) {
 	case SONDE_SEMANTIC_KERNEL_ENUM:
 	case SONDE_SEMANTIC_ERRNO_NAME:
 	case SONDE_SEMANTIC_SIGNAL_NAME:
 		return 1;
 	case SONDE_SEMANTIC_ADDRESS:
-		/* The last one is the far end, both in sonde_socket_flow and in sonde_packet_flow. */
-		return is_outermost(type, index, false) ? 2 : 3;
-	case SONDE_SEMANTIC_ARGUMENTS:
-		return 2;
+		return RANK_IMPORTANT;
 	case SONDE_SEMANTIC_SIGNAL: /* these two stand beside their names */
 	case SONDE_SEMANTIC_ERRNO:
 	case SONDE_SEMANTIC_COOKIE:
 		return RANK_TRIVIAL;
 	case SONDE_SEMANTIC_BYTES:
 	case SONDE_SEMANTIC_DURATION_NS:
-		return 4;
+		return RANK_USEFUL;
 	default:
-		return 5;
+		return RANK_USEFUL + 1;
 	}
+}
+
+static unsigned own_rank(const struct sonde_type *type, uint32_t index)
+{
+	const struct sonde_column *column = &type->columns[index];
+	unsigned rank = semantic_rank(column->semantic);
+
+	if (index == SONDE_COLUMN_COMMON_MAX && column->semantic == SONDE_SEMANTIC_ENUM)
+		return 0; /* the kind of the event */
+	if (column->is_measure)
+		return 1;
+	if (column->is_main)
+		return rank < RANK_MAIN ? rank : RANK_MAIN;
+	/* The schema of an agent calls enums and protocols that too: they have the rank of what they are. */
+	if (column->is_top && column->semantic != SONDE_SEMANTIC_ENUM && column->semantic != SONDE_SEMANTIC_PROTOCOL)
+		return rank < RANK_IMPORTANT ? rank : RANK_IMPORTANT;
+	return rank;
 }
 
 static unsigned column_rank(const struct sonde_type *type, uint32_t index)
@@ -63,11 +71,11 @@ static unsigned column_rank(const struct sonde_type *type, uint32_t index)
 	case SONDE_COLUMN_COMMAND:
 		return 1;
 	case SONDE_COLUMN_WEIGHT: /* seen only when it is not 1, and then no number is right without it */
-		return 3;
+		return RANK_IMPORTANT;
 	case SONDE_COLUMN_TYPE:
 		return RANK_NEVER;
 	case SONDE_COLUMN_CONTAINER:
-		return 4;
+		return RANK_USEFUL;
 	case SONDE_COLUMN_TID:
 	case SONDE_COLUMN_UID:
 	case SONDE_COLUMN_SOURCE:
@@ -91,16 +99,14 @@ static size_t column_least(const struct sonde_column *column)
 	case SONDE_SEMANTIC_ENUM:
 		return 7;
 	case SONDE_SEMANTIC_ERRNO_NAME:
-		return sizeof("EADDRNOTAVAIL") - 1;
+		return sizeof("ENOENT") - 1;
 	case SONDE_SEMANTIC_PROTOCOL:
 		return 4;
 	case SONDE_SEMANTIC_KERNEL_ENUM:
 	case SONDE_SEMANTIC_SYMBOL:
 		return 16;
-	case SONDE_SEMANTIC_ARGUMENTS:
-		return 24;
 	default:
-		return column->type == SONDE_TEXT ? 10 : 5;
+		return 5;
 	}
 }
 
@@ -151,7 +157,7 @@ static bool is_free_text(const struct sonde_column *column)
 {
 	return column->type == SONDE_TEXT &&
 	       (column->semantic == SONDE_SEMANTIC_NONE || column->semantic == SONDE_SEMANTIC_SYMBOL ||
-		column->semantic == SONDE_SEMANTIC_ARGUMENTS);
+		column->semantic == SONDE_SEMANTIC_ARGUMENTS || column->semantic == SONDE_SEMANTIC_ADDRESS_NAME);
 }
 
 static void add_column(struct sonde_layout *layout, uint32_t index)
@@ -175,6 +181,8 @@ static void add_column(struct sonde_layout *layout, uint32_t index)
 	column_name(added, layout->type);
 	if (added->least < strlen(added->name))
 		added->least = strlen(added->name);
+	if (index < SONDE_COLUMN_COMMON_MAX && added->text) /* every type has them: one look for all */
+		added->least = TEXT_LEAST;
 }
 
 static bool is_merged(const struct sonde_layout *layout, uint32_t index)
@@ -205,9 +213,16 @@ void sonde_layout_init(struct sonde_layout *layout, const struct sonde_type *typ
 		layout->columns[i].trivial = layout->columns[i].rank >= RANK_TRIVIAL;
 }
 
+static size_t least_width(const struct sonde_layout_column *column)
+{
+	size_t text = column->widest < TEXT_LEAST ? column->widest : TEXT_LEAST;
+
+	return column->text && text > column->least ? text : column->least;
+}
+
 static size_t wanted_width(const struct sonde_layout_column *column)
 {
-	return column->text || column->widest < column->least ? column->least : column->widest;
+	return column->text || column->widest < column->least ? least_width(column) : column->widest;
 }
 
 static unsigned rank_now(const struct sonde_layout_column *column)
@@ -217,15 +232,15 @@ static unsigned rank_now(const struct sonde_layout_column *column)
 	return column->column == SONDE_COLUMN_WEIGHT ? RANK_MAX : column->rank + RANK_UNSEEN;
 }
 
-/* Grow the shown columns of these ranks as far as there is room, the most wanted first. @return columns taken. */
-static size_t grow(struct sonde_layout *layout, unsigned first, unsigned last, size_t room, bool text)
+/* Grow the shown columns up to this rank, to `most` at most, as far as there is room, the most wanted first. @return columns taken. */
+static size_t grow(struct sonde_layout *layout, unsigned last, size_t most, size_t room, bool text)
 {
 	size_t taken = 0;
 
-	for (unsigned rank = first; rank <= last; rank++)
+	for (unsigned rank = 0; rank <= last; rank++)
 		for (size_t i = 0; i < layout->n_columns; i++) {
 			struct sonde_layout_column *column = &layout->columns[i];
-			size_t wanted = column->widest < GROW_MAX ? column->widest : GROW_MAX, more;
+			size_t wanted = column->widest < most ? column->widest : most, more;
 
 			if (!column->shown || rank_now(column) != rank || column->text != text || wanted <= column->width)
 				continue;
@@ -242,7 +257,7 @@ static size_t choose(struct sonde_layout *layout, unsigned first, unsigned last,
 	for (unsigned rank = first; rank <= last; rank++)
 		for (size_t i = 0; i < layout->n_columns; i++) {
 			struct sonde_layout_column *column = &layout->columns[i];
-			size_t wanted = narrow ? column->least : wanted_width(column), gap = used ? SONDE_LAYOUT_GAP : 0;
+			size_t wanted = narrow ? least_width(column) : wanted_width(column), gap = used ? SONDE_LAYOUT_GAP : 0;
 
 			if (rank_now(column) != rank || used + gap + wanted > width)
 				continue;
@@ -264,10 +279,16 @@ bool sonde_layout_fit(struct sonde_layout *layout, size_t width)
 		layout->columns[i].shown = false;
 	}
 	/* The important ones are rather narrow than left out; the others get in only if they can be read. */
-	used = choose(layout, 0, RANK_IMPORTANT, limit, 0, true);
-	used += grow(layout, 0, RANK_IMPORTANT, limit - used, false);
-	used = choose(layout, RANK_IMPORTANT + 1, RANK_MAX, limit, used, false);
-	used += grow(layout, 0, RANK_MAX, limit - used, true);
+	used = choose(layout, 0, RANK_MAIN, limit, 0, true);
+	used += grow(layout, RANK_MAIN, GROW_MAX, limit - used, false);
+	used += grow(layout, RANK_MAIN, TEXT_LONG, limit - used, true);
+	used = choose(layout, RANK_MAIN + 1, RANK_IMPORTANT, limit, used, true);
+	used += grow(layout, RANK_IMPORTANT, GROW_MAX, limit - used, false);
+	used = choose(layout, RANK_IMPORTANT + 1, RANK_USEFUL, limit, used, false);
+	used += grow(layout, RANK_USEFUL, TEXT_LONG, limit - used, true);
+	used += grow(layout, RANK_MAIN, GROW_MAX, limit - used, true);
+	used = choose(layout, RANK_USEFUL + 1, RANK_MAX, limit, used, false);
+	used += grow(layout, RANK_MAX, GROW_MAX, limit - used, true);
 	for (size_t i = 0; i < layout->n_columns; i++)
 		if (layout->columns[i].shown)
 			last = &layout->columns[i];
@@ -279,12 +300,13 @@ bool sonde_layout_fit(struct sonde_layout *layout, size_t width)
 }
 
 /* In steps, so that a column does not grow by one character at a time, each with a new header. */
-static size_t stepped_width(const struct sonde_layout_column *column, size_t width)
+static size_t stepped_width(const struct sonde_layout_column *column, bool first, size_t width)
 {
 	const size_t ipv4 = sizeof("255.255.255.255:65535") - 1;
 
-	if (column->text)
-		return width;
+	/* The first text may be one of many that are as short; the second guess is a kind of text. */
+	if (column->text && (!first || width > TEXT_SHORT))
+		return width <= TEXT_SHORT ? TEXT_SHORT : width <= TEXT_LONG ? TEXT_LONG : width <= GROW_MAX ? GROW_MAX : width;
 	if (column->port >= 0 && width <= ipv4)
 		return ipv4;
 	return (width + STEP - 1) / STEP * STEP;
@@ -292,19 +314,20 @@ static size_t stepped_width(const struct sonde_layout_column *column, size_t wid
 
 bool sonde_layout_learn(struct sonde_layout_column *column, const struct sonde_value *value, size_t cell_width)
 {
-	bool news = false;
+	bool news = false, first = !column->seen;
 
 	if (value->type == SONDE_NULL ||
 	    (column->column == SONDE_COLUMN_WEIGHT && value->type == SONDE_UINT && value->u == 1))
 		return false;
-	if (!column->seen) {
+	if (first) {
 		column->seen = true;
 		news = !column->shown && column->rank <= RANK_IMPORTANT;
 	}
 	if (cell_width > column->widest && cell_width > column->least) {
-		column->widest = stepped_width(column, cell_width);
-		/* A number must not be cut: it would be another number. Text waits for the next header. */
-		news |= !column->text && column->shown && cell_width > column->width;
+		/* A number must not be cut: it would be another number. Text that is not important waits for the next header. */
+		news |= column->shown && cell_width > column->width &&
+			(!column->text || (column->rank <= RANK_IMPORTANT && column->widest < GROW_MAX));
+		column->widest = stepped_width(column, first, cell_width);
 	}
 	return news;
 }

@@ -59,6 +59,8 @@ static void add_json_column(struct sonde_buffer *out, const struct sonde_type *t
 		sonde_buffer_add_text(out, ",\"top\":true");
 	if (column->is_measure)
 		sonde_buffer_add_text(out, ",\"measure\":true");
+	if (column->is_main)
+		sonde_buffer_add_text(out, ",\"main\":true");
 	if (words) {
 		sonde_buffer_add_text(out, ",\"values\":[");
 		for (uint32_t w = 0; w < words->n; w++) {

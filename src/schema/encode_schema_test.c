@@ -70,6 +70,9 @@ static void test_json(void **state)
 	assert_true(json_is_true(json_object_get(column, "measure")) && !json_object_get(column, "top"));
 	column = json_array_get(columns, (size_t)sonde_type_find_column(&schema->types[0], "kind"));
 	assert_true(json_is_true(json_object_get(column, "top")) && !json_object_get(column, "measure"));
+	assert_null(json_object_get(column, "main"));
+	column = json_array_get(columns, (size_t)sonde_type_find_column(&schema->types[0], "last"));
+	assert_true(json_is_true(json_object_get(column, "main")) && !json_object_get(column, "top"));
 	values = json_object_get(json_array_get(columns, (size_t)sonde_type_find_column(&schema->types[0], "kind")), "values");
 	assert_int_equal(json_array_size(values), 3);
 	assert_string_equal(json_string_value(json_array_get(values, 1)), "first_one");

@@ -124,6 +124,8 @@ static void line_add(struct line *line, const char *style, const char *text, siz
 
 static void line_end(struct line *line)
 {
+	while (line->out->length && line->out->data[line->out->length - 1] == ' ') /* a foreign text's own */
+		line->out->length--;
 	sonde_buffer_add_char(line->out, '\n');
 }
 

@@ -3,6 +3,8 @@
 
 #include <schema/encode_test.h>
 
+#define GROWN_MAX 42 /* what 100 columns have for it */
+
 static const uint8_t ipv4[16] = {[10] = 0xff, 0xff, 192, 168, 100, 231};
 
 /* Columns of the terminal, counted apart from the table's own code: all wide characters of these tests are in one block. */
@@ -62,6 +64,83 @@ static void test_one_type(void **state)
 			    "TIME              PID  COMMAND     KIND     LOCAL                  REMOTE                    SENT\n"
 			    "22:52:54.000     1234  nginx       close    192.168.100.231:40000  [2001:db8::1]:443       1.5KiB\n"
 			    "22:52:54.000        -  nginx       close    192.168.100.231:40000  [2001:db8::1]:443            -\n");
+}
+
+enum {
+	USE_PATH = SONDE_COLUMN_COMMON_MAX,
+	USE_NUMBER,
+	USE_SIZE,
+	USE_PLACE,
+	USE_COUNT,
+	USE_OWNER,
+	USE_MAX,
+};
+
+/* What says most does not stand first. */
+static const struct sonde_column use_columns[] = {
+	COMMON_COLUMNS,
+	{.name = "path", .type = SONDE_TEXT, .is_main = true},
+	COLUMN("number_of_device", UINT, NONE),
+	COLUMN("size_bytes", UINT, BYTES),
+	{.name = "place", .type = SONDE_TEXT, .is_top = true},
+	{.name = "count", .type = SONDE_UINT, .semantic = SONDE_SEMANTIC_COUNT, .is_measure = true},
+	{.name = "owner", .type = SONDE_TEXT, .is_main = true},
+};
+static const struct sonde_type use_type = {.name = "use", .n_columns = USE_MAX, .columns = use_columns};
+
+static void fill_use(struct sonde_value values[USE_MAX], const char *path)
+{
+	fill_common(&use_type, values);
+	values[USE_PATH] = value_string(path);
+	values[USE_NUMBER] = values[USE_SIZE] = values[USE_COUNT] = value_uint(7);
+	values[USE_PLACE] = value_string("A");
+}
+
+/* What the tags call important is shown, and its text whole, before anything else gets room. */
+static void test_main_columns(void **state)
+{
+	static const struct {
+		unsigned width;
+		const char *header;
+	} cases[] = {
+		{75, "TIME              PID  COMMAND     PATH                              COUNT\n"},
+		{82, "TIME              PID  COMMAND     PATH                              PLACE  COUNT\n"},
+		{92, "TIME              PID  COMMAND     PATH                                 SIZE  PLACE  COUNT\n"},
+		{120, "TIME              PID  COMMAND     PATH                              NUMBER_OF_DEVICE     SIZE  PLACE  COUNT  OWNER\n"},
+	};
+	struct sonde_value values[USE_MAX];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		CLEANUP(sonde_buffer_free) struct sonde_buffer out = SONDE_BUFFER_INIT;
+		CLEANUP(sonde_table_free) struct sonde_table *table = NULL;
+
+		assert_int_equal(sonde_table_new(cases[i].width, false, &table), 0);
+		fill_use(values, "/usr/lib/python3/a/path.of.31.c");
+		assert_int_equal(sonde_table_row(table, &use_type, values, &out), 0);
+		assert_non_null(strstr(out.data, cases[i].header));
+		assert_non_null(strstr(out.data, "/usr/lib/python3/a/path.of.31.c  "));
+		check_lines(&out, cases[i].width);
+	}
+}
+
+/* A first text that is short does not cut the longer ones after it. */
+static void test_text_grows(void **state)
+{
+	CLEANUP(sonde_buffer_free) struct sonde_buffer out = SONDE_BUFFER_INIT;
+	CLEANUP(sonde_table_free) struct sonde_table *table = NULL;
+	struct sonde_value values[USE_MAX];
+	char path[GROWN_MAX + 1] = "";
+
+	assert_int_equal(sonde_table_new(100, false, &table), 0);
+	for (size_t length = 1; length <= GROWN_MAX; length++) {
+		memset(path, 'p', length);
+		fill_use(values, path);
+		sonde_buffer_clear(&out);
+		assert_int_equal(sonde_table_row(table, &use_type, values, &out), 0);
+		assert_non_null(strstr(out.data, path));
+		if (count(out.data, "TIME"))
+			assert_true(length == 1 || length == 6 || length == 17 || length == 33);
+	}
 }
 
 static void test_no_terminal(void **state)
@@ -244,6 +323,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_type),
+		cmocka_unit_test(test_main_columns),
+		cmocka_unit_test(test_text_grows),
 		cmocka_unit_test(test_no_terminal),
 		cmocka_unit_test(test_header_again),
 		cmocka_unit_test(test_weight),

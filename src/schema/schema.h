@@ -109,6 +109,7 @@ struct sonde_column {
 	const struct sonde_enum *names;
 	bool is_top;	 /* SONDE_TOP, see sonde_type_has_top() */
 	bool is_measure; /* SONDE_MEASURE; at most one of a type */
+	bool is_main;	 /* SONDE_MAIN, and all arguments */
 	/* For sonde_event_value() alone. */
 	bool is_plain; /* the number is the value */
 	bool is_chars; /* text that stands in the record */

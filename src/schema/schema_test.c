@@ -147,6 +147,20 @@ static void test_top(void **state)
 	sonde_schema_free(&schema);
 }
 
+static void test_main(void **state)
+{
+	static const char *const mains[] = {"remote_address", "remote_name", "words", "last"};
+	struct sonde_schema *schema = schema_open("valid");
+	const struct sonde_type *type = &schema->types[0];
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < type->n_columns; i++)
+		if (type->columns[i].is_main)
+			assert_string_equal(type->columns[i].name, mains[n++]);
+	assert_int_equal(n, sizeof(mains) / sizeof(mains[0]));
+	sonde_schema_free(&schema);
+}
+
 static void test_column_places(void **state)
 {
 	struct sonde_schema *schema = schema_open("valid");
@@ -366,7 +380,7 @@ int main(void)
 		cmocka_unit_test(test_setting_values),
 		cmocka_unit_test(test_setting_places),
 		cmocka_unit_test(test_metrics),
-		cmocka_unit_test(test_top), cmocka_unit_test(test_broken_objects),
+		cmocka_unit_test(test_top), cmocka_unit_test(test_main), cmocka_unit_test(test_broken_objects),
 		cmocka_unit_test(test_not_an_object),
 	};
 

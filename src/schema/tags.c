@@ -51,6 +51,8 @@ int sonde_member_tags_read(const struct sonde_builder *builder, const char *fiel
 			tags.top = true;
 		} else if (!strcmp(tag, "measure")) {
 			tags.measure = true;
+		} else if (!strcmp(tag, "main")) {
+			tags.main = true;
 		} else if (!strcmp(tag, "named")) {
 			tags.named = true;
 		} else if (!strncmp(tag, "absent=", 7)) {

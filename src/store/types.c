@@ -84,6 +84,7 @@ static int column_copy(const struct sonde_column *from, struct sonde_column *to)
 	to->semantic = from->semantic;
 	to->is_top = from->is_top;
 	to->is_measure = from->is_measure;
+	to->is_main = from->is_main;
 	to->length_offset = -1;
 	if (text_copy(from->name, &to->name) || text_copy(from->doc, &to->doc) || text_copy(from->unit, &to->unit))
 		return -ENOMEM;

@@ -128,6 +128,16 @@ class Top(unittest.TestCase):
                           ("top", "-n", "10001")):
             self.assertEqual(self.cli(*arguments, check=False)[0], 2, arguments)
 
+    def test_terminal(self):
+        """What was opened and how often stands in a narrow table, not cut."""
+        many = max(self.opens, key=self.opens.get)
+        self.assertLessEqual(len(many), 32)
+        for columns in (83, 120, 140, 200):
+            shown = self.agent.on_terminal(columns, "events", "file", "--command", "generate", "-w", "operation = open and path = " + many)
+            self.assertRegex(shown, r"(?m)^TIME .* OPERATION .*COUNT .*PATH", shown)
+            self.assertRegex(shown, r"(?m) open .* %s( |$)" % many, shown)
+            self.assertLessEqual(max(map(len, shown.splitlines())), columns)
+
     def test_summary(self):
         """The lists that the schema declares, ranked by its measure; what is older than the span is not in."""
         answer = self.agent.get("/api/v1/summary", type="file", command="generate", where="path ~ sonde-top and operation = open")

@@ -46,7 +46,7 @@ struct everything {
 	char label[8] SONDE_DOC("a name that may be missing") SONDE_ABSENT(0);
 	char data[24] SONDE_DOC("bytes") SONDE_LENGTH(data_length);
 	sonde_arguments words[32] SONDE_DOC("words") SONDE_LENGTH(words_length);
-	__u64 last SONDE_DOC("the last field");
+	__u64 last SONDE_DOC("the last field") SONDE_MAIN;
 };
 
 struct small {
