@@ -111,6 +111,15 @@ static void list_text(const char *columns, const json_t *list, const char *measu
 	sonde_grid_write(&grid, sonde_output_width(), color, out);
 }
 
+/* `, 60 s 12 (count 480)`, from the window's NAME and SUM. */
+static void window_number(const char *label, const json_t *window, const char *name, const char *measure, const char *sum,
+			  struct sonde_buffer *out)
+{
+	sonde_buffer_printf(out, "%s %" PRId64, label, sonde_json_number_of(window, name));
+	if (measure && json_object_get(window, sum)) /* an older agent has none */
+		sonde_buffer_printf(out, " (%s %" PRId64 ")", measure, sonde_json_number_of(window, sum));
+}
+
 static void type_text(const json_t *type, bool color, struct sonde_buffer *out)
 {
 	const json_t *window = json_object_get(type, "window"), *list;
@@ -120,10 +129,11 @@ static void type_text(const json_t *type, bool color, struct sonde_buffer *out)
 			    color ? "\033[0m" : "", sonde_json_number_of(type, "count"));
 	if (measure)
 		sonde_buffer_printf(out, ", %s %" PRId64, measure, sonde_json_number_of(type, "sum"));
-	if (window)
-		sonde_buffer_printf(out, "; last second %" PRId64 ", 10 s %" PRId64 ", 60 s %" PRId64,
-				    sonde_json_number_of(window, "last_second"), sonde_json_number_of(window, "last_10s"),
-				    sonde_json_number_of(window, "last_60s"));
+	if (window) {
+		window_number("; last second", window, "last_second", measure, "sum_second", out);
+		window_number(", 10 s", window, "last_10s", measure, "sum_10s", out);
+		window_number(", 60 s", window, "last_60s", measure, "sum_60s", out);
+	}
 	sonde_buffer_add_char(out, '\n');
 	json_object_foreach((json_t *)json_object_get(type, "top"), columns, list) {
 		if (json_is_null(list))
@@ -196,8 +206,9 @@ const struct sonde_command sonde_command_summary = {
 	.summary = "what happened, by type and by the most frequent values",
 	.help = "For each type of event (or for TYPE) their number in the span, how many there were in\n"
 		"the last second, 10 s and 60 s, and the ten most frequent processes, containers,\n"
-		"peers, paths, reasons, errors and the like. Events that stand for more than one\n"
-		"thing (calls, bytes) are ranked by that. Without --since: the last 5 minutes.",
+		"peers, paths, reasons, errors and the like. Of events that stand for more than one\n"
+		"thing (calls, bytes) these are added up too, and ranked by. Without --since: the\n"
+		"last 5 minutes.",
 	.examples = "sonde summary\n"
 		    "sonde summary packet_drop --since 1h\n"
 		    "sonde summary -s 12:00 -u 12:15 --container web",

@@ -9,6 +9,7 @@
 #include <store/count_asked.h>
 #include <store/groups.h>
 
+#include <base/cleanup.h>
 #include <base/clock.h>
 #include <errno.h>
 #include <string.h>
@@ -155,21 +156,39 @@ struct summary {
 	struct sonde_answer all;
 };
 
+/* `"last_second":n,...,` */
+static void window_numbers(const struct sonde_window_counts *counts, bool measure, struct sonde_buffer *out)
+{
+	const struct {
+		const char *name;
+		uint64_t number;
+		bool wanted;
+	} numbers[] = {
+		{"last_second", counts->last_second, true},
+		{"last_10s", counts->last_10s, true},
+		{"last_60s", counts->last_60s, true},
+		{"sum_second", counts->sum_second, measure},
+		{"sum_10s", counts->sum_10s, measure},
+		{"sum_60s", counts->sum_60s, measure},
+		{"rows_60s", counts->rows_60s, true},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		if (numbers[i].wanted) {
+			sonde_json_u64(out, numbers[i].name, numbers[i].number);
+			sonde_buffer_add_char(out, ',');
+		}
+}
+
 /* `,"window":{...}`: the last minute, which needs no store. */
-static void window_json(const struct sonde_view *view, const struct sonde_type *type, struct sonde_buffer *out)
+static void window_json(const struct sonde_view *view, const struct sonde_type *type, bool measure, struct sonde_buffer *out)
 {
 	struct sonde_window_counts counts;
 
 	sonde_window_read(view->window, type->name, sonde_clock_boot_ns(), &counts);
 	sonde_buffer_add_text(out, ",\"window\":{");
-	sonde_json_u64(out, "last_second", counts.last_second);
-	sonde_buffer_add_char(out, ',');
-	sonde_json_u64(out, "last_10s", counts.last_10s);
-	sonde_buffer_add_char(out, ',');
-	sonde_json_u64(out, "last_60s", counts.last_60s);
-	sonde_buffer_add_char(out, ',');
-	sonde_json_u64(out, "rows_60s", counts.rows_60s);
-	sonde_buffer_add_text(out, ",\"per_second\":[");
+	window_numbers(&counts, measure, out);
+	sonde_buffer_add_text(out, "\"per_second\":[");
 	for (unsigned i = 0; i < SONDE_WINDOW_SECONDS; i++) {
 		if (i)
 			sonde_buffer_add_char(out, ',');
@@ -252,7 +271,7 @@ static int summary_type(struct summary *summary, const struct sonde_type *type)
 		sonde_json_text(out, "measure", measure);
 	}
 	if (summary->whole)
-		window_json(summary->request->view, type, out);
+		window_json(summary->request->view, type, measure, out);
 	sonde_buffer_add_text(out, ",\"top\":{");
 	r = answer.rows ? top_lists(summary, type, measure) : 0;
 	sonde_buffer_add_text(out, "}}");

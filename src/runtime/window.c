@@ -22,9 +22,9 @@
 #define ROUND_MASK ((1u << (64 - COUNT_BITS)) - 1) /* the same round comes again after 34 years of uptime */
 #define TYPES_MAX 256 /* as many as the store takes */
 
-/* Each of the two counts is exact for itself. */
+/* Each of these is exact for itself. */
 struct bucket {
-	_Atomic uint64_t events, rows;
+	_Atomic uint64_t events, rows, measure;
 };
 
 struct series {
@@ -139,22 +139,43 @@ static struct series *series_get(struct sonde_window *window, const struct sonde
 /* Events of one type and one second. */
 struct run {
 	const struct sonde_type *type;
+	int measure; /* column, or negative */
 	int64_t second;
 	int64_t from_ns, to_ns; /* to exclusive */
-	uint64_t events, rows;
+	uint64_t events, rows, sum;
 };
 
 /* What happened before the start is in a second that is too late for every window. */
 static void run_begin(struct run *run, const struct sonde_type *type, int64_t time_ns, int64_t since_ns)
 {
+	int measure = type == run->type ? run->measure : sonde_type_measure(type);
 	int64_t second = time_ns / SONDE_NS_PER_S;
 
-	*run = (struct run){.type = type, .second = second, .from_ns = second * SONDE_NS_PER_S};
+	*run = (struct run){.type = type, .measure = measure, .second = second, .from_ns = second * SONDE_NS_PER_S};
 	run->to_ns = run->from_ns + SONDE_NS_PER_S;
-	if (time_ns < since_ns)
-		*run = (struct run){.type = type, .second = INT64_MIN / 2, .from_ns = INT64_MIN, .to_ns = since_ns};
-	else if (run->from_ns < since_ns)
+	if (time_ns < since_ns) {
+		run->second = INT64_MIN / 2;
+		run->from_ns = INT64_MIN;
+		run->to_ns = since_ns;
+	} else if (run->from_ns < since_ns) {
 		run->from_ns = since_ns;
+	}
+}
+
+/* What this event stands for; as a store adds it up, but never negative, and no more than a bucket holds. */
+static uint64_t measure_of(const struct sonde_event *event, int column)
+{
+	struct sonde_value value;
+	uint64_t sum;
+
+	if (column < 0)
+		return 0;
+	sonde_event_value(event, (uint32_t)column, NULL, &value);
+	if (value.type == SONDE_NULL || (value.type == SONDE_INT && value.i < 0))
+		return 0;
+	if (__builtin_mul_overflow(value.u, event->record->weight, &sum) || sum > COUNT_MAX)
+		return COUNT_MAX;
+	return sum;
 }
 
 static void run_end(struct sonde_window *window, const struct run *run, int64_t now)
@@ -169,8 +190,8 @@ static void run_end(struct sonde_window *window, const struct run *run, int64_t 
 		series->from_future += run->events;
 	else if (run->second < now - SONDE_WINDOW_SECONDS || !word_add(&bucket->events, round_of(run->second), run->events))
 		series->too_late += run->events;
-	else
-		(void)word_add(&bucket->rows, round_of(run->second), run->rows);
+	else if (word_add(&bucket->rows, round_of(run->second), run->rows) && run->sum)
+		(void)word_add(&bucket->measure, round_of(run->second), run->sum);
 }
 
 void sonde_window_add(struct sonde_window *window, const struct sonde_event *events, size_t n, int64_t now_ns)
@@ -188,6 +209,7 @@ void sonde_window_add(struct sonde_window *window, const struct sonde_event *eve
 		}
 		run.events += header->weight;
 		run.rows++;
+		run.sum += measure_of(&events[i], run.measure);
 	}
 	run_end(window, &run, now);
 }
@@ -199,13 +221,19 @@ static void series_read(struct series *series, int64_t now, struct sonde_window_
 	for (int64_t age = 0; age <= SONDE_WINDOW_SECONDS && age <= now; age++) {
 		struct bucket *bucket = &series->buckets[(now - age) % BUCKETS];
 		uint64_t events = word_read(&bucket->events, round_of(now - age));
+		uint64_t sum = word_read(&bucket->measure, round_of(now - age));
 
 		counts->last_60s += events;
+		counts->sum_60s += sum;
 		counts->rows_60s += word_read(&bucket->rows, round_of(now - age));
-		if (age <= 10)
+		if (age <= 10) {
 			counts->last_10s += events;
-		if (age == 1)
+			counts->sum_10s += sum;
+		}
+		if (age == 1) {
 			counts->last_second += events;
+			counts->sum_second = sum;
+		}
 		if (age)
 			counts->per_second[SONDE_WINDOW_SECONDS - age] += events;
 	}

@@ -8,7 +8,7 @@
  *
  * An event stands in the bucket of its own second. "In the last N s" is the running second and the N whole ones before it:
  * whatever is at most N s old is in, whatever is older than N + 1 s is not. `last_second` is the last whole second, a rate.
- * Events count with their weight (what they stand for when sampled).
+ * Events count with their weight (what they stand for when sampled), and what they stand for (SONDE_MEASURE) is added up.
  *
  * Nothing is guessed: the window knows what it saw itself, from `since_ns` on.
  *
@@ -23,6 +23,7 @@ struct sonde_window;
 
 struct sonde_window_counts {
 	uint64_t last_second, last_10s, last_60s; /* events */
+	uint64_t sum_second, sum_10s, sum_60s;	  /* what they stand for: SONDE_MEASURE; 0 without */
 	uint64_t rows_60s;			  /* the same without weights */
 	uint64_t per_second[SONDE_WINDOW_SECONDS]; /* whole seconds, the oldest first */
 	unsigned known; /* of these, the last so many lie after the start */

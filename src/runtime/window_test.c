@@ -15,6 +15,19 @@
 #define S SONDE_NS_PER_S
 #define SINCE 1000 /* seconds of boot time */
 
+/* Stands for what its record says behind the header. */
+struct measured {
+	struct sonde_header header;
+	uint64_t bytes;
+};
+
+static const struct sonde_column measured_columns[SONDE_COLUMN_COMMON_MAX + 1] = {
+	[SONDE_COLUMN_COMMON_MAX] = {.name = "bytes", .type = SONDE_UINT, .semantic = SONDE_SEMANTIC_BYTES, .size = 8,
+				     .offset = sizeof(struct sonde_header), .is_plain = true, .is_measure = true,
+				     .length_offset = -1},
+};
+static const struct sonde_type measured_type = {.name = "first", .n_columns = SONDE_COLUMN_COMMON_MAX + 1, .columns = measured_columns};
+
 static const struct sonde_type types[] = {{.name = "first"}, {.name = "second"}, {.name = "first"}};
 
 static int setup(void **state)
@@ -135,6 +148,44 @@ static void test_edges(void **state)
 	assert_int_equal(read_at(window, now).rows_60s, 2002);
 }
 
+static void add_measured(struct sonde_window *window, int64_t time_ns, uint32_t weight, uint64_t bytes, uint32_t length)
+{
+	const struct measured record = {.header = {.time_ns = (uint64_t)time_ns, .weight = weight}, .bytes = bytes};
+	const struct sonde_event event = {.type = &measured_type, .record = &record.header, .length = length};
+
+	sonde_window_add(window, &event, 1, time_ns);
+}
+
+/* What rows stand for leaves the window with them. */
+static void test_measure(void **state)
+{
+	struct sonde_window *window = *state;
+	int64_t at = (SINCE + 100) * S;
+	struct sonde_window_counts counts;
+
+	add(window, 1, at, 1, 1, at); /* of another type */
+	for (int i = 0; i < 6; i++)
+		add_measured(window, at, 1, 100, sizeof(struct measured));
+	add_measured(window, at + S, 5, 20, sizeof(struct measured));
+	add_measured(window, at + S, 5, 20, sizeof(struct sonde_header)); /* the record ends before it */
+	counts = read_at(window, at + 2 * S);
+	assert_int_equal(counts.rows_60s, 8);
+	assert_int_equal(counts.sum_second, 100);
+	assert_int_equal(counts.sum_10s, 700);
+	assert_int_equal(counts.sum_60s, 700);
+	assert_int_equal(read_at(window, at + 60 * S).sum_60s, 700);
+	assert_int_equal(read_at(window, at + 61 * S).sum_60s, 100);
+	assert_int_equal(read_at(window, at + 62 * S).sum_60s, 0);
+	assert_int_equal(read_at(window, at + 12 * S).sum_10s, 0);
+	/* A second may be full of it. */
+	at += 200 * S;
+	add_measured(window, at, UINT32_MAX, UINT64_MAX, sizeof(struct measured));
+	add_measured(window, at, 1, 1, sizeof(struct measured));
+	counts = read_at(window, at);
+	assert_int_equal(counts.sum_60s, (1ull << 40) - 1);
+	assert_int_equal(counts.rows_60s, 2);
+}
+
 static void test_types(void **state)
 {
 	struct sonde_window *window = *state;
@@ -237,6 +288,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rotation, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_edges, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_measure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_types, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_many_types, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_concurrent, setup, teardown),

@@ -52,6 +52,34 @@ class LastMinute(unittest.TestCase):
             self.assertEqual(answer["types"][0]["count"], 600)  # of five minutes, from the store
             self.assertLessEqual(answer["window_since_ns"], answer["until_ns"])
 
+    def test_what_events_stand_for_leaves_with_them(self):
+        """600 opens of one file by one process in a few rows: 600 for 60 s, then 0."""
+        opener = subprocess.Popen([sys.executable, "-c", "import os, sys\nsys.stdin.read(1)\nfor i in range(600):\n"
+                                   "    os.close(os.open('/etc/hostname', os.O_RDONLY))\nsys.stdin.read(1)"],
+                                  stdin=subprocess.PIPE, bufsize=0)
+        self.addCleanup(opener.wait)
+        self.addCleanup(opener.stdin.close)
+        settings = {"pid": opener.pid, "read_write": False, "update_interval_ns": "1s"}
+        with Agent(programs=only("file", file={"settings": settings})) as agent:
+            def window():
+                return agent.get("/api/v1/summary", type="file")["types"][0]["window"]
+
+            began = time.clock_gettime(time.CLOCK_BOOTTIME)
+            opener.stdin.write(b"x")
+            wait_for(lambda: agent.get("/api/v1/count", type="file", sum="count")["sum"] >= 600, "the opens are told", 40)
+            rows = agent.count("file")["count"]
+            told = window()
+            after = time.clock_gettime(time.CLOCK_BOOTTIME)
+            if after - began <= 60:
+                self.assertEqual((told["sum_60s"], told["rows_60s"]), (600, rows))
+            self.assertLess(rows, 600)
+            self.assertIn(b"(count 600)", agent.cli("summary", "file").stdout)
+            newest = max(e["time"] for e in agent.events("file"))
+            while time.clock_gettime(time.CLOCK_BOOTTIME) - after <= 62:
+                time.sleep(0.5)
+            self.assertEqual([window()[name] for name in ("sum_second", "sum_10s", "sum_60s", "rows_60s")], [0] * 4)
+            self.assertEqual(newest, max(e["time"] for e in agent.events("file")))  # nothing came meanwhile
+
     def test_a_condition_has_no_window(self):
         with Agent(programs=flood()) as agent:
             self.assertNotIn("window", agent.get("/api/v1/summary", type="flood", pid=1)["types"][0])
