@@ -76,10 +76,12 @@ typedef char sonde_arguments; /* char array of NUL-separated words (argv); shown
 /* A plain `char name[N]` is a NUL-terminated string of any bytes; an `enum x` is shown by the name of
  * its enumerator, in lower case, without the enum's own name: enum process_kind {PROCESS_KIND_EXEC} -> "exec". */
 
-/** Two ends of a packet as they stand in its headers. */
+/** Two ends of a packet as they stand in its headers. They have names only where the event has a process or a cgroup that could
+ * have asked for them. */
 struct sonde_packet_flow {
-	sonde_address source_address SONDE_DOC("address the packet came from") SONDE_TOP SONDE_MAIN;
-	sonde_address destination_address SONDE_DOC("address the packet was going to") SONDE_TOP SONDE_MAIN;
+	sonde_address source_address SONDE_DOC("address the packet came from") SONDE_TOP SONDE_MAIN SONDE_NAMED;
+	sonde_address destination_address SONDE_DOC("address the packet was going to") SONDE_TOP SONDE_MAIN
+		SONDE_NAMED;
 	sonde_port source_port SONDE_DOC("port the packet came from") SONDE_ABSENT(0);
 	sonde_port destination_port SONDE_DOC("port the packet was going to") SONDE_ABSENT(0);
 	sonde_protocol protocol SONDE_DOC("transport protocol") SONDE_ABSENT(0);

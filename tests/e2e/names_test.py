@@ -78,7 +78,9 @@ class Names(unittest.TestCase):
         wait_for(lambda: b":0035 " in subprocess.run(inside("cat", "/proc/net/udp"), stdout=subprocess.PIPE).stdout, "dnsmasq", 20)
         os.mkdir(OTHER)
         cls.addClassCleanup(lambda: wait_for(lambda: not os.path.exists(OTHER) or not os.rmdir(OTHER), "the cgroup is empty", 20))
-        cls.agent = Agent(programs=only("dns", "connection")).start()
+        subprocess.run(inside("nft", "table inet t { chain c { type filter hook output priority 0; udp dport 9 drop; }; }"), check=True)
+        flow = {"settings": {"update_interval_ns": "1s"}}
+        cls.agent = Agent(programs=only("dns", "connection", "packet_drop", "flow", flow=flow)).start()
         cls.addClassCleanup(cls.agent.__exit__)
 
     @classmethod
@@ -127,6 +129,40 @@ class Names(unittest.TestCase):
         late = client("address = socket.getaddrinfo('unused.example.org', 7000)[0][4][0]\n"
                       "time.sleep(%d)\nconnect(address)" % (TTL + 1))
         self.assertEqual(self.names(late, 1), [("127.0.1.3", None)])
+
+    def packets(self, type, pid, where, count):
+        """(source, its name, destination, its name) of each event, in their order."""
+        wait_for(lambda: self.agent.count(type, pid=pid, where=where)["count"] >= count, "the packets", 30)
+        self.agent.settle()
+        return {tuple(e[k] for k in ("source_address", "source_name", "destination_address", "destination_name"))
+                for e in self.agent.events(type, pid=pid, where=where)}
+
+    def test_packets_that_go_out(self):
+        """Dropped on their way to a name that the process asked for; nobody asked in the other cgroup."""
+        for where, cgroup, name in (("'cache.example.org'", None, "cache.example.org"), ("'127.0.1.2'", OTHER, None)):
+            pid = client("s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.connect((%s, 9))\nfor i in range(3):\n"
+                         "    try: s.send(b'x')\n    except OSError: pass" % where, cgroup)
+            self.assertEqual(self.packets("packet_drop", pid, "destination_port = 9", 3),
+                             {("127.0.0.1", None, "127.0.1.2", name)})
+
+    def test_packets_that_come_in(self):
+        """From a name that their reader asked for, more than it reads; and the flow of them."""
+        flood = ("r, s = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for i in range(2))\n"
+                 "r.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)\nr.bind(('127.0.0.1', 0))\nr.connect((%s, 7009))\n"
+                 "s.bind(('127.0.1.1', 7009))\n"
+                 "for i in range(100): s.sendto(b'x' * 1000, r.getsockname())")
+        for host, cgroup, name in (("'other.example.org'", None, "other.example.org"), ("'127.0.1.1'", OTHER, None)):
+            pid = client(flood % host, cgroup)
+            expected = {("127.0.1.1", name, "127.0.0.1", None)}
+            self.assertEqual(self.packets("packet_drop", pid, "source_port = 7009", 1), expected)
+            self.assertEqual(self.packets("flow", pid, "source_port = 7009 and direction = ingress", 1), expected)
+
+    def test_packets_of_nobody_have_no_name(self):
+        """A closed port: the packet is no process's any more, so nobody can have asked."""
+        client("s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.sendto(b'x', ('db.example.org', 7010))")
+        wait_for(lambda: self.agent.count("packet_drop", where="destination_port = 7010")["count"], "the drop", 20)
+        for event in self.agent.events("packet_drop", where="destination_port = 7010"):
+            self.assertEqual((event["pid"], event["destination_address"], event["destination_name"]), (None, "127.0.1.1", None))
 
     def test_faces(self):
         pid = client("connect('cache.example.org')")
