@@ -16,6 +16,21 @@ names() {
 		while read -r number name; do echo "	SYSCALL_NAME_$(echo "$name" | tr a-z A-Z) = $number,"; done
 }
 
+# ranges NAMES: the numbers that have a name, as a condition in C
+ranges() {
+	echo "$1" | sed 's/.* = \([0-9]*\),/\1/' | sort -nu | awk '
+		function range() { text = text (text ? " || " : "") "(number >= " first " && number <= " last ")" }
+		NR == 1 { first = last = $1; next }
+		$1 != last + 1 { range(); first = $1 }
+		{ last = $1 }
+		END { range(); print text }'
+}
+
+x86=$(names asm/unistd_64.h)
+# -D__x86_64__ is for asm/bitsperlong.h of this machine: 64
+arm64=$(names asm-generic/unistd.h -D__x86_64__ -D__LP64__ -D__ARCH_WANT_RENAMEAT -D__ARCH_WANT_NEW_STAT \
+	-D__ARCH_WANT_SET_GET_RLIMIT -D__ARCH_WANT_SYS_CLONE3 -D__ARCH_WANT_MEMFD_SECRET)
+
 cat <<EOF
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 #pragma once
@@ -25,10 +40,18 @@ cat <<EOF
 enum syscall_name {
 	SYSCALL_NAME_UNKNOWN = -1,
 #if defined(__TARGET_ARCH_x86)
-$(names asm/unistd_64.h)
+$x86
 #elif defined(__TARGET_ARCH_arm64)
-$(names asm-generic/unistd.h -D__BITS_PER_LONG=64 -D__LP64__ -D__ARCH_WANT_RENAMEAT -D__ARCH_WANT_NEW_STAT \
-	-D__ARCH_WANT_SET_GET_RLIMIT -D__ARCH_WANT_SYS_CLONE3 -D__ARCH_WANT_MEMFD_SECRET)
+$arm64
 #endif
 };
+
+static inline _Bool syscall_has_name(unsigned int number)
+{
+#if defined(__TARGET_ARCH_x86)
+	return $(ranges "$x86");
+#elif defined(__TARGET_ARCH_arm64)
+	return $(ranges "$arm64");
+#endif
+}
 EOF
