@@ -4,41 +4,58 @@
 /**
  * @file flush.bpf.h
  * Counting in a hash map that many CPUs add to, and telling what was counted at each interval, without losing an increment.
+ * A program has one such map, and two iterators over it, in this order: the flush tells, the sweep removes.
  *
- * Every value has a __u64 count that says whether the entry lives. An addition goes to the count last, and the flush takes the
- * count first (both atomically), so no other figure is ever told without its count.
- * An idle entry is removed in two steps, an interval apart, because a hash map uses the memory of a removed entry again at once: whoever
- * finds it SONDE_IDLE takes it back before adding, and when it is SONDE_DEAD nobody can still hold it from before.
+ * Every value has a __u64 count that also says whether the entry lives. An addition goes to the count last, and the flush takes
+ * the count first (both atomically), so no other figure is ever told without its count.
+ * The flush leaves every count idle until the next addition; what is still idle after the next flush is swept. In between lies an
+ * interval, because a hash map uses the memory of a removed entry again at once: whoever finds it idle takes it back before
+ * adding, and when it is SONDE_DEAD nobody can still hold it from before. Of a process that is gone nothing can come: gone.bpf.h.
+ *
+ * Why the flush removes nothing: where it waits for room in the ring, the kernel goes on by the place in the bucket, and would pass
+ * over an entry for each that was removed before it. Where one was added it shows one twice: so the count says which flush it was.
  */
 
 #include <sonde/sonde.bpf.h>
 
 #define SONDE_IDLE (1ull << 63)
-#define SONDE_DEAD (1ull << 62 | SONDE_IDLE)
+#define SONDE_DEAD (1ull << 62)
+#define SONDE_SESSION_SHIFT 48 /* up to SONDE_DEAD: which flush */
+#define SONDE_COUNTED ((1ull << SONDE_SESSION_SHIFT) - 1)
+
+__u64 sonde_count_idle; /* what the last flush, or the present one, leaves in a count */
 
 /** After a look-up: may be added to. False: look it up again (once; if it is false again the entry is just going away). */
 static __always_inline bool sonde_count_lives(__u64 *count)
 {
-	return !(*(volatile __u64 *)count & SONDE_IDLE) ||
-	       __sync_val_compare_and_swap(count, SONDE_IDLE, 0) == SONDE_IDLE;
+	__u64 now = *(volatile __u64 *)count;
+
+	if (!(now & SONDE_IDLE))
+		return true;
+	if (now & SONDE_DEAD)
+		return false;
+	/* If this fails it was taken back or told by another CPU, which gives it an interval more, or it is dead now. */
+	return !(__sync_val_compare_and_swap(count, now, now & SONDE_COUNTED) & SONDE_DEAD);
 }
 
-enum sonde_count_state {
-	SONDE_COUNT_NEW,     /* there is something to tell */
-	SONDE_COUNT_NOTHING, /* since the last time */
-	SONDE_COUNT_OVER,    /* nor before: remove the entry */
-};
-
-/** In the flush, which must be the only one at a time. */
-static __always_inline enum sonde_count_state sonde_count_state(__u64 *count)
+/** In the flush: is there something to tell? Then take it: exchange it for sonde_count_idle, SONDE_COUNTED has what it was. */
+static __always_inline bool sonde_count_is_new(__u64 *count, const struct bpf_iter_meta *meta)
 {
 	__u64 now = *(volatile __u64 *)count;
 
+	sonde_count_idle = SONDE_IDLE | (meta->session_id << SONDE_SESSION_SHIFT & (SONDE_DEAD - 1));
 	if (!now)
-		now = __sync_val_compare_and_swap(count, 0, SONDE_IDLE);
-	else if (now & SONDE_IDLE && __sync_val_compare_and_swap(count, SONDE_IDLE, SONDE_DEAD) == SONDE_IDLE)
-		return SONDE_COUNT_OVER;
-	return now && !(now & SONDE_IDLE) ? SONDE_COUNT_NEW : SONDE_COUNT_NOTHING;
+		now = __sync_val_compare_and_swap(count, 0, sonde_count_idle);
+	return now & SONDE_COUNTED;
+}
+
+/** In the sweep: nothing came since the flush before the last one; remove the entry. */
+static __always_inline bool sonde_count_is_over(__u64 *count)
+{
+	__u64 now = *(volatile __u64 *)count;
+
+	return now & SONDE_IDLE && !(now & SONDE_COUNTED) && now != sonde_count_idle &&
+	       __sync_val_compare_and_swap(count, now, SONDE_IDLE | SONDE_DEAD) == now;
 }
 
 #define SONDE_FLUSH_PATIENCE 1000 /* tries, of 1 ms each */

@@ -9,10 +9,11 @@
  */
 
 #include "asked.bpf.h"
-#include <sonde/flush.bpf.h> /* not before the above, which gives the kernel's struct file its other name */
+#include <sonde/gone.bpf.h> /* not before the above, which gives the kernel's struct file its other name */
 
-#define ENTRIES 32768
+#define ENTRIES 65536
 #define OTHERS 1024
+#define FILE_OPERATIONS 4
 #define ABSENT (~0ull)
 
 struct key {
@@ -57,6 +58,20 @@ struct {
 	__type(value, struct amount);
 } others SEC(".maps");
 
+struct operation_key {
+	enum file_operation operation SONDE_DOC("open, read, write or sync");
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FILE_OPERATIONS);
+	__type(key, struct operation_key);
+	__type(value, __u64);
+} other_operations_total SEC(".maps")
+	SONDE_COUNTER("file_other_operations_total",
+		      "Operations that found no room in the table: counted, but not by path and process. Grows: more paths and "
+		      "processes within an interval than the table holds; a shorter update_interval_ns helps, or a filter.");
+
 SONDE_EVENT(file, "Files: opens, reads, writes and syncs by path, counted in the kernel");
 
 /* Bytes first: then no flush finds bytes without their operation. */
@@ -73,7 +88,9 @@ static __always_inline void others_add(const struct entry *fresh, const struct a
 {
 	struct other_key other = {fresh->operation, fresh->error};
 	struct amount *found = bpf_map_lookup_elem(&others, &other);
+	struct operation_key key = {fresh->operation};
 
+	sonde_metric_add(&other_operations_total, &key, 1);
 	if (!found && bpf_map_update_elem(&others, &other, amount, BPF_NOEXIST)) {
 		found = bpf_map_lookup_elem(&others, &other);
 		if (!found)
@@ -126,8 +143,8 @@ static __always_inline void fill(struct file *e, __u32 operation, __s32 error)
 	e->path[0] = '\0';
 }
 
-/* Takes what was counted. A reserve that fails leaves it where it is, for the next time. */
-static __always_inline struct file *take(struct amount *amount, __u32 operation, __s32 error,
+/* Takes what was counted; `left`: the count afterwards. A reserve that fails leaves it where it is, for the next time. */
+static __always_inline struct file *take(struct amount *amount, __u64 left, __u32 operation, __s32 error,
 					 const struct sonde_process *owner)
 {
 	struct file *e = sonde_reserve_owner(file, owner);
@@ -135,7 +152,7 @@ static __always_inline struct file *take(struct amount *amount, __u32 operation,
 	if (!e)
 		return NULL;
 	fill(e, operation, error);
-	e->count = __sync_lock_test_and_set(&amount->count, 0);
+	e->count = __sync_lock_test_and_set(&amount->count, left) & SONDE_COUNTED;
 	e->bytes = __sync_lock_test_and_set(&amount->bytes, 0);
 	e->latency_ns = __sync_lock_test_and_set(&amount->latency_ns, 0);
 	if (error || (operation != FILE_OPERATION_READ && operation != FILE_OPERATION_WRITE))
@@ -158,23 +175,34 @@ int at_interval_entries(struct bpf_iter__bpf_map_elem *context)
 	entry = bpf_map_lookup_elem(&entries, &key);
 	if (!entry)
 		return 0;
-	switch (sonde_count_state(&entry->amount.count)) {
-	case SONDE_COUNT_OVER:
-		bpf_map_delete_elem(&entries, &key);
+	if (!sonde_count_is_new(&entry->amount.count, context->meta))
 		return 0;
-	case SONDE_COUNT_NOTHING:
-		return 0;
-	case SONDE_COUNT_NEW:
-		break;
-	}
 	if (!sonde_flush_room(context->meta, sizeof(*e)))
 		return 1;
-	e = take(&entry->amount, entry->operation, entry->error, &entry->owner);
+	e = take(&entry->amount, sonde_count_idle, entry->operation, entry->error, &entry->owner);
 	if (!e)
 		return 0;
 	e->path_is_relative = entry->path_is_relative;
 	__builtin_memcpy(e->path, entry->path, sizeof(e->path));
 	sonde_submit(e);
+	return 0;
+}
+
+SEC("iter/bpf_map_elem")
+SONDE_OVER(entries)
+int at_interval_sweep(struct bpf_iter__bpf_map_elem *context)
+{
+	const struct key *found = context->key;
+	struct entry *entry;
+	struct key key;
+
+	if (!found)
+		return 0;
+	key = *found;
+	entry = bpf_map_lookup_elem(&entries, &key);
+	if (entry && (sonde_is_gone(entry->owner.pid, entry->owner.start_time_ns, &entry->amount.count) ||
+		      sonde_count_is_over(&entry->amount.count)))
+		bpf_map_delete_elem(&entries, &key);
 	return 0;
 }
 
@@ -195,7 +223,7 @@ int at_interval_others(struct bpf_iter__bpf_map_elem *context)
 		return 0;
 	if (!sonde_flush_room(context->meta, sizeof(*e)))
 		return 1;
-	e = take(amount, key.operation, key.error, NULL);
+	e = take(amount, 0, key.operation, key.error, NULL);
 	if (e)
 		sonde_submit(e);
 	return 0;

@@ -4,6 +4,7 @@
 import ctypes
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from harness import GENERATE, Agent, Trace, only, wait_for  # noqa: E402
 PYTHON = os.path.realpath(sys.executable)
 HOUR = ("--set", "update_interval_ns=1h")  # all is told at the end, so each sum is one event
 OPENS = 1000000
-ENTRIES = 32768  # tally.bpf.h
+ENTRIES = 65536  # tally.bpf.h
 
 # What the child does. It prints its figures as one line of JSON.
 CHILD = r"""
@@ -332,6 +333,18 @@ class Load(unittest.TestCase):
         self.assertEqual({e["count"] for e in named}, {1})
         self.assertEqual(trace.ledger["map_full"], 0)
 
+    def test_the_dead_make_room(self):
+        """When they have been told: who comes one or two flushes later is counted by path and process."""
+        n = ENTRIES + 5000
+        code = "for i in range(%d): fails('/nowhere/%%d' %% i)" % n
+        with Trace("file", "--set", "only_errors=1", "--set", "update_interval_ns=3s", timeout=60) as trace:
+            child(code, "/")
+            time.sleep(4)
+            pid, _ = child("for i in range(500): fails('/elsewhere/%d' % (i % 5))", "/")
+        self.assertTrue(trace.of(pid=None, error="ENOENT"), "the table was never full")
+        self.assertEqual(sum(e["count"] for e in trace.of(pid=pid) if e["path"].startswith("/elsewhere/")), 500)
+        self.assertGreaterEqual(sum(e["count"] for e in trace.of(error="ENOENT")), n + 500)
+
 
 class Running(unittest.TestCase):
     def test_off_until_asked_for(self):
@@ -351,6 +364,17 @@ class Running(unittest.TestCase):
             pid, _ = child("for _ in range(7): opened('/etc/hostname')", "/")
             found = wait_for(lambda: agent.events("file", pid=pid, where="path = '/etc/hostname'"), "an interval")
             self.assertEqual(sum(e["count"] for e in found), 7)
+
+    def test_what_found_no_room_is_a_metric(self):
+        n = ENTRIES + 5000
+        with Agent(programs=only(file={"enabled": True, "settings": {"update_interval_ns": "1h"}})) as agent:
+            child("for i in range(%d): fails('/nowhere/%%d' %% i)" % n, "/")
+            line = r'^sonde_file_other_operations_total{operation="open"} (\d+)$'
+            found = wait_for(lambda: [int(n) for n in re.findall(line, agent.metrics().text, re.M) if n != "0"], "the metric")[0]
+            self.assertGreaterEqual(found, 5000)
+            agent.cli("programs", "stop", "file")
+            rest = wait_for(lambda: agent.events("file", where="pid = null and operation = 'open'"), "the last counts")
+            self.assertGreaterEqual(sum(e["count"] for e in rest), found)
 
 
 if __name__ == "__main__":

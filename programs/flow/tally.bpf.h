@@ -204,15 +204,15 @@ static __always_inline void write_flags(__u32 flags, char ret_text[9])
 	}
 }
 
-/* Takes what was counted. A full ring leaves it where it is, for the next time. */
-static __always_inline struct flow *take(struct amount *amount, __u32 direction, const struct sonde_process *owner)
+/* Takes what was counted; `left`: the count afterwards. A full ring leaves it where it is, for the next time. */
+static __always_inline struct flow *take(struct amount *amount, __u64 left, __u32 direction, const struct sonde_process *owner)
 {
 	struct flow *e = sonde_reserve_owner(flow, owner);
 
 	if (!e)
 		return NULL;
 	e->direction = direction;
-	e->packets = __sync_lock_test_and_set(&amount->packets, 0);
+	e->packets = __sync_lock_test_and_set(&amount->packets, left) & SONDE_COUNTED;
 	e->bytes = __sync_lock_test_and_set(&amount->bytes, 0);
 	write_flags(__sync_lock_test_and_set(&amount->tcp_flags, 0), e->tcp_flags);
 	__builtin_memset(e->reserved, 0, sizeof(e->reserved));
@@ -234,20 +234,13 @@ int at_interval_flows(struct bpf_iter__bpf_map_elem *context)
 	entry = bpf_map_lookup_elem(&flows, &key);
 	if (!entry)
 		return 0;
-	switch (sonde_count_state(&entry->amount.packets)) {
-	case SONDE_COUNT_OVER:
-		bpf_map_delete_elem(&flows, &key);
+	if (!sonde_count_is_new(&entry->amount.packets, context->meta))
 		return 0;
-	case SONDE_COUNT_NOTHING:
-		return 0;
-	case SONDE_COUNT_NEW:
-		break;
-	}
 	if (!sonde_flush_room(context->meta, sizeof(*e)))
 		return 1; /* later */
 	if (!entry->owner.pid)
 		entry_own(entry, entry->cookie, entry->last_ns);
-	e = take(&entry->amount, key.direction, &entry->owner);
+	e = take(&entry->amount, sonde_count_idle, key.direction, &entry->owner);
 	if (!e)
 		return 0;
 	fill_key(&key, &e->flow);
@@ -260,6 +253,23 @@ int at_interval_flows(struct bpf_iter__bpf_map_elem *context)
 	e->socket_cookie = entry->cookie;
 	e->is_other = false;
 	sonde_submit(e);
+	return 0;
+}
+
+SEC("iter/bpf_map_elem")
+SONDE_OVER(flows)
+int at_interval_sweep(struct bpf_iter__bpf_map_elem *context)
+{
+	const struct flow_key *found = context->key;
+	struct entry *entry;
+	struct flow_key key;
+
+	if (!found)
+		return 0;
+	key = *found;
+	entry = bpf_map_lookup_elem(&flows, &key);
+	if (entry && sonde_count_is_over(&entry->amount.packets))
+		bpf_map_delete_elem(&flows, &key);
 	return 0;
 }
 
@@ -280,7 +290,7 @@ int at_interval_others(struct bpf_iter__bpf_map_elem *context)
 		return 0;
 	if (!sonde_flush_room(context->meta, sizeof(*e)))
 		return 1; /* later */
-	e = take(amount, direction, NULL);
+	e = take(amount, 0, direction, NULL);
 	if (!e)
 		return 0;
 	__builtin_memset(&e->flow, 0, sizeof(e->flow));

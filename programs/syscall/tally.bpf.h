@@ -8,10 +8,10 @@
  * flush.bpf.h for the rest.
  */
 
-#include <sonde/flush.bpf.h>
+#include <sonde/gone.bpf.h>
 #include "event.h"
 
-#define ENTRIES 16384
+#define ENTRIES 65536
 #define OTHERS 1024
 #define BUCKETS 40 /* powers of two of ns: up to 9 minutes, and all above */
 #define NUMBER_32_BIT (1u << 31)
@@ -51,6 +51,21 @@ struct {
 	__type(value, struct amount);
 } others SEC(".maps");
 
+struct other_key {
+	sonde_bool failed SONDE_DOC("whether the call failed");
+	__u8 reserved[3] SONDE_HIDDEN;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, struct other_key);
+	__type(value, __u64);
+} other_calls_total SEC(".maps")
+	SONDE_COUNTER("syscall_other_calls_total",
+		      "System calls that found no room in the table: counted, but not by process. Grows: more processes within an "
+		      "interval than the table holds; a shorter update_interval_ns helps, or a filter.");
+
 SONDE_EVENT(syscall, "System calls: counts, errors and latency by process, or single calls");
 
 static __always_inline __u32 bucket_of(__u64 latency_ns)
@@ -84,7 +99,9 @@ static __always_inline void amount_add(struct amount *to, bool failed, __u64 lat
 static __noinline int others_add(__u32 number, bool failed, __u64 latency_ns)
 {
 	struct amount *found = bpf_map_lookup_elem(&others, &number), fresh = {};
+	struct other_key key = {.failed = failed};
 
+	sonde_metric_add(&other_calls_total, &key, 1);
 	if (!found) {
 		bpf_map_update_elem(&others, &number, &fresh, BPF_NOEXIST);
 		found = bpf_map_lookup_elem(&others, &number);
@@ -140,7 +157,7 @@ static __always_inline void fill(struct syscall *e, enum syscall_kind kind, __u3
 	e->kind = kind;
 	e->number = number & ~NUMBER_32_BIT;
 	e->is_32_bit = !!(number & NUMBER_32_BIT);
-	e->name = e->is_32_bit ? SYSCALL_NAME_UNKNOWN : (enum syscall_name)e->number;
+	e->name = !e->is_32_bit && syscall_has_name(e->number) ? (enum syscall_name)e->number : SYSCALL_NAME_UNKNOWN;
 	__builtin_memset(e->reserved, 0, sizeof(e->reserved));
 	e->latency_p50_ns = e->latency_p99_ns = 0;
 }
@@ -164,14 +181,15 @@ static __always_inline void take_histogram(struct amount *amount, struct syscall
 	}
 }
 
-static __always_inline int tell(struct amount *amount, __u32 number, const struct sonde_process *owner)
+/* `left`: the count of the entry afterwards. A reserve that fails leaves everything where it is, for the next time. */
+static __always_inline int tell(struct amount *amount, __u64 left, __u32 number, const struct sonde_process *owner)
 {
 	struct syscall *e = sonde_reserve_owner_upto(syscall, result, owner);
 
 	if (!e)
 		return 0;
 	fill(e, SYSCALL_KIND_COUNT, number);
-	e->count = __sync_lock_test_and_set(&amount->count, 0);
+	e->count = __sync_lock_test_and_set(&amount->count, left) & SONDE_COUNTED;
 	e->errors = __sync_lock_test_and_set(&amount->errors, 0);
 	e->latency_ns = __sync_lock_test_and_set(&amount->latency_ns, 0);
 	take_histogram(amount, e);
@@ -193,18 +211,29 @@ int at_interval_entries(struct bpf_iter__bpf_map_elem *context)
 	entry = bpf_map_lookup_elem(&entries, &key);
 	if (!entry)
 		return 0;
-	switch (sonde_count_state(&entry->amount.count)) {
-	case SONDE_COUNT_OVER:
-		bpf_map_delete_elem(&entries, &key);
+	if (!sonde_count_is_new(&entry->amount.count, context->meta))
 		return 0;
-	case SONDE_COUNT_NOTHING:
-		return 0;
-	case SONDE_COUNT_NEW:
-		break;
-	}
 	if (!sonde_flush_room(context->meta, sizeof(struct syscall)))
 		return 1;
-	return tell(&entry->amount, key.number, &entry->owner);
+	return tell(&entry->amount, sonde_count_idle, key.number, &entry->owner);
+}
+
+SEC("iter/bpf_map_elem")
+SONDE_OVER(entries)
+int at_interval_sweep(struct bpf_iter__bpf_map_elem *context)
+{
+	const struct key *found = context->key;
+	struct entry *entry;
+	struct key key;
+
+	if (!found)
+		return 0;
+	key = *found;
+	entry = bpf_map_lookup_elem(&entries, &key);
+	if (entry && (sonde_is_gone(key.pid, key.start_time_ns, &entry->amount.count) ||
+		      sonde_count_is_over(&entry->amount.count)))
+		bpf_map_delete_elem(&entries, &key);
+	return 0;
 }
 
 SEC("iter/bpf_map_elem")
@@ -223,5 +252,5 @@ int at_interval_others(struct bpf_iter__bpf_map_elem *context)
 		return 0;
 	if (!sonde_flush_room(context->meta, sizeof(struct syscall)))
 		return 1;
-	return tell(amount, number, NULL);
+	return tell(amount, 0, number, NULL);
 }

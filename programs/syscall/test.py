@@ -4,6 +4,7 @@
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -15,7 +16,8 @@ from harness import GENERATE, TAG, Agent, Trace, only, wait_for  # noqa: E402
 PYTHON = os.path.realpath(sys.executable)
 HOUR = ("--set", "update_interval_ns=1h")  # all is told at the end
 CALLS = 100000
-ENTRIES = 16384  # tally.bpf.h
+ENTRIES = 65536  # tally.bpf.h
+NUMBERS = 600  # of calls that no kernel knows; each is an entry
 X86 = platform.machine() == "x86_64"
 GETPPID, CLOSE, NANOSLEEP, GETSID = (110, 3, 35, 124) if X86 else (173, 57, 101, 156)
 
@@ -29,6 +31,12 @@ def nap(seconds, ns):
     time = (ctypes.c_long * 2)(seconds, ns)
     return call(%d, ctypes.addressof(time), 0)
 """ % NANOSLEEP
+
+
+# More entries than there is room for, of processes that are gone then.
+CROWD = "for i in range(%d):\n    if os.fork() == 0:\n        for n in range(%d): call(10000 + n)\n        os._exit(0)\n" \
+        "    os.wait()" % (ENTRIES // NUMBERS + 6, NUMBERS)
+CROWD_CALLS = (ENTRIES // NUMBERS + 6) * NUMBERS
 
 
 class Child:
@@ -94,6 +102,7 @@ class Counts(unittest.TestCase):
     def test_all_cpus_and_unknown_numbers(self):
         mine = [e for e in self.trace.of(number=1023) if e["pid"] in self.pids]
         self.assertEqual({e["pid"]: (e["count"], e["errors"]) for e in mine}, {pid: (CALLS, CALLS) for pid in self.pids})
+        self.assertEqual({e["name"] for e in mine}, {None})
 
     def test_ledger(self):
         self.assertEqual((self.trace.ledger["residual"], self.trace.ledger["map_full"], self.trace.ledger["ring_full"]), (0, 0, 0))
@@ -114,17 +123,42 @@ class Flush(unittest.TestCase):
             child = Child(code).run()
         self.assertEqual(sum(e["count"] for e in trace.of(pid=child.pid)), 120 * 50)
 
+    def test_processes_that_end(self):
+        """Each has its calls, whenever it ends between two flushes."""
+        with Trace("syscall", "--set", "update_interval_ns=10ms", "--set", "number=1023") as trace:
+            ended = []
+            for i in range(300):
+                ended.append(subprocess.Popen([GENERATE, "syscalls", str(100 + i), "0", str(TAG)], stdout=subprocess.DEVNULL))
+                if i % 4 == 3:
+                    for process in ended[-4:]:
+                        self.assertEqual(process.wait(60), 0)
+        counts = {process.pid: 0 for process in ended}
+        for e in trace.events:
+            if e["pid"] in counts:
+                counts[e["pid"]] += e["count"]
+        self.assertEqual(counts, {process.pid: 100 + i for i, process in enumerate(ended)})
+
     def test_more_calls_than_room(self):
-        """Numbers that no kernel knows, so that each is an entry; what finds none is told by number, without a process."""
-        numbers = 600
-        code = "for i in range(30):\n    if os.fork() == 0:\n        for n in range(%d): call(10000 + n)\n        os._exit(0)\n" \
-               "for i in range(30): os.wait()" % numbers
+        """What finds none is told by number, without a process."""
         with Trace("syscall", *HOUR, timeout=60) as trace:
-            Child(code).run()
-        mine = [e for e in trace.events if 10000 <= e["number"] < 10000 + numbers]
-        self.assertEqual(sum(e["count"] for e in mine), 30 * numbers)
+            Child(CROWD).run()
+        mine = [e for e in trace.events if 10000 <= e["number"] < 10000 + NUMBERS]
+        self.assertEqual(sum(e["count"] for e in mine), CROWD_CALLS)
         self.assertGreater(len([e for e in mine if e["pid"] is None]), 0)
         self.assertLessEqual(len([e for e in trace.events if e["pid"] is not None]), ENTRIES)
+
+    def test_the_dead_make_room(self):
+        """When they have been told: who comes one or two flushes later is counted by process."""
+        with Trace("syscall", "--set", "update_interval_ns=3s", timeout=60) as trace:
+            Child(CROWD).run()
+            time.sleep(4)
+            pids = loops(CALLS)
+        mine = [e for e in trace.events if 10000 <= e["number"] < 10000 + NUMBERS]
+        self.assertEqual(sum(e["count"] for e in mine), CROWD_CALLS)
+        self.assertGreater(len([e for e in mine if e["pid"] is None]), 0, "the table was never full")
+        later = trace.of(number=1023)
+        self.assertEqual({pid: sum(e["count"] for e in later if e["pid"] == pid) for pid in pids}, {pid: CALLS for pid in pids})
+        self.assertEqual((trace.ledger["residual"], trace.ledger["map_full"], trace.ledger["ring_full"]), (0, 0, 0))
 
 
 class Single(unittest.TestCase):
@@ -193,7 +227,7 @@ class Running(unittest.TestCase):
                         if p["name"] == "syscall"]
             self.assertEqual(hooks(), [("disabled", 0)])
             agent.cli("programs", "start", "syscall")
-            self.assertEqual(hooks(), [("running", 3)])
+            self.assertEqual(hooks(), [("running", 6)])
             off, = [h for h in agent.get("/api/v1/programs/syscall")["hooks"] if not h["attached"]]
             self.assertEqual((off["wanted"], off["reason"]), (False, "switched off by the setting latency"))
             self.assertEqual(agent.get("/api/v1/programs/syscall")["reason"], "", "nothing is missing")
@@ -201,6 +235,15 @@ class Running(unittest.TestCase):
             agent.cli("programs", "stop", "syscall")
             found = wait_for(lambda: agent.events("syscall", pid=child.pid, where="name = 'getppid'"), "the last counts")
             self.assertEqual([e["count"] for e in found], [77])
+
+    def test_what_found_no_room_is_a_metric(self):
+        with Agent(programs=only(syscall={"enabled": True, "settings": {"update_interval_ns": "1h"}})) as agent:
+            Child(CROWD).run()
+            found = wait_for(lambda: sum(int(n) for n in re.findall(r"^sonde_syscall_other_calls_total\{.*\} (\d+)$", agent.metrics().text, re.M)), "the metric")
+            self.assertGreaterEqual(found, CROWD_CALLS - ENTRIES)
+            agent.cli("programs", "stop", "syscall")
+            rest = wait_for(lambda: agent.events("syscall", where="pid = null"), "the last counts")
+            self.assertGreaterEqual(sum(e["count"] for e in rest), found)
 
 
 if __name__ == "__main__":
