@@ -3,7 +3,8 @@
 
 /**
  * @file call.bpf.h
- * System calls for programs that hook all of them (tp_btf/sys_enter, tp_btf/sys_exit): which one it is, and how long it took.
+ * System calls for programs that hook all of them (tp_btf/sys_enter, tp_btf/sys_exit): which one it is, whether its process is
+ * chosen, and how long it took.
  *
  *	tp_btf/sys_enter:	sonde_call_begin(bpf_get_current_task_btf(), number);
  *	tp_btf/sys_exit:	latency_ns = sonde_call_latency(bpf_get_current_task_btf(), sonde_call_number(regs));
@@ -33,6 +34,22 @@ static __always_inline bool sonde_call_is_32_bit(const struct task_struct *task)
 #else
 	return task->thread_info.flags & 1ul << SONDE_TIF_32BIT;
 #endif
+}
+
+SONDE_SETTING(__u32, pid, 0, "only this process, or another of pid, pid_2, pid_3, pid_4; 0: all");
+SONDE_SETTING(__u32, pid_2, 0, "one more; see pid");
+SONDE_SETTING(__u32, pid_3, 0, "one more; see pid");
+SONDE_SETTING(__u32, pid_4, 0, "one more; see pid");
+
+/** By these settings. Costs nothing where none is set. */
+static __always_inline bool sonde_call_is_chosen(const struct task_struct *task)
+{
+	__u32 tgid;
+
+	if (!pid && !pid_2 && !pid_3 && !pid_4)
+		return true;
+	tgid = task->tgid; /* never 0 */
+	return tgid == pid || tgid == pid_2 || tgid == pid_3 || tgid == pid_4;
 }
 
 struct sonde_call_begun {

@@ -45,11 +45,16 @@
 /** The same; a value below `least` or above `most` (plain numbers) is refused. */
 #define SONDE_SETTING_BETWEEN(type, name, value, least, most, doc) \
 	const volatile type name SONDE_TAG("sonde:setting=" doc) SONDE_TAG("sonde:between=" #least ".." #most) = value
+/** The same; refused unless one of these others (names with blanks between) is set too. */
+#define SONDE_SETTING_NEEDS(type, name, value, others, doc) \
+	const volatile type name SONDE_TAG("sonde:setting=" doc) SONDE_TAG("sonde:needs=" others) = value
 
 /** Stands on an iterator over a map (SEC("iter/bpf_map_elem")): which map. */
 #define SONDE_OVER(map) SONDE_TAG("sonde:over=" #map)
 /** Stands on a hook that costs something wherever it is attached: only with this setting not 0. */
 #define SONDE_ONLY_IF(setting) SONDE_TAG("sonde:only_if=" #setting)
+/** With it: or with this one. */
+#define SONDE_OR_IF(setting) SONDE_TAG("sonde:or_if=" #setting)
 /** The opposite: not with this setting. */
 #define SONDE_UNLESS(setting) SONDE_TAG("sonde:unless=" #setting)
 

@@ -72,7 +72,7 @@ static __always_inline void asked_path(const struct asked *asked, char scratch[S
 	__u32 length = asked->length, position = SONDE_PATH_SIZE - 1 - length;
 
 	*ret_is_relative = asked->relative && !asked->dentry;
-	if (!asked->relative || !asked->dentry || !length) {
+	if (!asked->relative || !asked->dentry) {
 		bpf_probe_read_kernel_str(ret_path, SONDE_PATH_SIZE, asked->words);
 		return;
 	}

@@ -17,9 +17,8 @@ SONDE_SETTING_BETWEEN(__u64, update_interval_ns, 10000000000, 1000000, 864000000
 SONDE_SETTING_BETWEEN(__u8, single, 0, 0, 1, "1: one event per operation, as it happens; 0: counts");
 SONDE_SETTING_BETWEEN(__u8, read_write, 1, 0, 1, "1: reads, writes and syncs too; 0: opens only");
 SONDE_SETTING_BETWEEN(__u8, latency, 0, 0, 1, "1: measure how long each operation takes; costs a second hook");
-SONDE_SETTING(__u64, min_latency_ns, 0, "only operations that take at least this; needs latency: 1");
+SONDE_SETTING(__u64, min_latency_ns, 0, "only operations that take at least this; if not 0, latency is measured");
 SONDE_SETTING_BETWEEN(__u8, only_errors, 0, 0, 1, "1: only operations that fail");
-SONDE_SETTING(__u32, pid, 0, "only this process; 0: all");
 
 #define ERESTARTSYS 512 /* and above: never seen by the program, the call goes on */
 
@@ -62,11 +61,12 @@ static __always_inline struct call call_of(long number)
 
 SEC("tp_btf/sys_enter")
 SONDE_ONLY_IF(latency)
+SONDE_OR_IF(min_latency_ns)
 int BPF_PROG(on_enter, struct pt_regs *regs, long number)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	if (call_of(number).traced && !sonde_call_is_32_bit(task) && (!pid || (__u32)task->tgid == pid))
+	if (call_of(number).traced && !sonde_call_is_32_bit(task) && sonde_call_is_chosen(task))
 		sonde_call_begin(task, number);
 	return 0;
 }
@@ -198,9 +198,9 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long result)
 	if (!operation.call.traced) /* before any helper: this is the cost of all other calls of the node */
 		return 0;
 	task = bpf_get_current_task_btf();
-	if (sonde_call_is_32_bit(task) || (pid && (__u32)task->tgid != pid))
+	if (sonde_call_is_32_bit(task) || !sonde_call_is_chosen(task))
 		return 0;
-	if (latency)
+	if (latency || min_latency_ns)
 		operation.amount.latency_ns = sonde_call_latency(task, number);
 	if (operation.amount.latency_ns < min_latency_ns)
 		return 0;

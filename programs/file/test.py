@@ -176,7 +176,10 @@ call(0, 998, 0, 0)
         [e] = self.trace.of(pid=self.pid, path="missing-bad")
         self.assertEqual((e["error"], e["path_is_relative"], e["count"]), ("EBADF", True, 1))
         [e] = self.trace.of(pid=self.pid, error="EFAULT")
-        self.assertEqual((e["path"], e["operation"]), (None, "open"))
+        self.assertEqual((e["path"], e["operation"], e["path_is_relative"]), (None, "open", None))
+
+    def test_the_empty_name(self):
+        self.assertEqual(self.count(self.folder + "/", error="ENOENT"), 1)
 
     def test_renamed_directory(self):
         self.assertEqual((self.count("before/deep/leaf"), self.count("after/deep/leaf")), (2, 1))
@@ -258,7 +261,7 @@ out["fd"] = fd
         code = "r = os.open('fifo', os.O_RDWR)\nos.read(r, 0)\n" \
                "import threading, time; threading.Timer(0.2, lambda: os.write(r, b'late')).start(); os.read(r, 10)"
         os.mkfifo(os.path.join(self.folder, "fifo"))
-        with Trace("file", "--set", "single=1", "--set", "latency=1", "--set", "min_latency_ns=100ms") as trace:
+        with Trace("file", "--set", "single=1", "--set", "min_latency_ns=100ms") as trace:
             pid, _ = child(code, self.folder)
         events = trace.of(pid=pid, operation="read", path=os.path.join(self.folder, "fifo"))
         self.assertEqual([e["bytes"] for e in events], [4])
@@ -271,16 +274,17 @@ out["fd"] = fd
         for e in trace.of(pid=pid, path=os.path.join(self.folder, "one")):
             self.assertGreater(e["latency_ns"], 0, e)
 
-    def test_only_one_process(self):
+    def test_only_these_processes(self):
         code = "sys.stdin.read(1)\n" + self.CODE
-        chosen, other = (subprocess.Popen([PYTHON, "-S", "-E", "-c", CHILD + code, self.folder], stdin=subprocess.PIPE)
-                         for _ in range(2))
-        with Trace("file", "--set", "single=1", "--set", "pid=%d" % chosen.pid) as trace:
-            chosen.communicate(b"x", 60)
-            os.unlink(os.path.join(self.folder, "one"))
-            other.communicate(b"x", 60)
-        self.assertEqual({e["pid"] for e in trace.events}, {chosen.pid})
-        self.assertEqual(len(trace.of(path=os.path.join(self.folder, "one"))), 4)
+        processes = [subprocess.Popen([PYTHON, "-S", "-E", "-c", CHILD + code, self.folder], stdin=subprocess.PIPE)
+                     for _ in range(3)]
+        chosen = [process.pid for process in processes[:2]]
+        with Trace("file", "--set", "single=1", "--set", "pid=%d" % chosen[0], "--set", "pid_4=%d" % chosen[1]) as trace:
+            for process in processes:
+                process.communicate(b"x", 60)
+                os.unlink(os.path.join(self.folder, "one"))
+        self.assertEqual({e["pid"] for e in trace.events}, set(chosen))
+        self.assertEqual(len(trace.of(path=os.path.join(self.folder, "one"))), 2 * 4)
 
     def test_only_errors_and_opens(self):
         with Trace("file", "--set", "only_errors=1", *HOUR) as errors, Trace("file", "--set", "read_write=0", *HOUR) as opens:

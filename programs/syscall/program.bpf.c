@@ -13,9 +13,12 @@ SONDE_OFF_BY_DEFAULT;
 
 SONDE_SETTING_BETWEEN(__u64, update_interval_ns, 10000000000, 1000000, 86400000000000,
 		      "time between two reports of what was counted");
-SONDE_SETTING(__u32, pid, 0, "only this process; 0: all");
-SONDE_SETTING(__s32, number, -1, "only the system call of this number; -1: all");
-SONDE_SETTING_BETWEEN(__u8, single, 0, 0, 1, "1: one event per call, with its arguments; needs pid or number");
+SONDE_SETTING(__s32, number, -1, "only the system call of this number, or another of number, number_2, number_3, number_4; -1: all");
+SONDE_SETTING(__s32, number_2, -1, "one more; see number");
+SONDE_SETTING(__s32, number_3, -1, "one more; see number");
+SONDE_SETTING(__s32, number_4, -1, "one more; see number");
+SONDE_SETTING_NEEDS(__u8, single, 0, "pid pid_2 pid_3 pid_4 number number_2 number_3 number_4",
+		    "1: one event per call, with its arguments; needs a pid or a number");
 SONDE_SETTING_BETWEEN(__u8, latency, 0, 0, 1, "1: measure how long the calls take; costs a second hook");
 
 #define EINTR 4
@@ -23,7 +26,11 @@ SONDE_SETTING_BETWEEN(__u8, latency, 0, 0, 1, "1: measure how long the calls tak
 
 static __always_inline bool is_wanted(const struct task_struct *task, long called)
 {
-	return called >= 0 && (!pid || (__u32)task->tgid == pid) && (number < 0 || called == number);
+	if (called < 0 || !sonde_call_is_chosen(task))
+		return false;
+	if (number < 0 && number_2 < 0 && number_3 < 0 && number_4 < 0)
+		return true;
+	return called == number || called == number_2 || called == number_3 || called == number_4;
 }
 
 SEC("tp_btf/sys_enter")
@@ -81,7 +88,7 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long result)
 	if (error >= ERESTARTSYS && error <= ERESTARTSYS + 4)
 		error = EINTR;
 	key.number = called | (sonde_call_is_32_bit(task) ? NUMBER_32_BIT : 0);
-	if (single && (pid || number >= 0)) {
+	if (single) {
 		send(regs, key.number, error ? -error : result, error, latency_ns);
 		return 0;
 	}

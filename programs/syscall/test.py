@@ -11,7 +11,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests"))
-from harness import GENERATE, TAG, Agent, Trace, only, wait_for  # noqa: E402
+from harness import GENERATE, SONDE, TAG, Agent, Trace, only, wait_for  # noqa: E402
 
 PYTHON = os.path.realpath(sys.executable)
 HOUR = ("--set", "update_interval_ns=1h")  # all is told at the end
@@ -190,10 +190,20 @@ class Single(unittest.TestCase):
         self.assertGreaterEqual(e["latency_ns"], 150000000)
         self.assertLess(min(e["latency_ns"] for e in trace.events if e["latency_ns"]), 1000000)
 
-    def test_nobody_chosen_gives_counts(self):
-        with Trace("syscall", "--set", "single=1", *HOUR) as trace:
-            Child("").run()
-        self.assertEqual({e["kind"] for e in trace.events}, {"count"})
+    def test_several_processes_and_numbers(self):
+        code = "libc.getppid(); call(%d, 0); os.close(os.dup(1)); os.getuid()" % GETSID
+        children = [Child(code) for _ in range(3)]
+        with Trace("syscall", "--set", "single=1", "--set", "pid_2=%d" % children[0].pid, "--set", "pid_4=%d" % children[1].pid,
+                   "--set", "number=%d" % GETPPID, "--set", "number_3=%d" % GETSID) as trace:
+            for child in children:
+                child.run()
+        self.assertEqual([(e["name"], e["pid"]) for e in trace.events],
+                         [(name, child.pid) for child in children[:2] for name in ("getppid", "getsid")])
+
+    def test_nobody_chosen_is_refused(self):
+        done = subprocess.run([SONDE, "trace", "syscall", "--set", "single=1", "--set", "number=-1"], capture_output=True, timeout=30)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(b"the setting 'single' needs one of these too: pid pid_2", done.stderr)
 
 
 class Latency(unittest.TestCase):

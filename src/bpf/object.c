@@ -136,6 +136,38 @@ static int object_interfaces_differ(const struct sonde_object *object, char *err
 	return 0;
 }
 
+static bool setting_is_given(const struct sonde_object_opts *opts, const char *name, size_t length)
+{
+	for (size_t i = 0; i < opts->n_settings; i++) {
+		const struct sonde_object_setting *given = &opts->settings[i];
+
+		if (strlen(given->name) == length && !strncmp(given->name, name, length) &&
+		    given->value != sonde_schema_setting(opts->schema, given->name)->value)
+			return true;
+	}
+	return false;
+}
+
+/* SONDE_SETTING_NEEDS() */
+static int object_needs(struct sonde_object *object, const struct sonde_object_opts *opts, char *error, size_t error_size)
+{
+	for (size_t i = 0; i < opts->n_settings; i++) {
+		const char *name = opts->settings[i].name,
+			   *needs = sonde_btf_tag(bpf_object__btf(object->object), name, "sonde:needs=");
+		bool given = !needs || !setting_is_given(opts, name, strlen(name));
+
+		for (const char *word = needs; !given && *word; word += strspn(word, " ")) {
+			given = setting_is_given(opts, word, strcspn(word, " "));
+			word += strcspn(word, " ");
+		}
+		if (given)
+			continue;
+		snprintf(error, error_size, "the setting '%s' needs one of these too: %s", name, needs);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int object_settings(struct sonde_object *object, const struct sonde_object_opts *opts, char *error, size_t error_size)
 {
 	char name[80];
@@ -157,7 +189,8 @@ static int object_settings(struct sonde_object *object, const struct sonde_objec
 			return r;
 	}
 	(void)object_value(object->object, INTERVAL_SETTING, NULL, &object->interval_ns); /* most have none */
-	return object_interfaces_differ(object, error, error_size);
+	r = object_interfaces_differ(object, error, error_size);
+	return r ? r : object_needs(object, opts, error, error_size);
 }
 
 /* ---- hooks ---- */
@@ -222,16 +255,18 @@ static int object_open(struct sonde_object *object, const struct sonde_object_op
 	return object_list_hooks(object, error, error_size);
 }
 
-/* A hook may hang on a setting (SONDE_ONLY_IF, SONDE_UNLESS): then it is not even loaded. */
+/* A hook may hang on a setting (SONDE_ONLY_IF, SONDE_OR_IF, SONDE_UNLESS): then it is not even loaded. */
 static bool hook_is_wanted(struct sonde_object *object, size_t i)
 {
 	const struct btf *btf = bpf_object__btf(object->object);
 	const char *name = bpf_program__name(object->programs[i]), *setting = sonde_btf_tag(btf, name, "sonde:only_if="),
-		   *against = sonde_btf_tag(btf, name, "sonde:unless=");
+		   *or = sonde_btf_tag(btf, name, "sonde:or_if="), *against = sonde_btf_tag(btf, name, "sonde:unless=");
 	int64_t value = 1, other = 0;
 
 	if (setting)
 		(void)object_value(object->object, setting, NULL, &value);
+	if (or && !value)
+		(void)object_value(object->object, or, NULL, &value);
 	if (against)
 		(void)object_value(object->object, against, NULL, &other);
 	if (!value || other)
