@@ -283,10 +283,10 @@ static __always_inline void sonde_metric_add(void *map, const void *key, __u64 a
 		__sync_fetch_and_add(&counters->overflowed, amount);
 }
 
-/* The least power of 2 that is not below the value, as its exponent, within those that have a bucket. */
-static __always_inline __u8 sonde_bucket_of(__u64 value_ns)
+/** The least power of 2 that is not below the value, as its exponent. */
+static __always_inline __u8 sonde_exponent_of(__u64 value)
 {
-	__u64 rest = value_ns ? value_ns - 1 : 0;
+	__u64 rest = value ? value - 1 : 0;
 	__u8 exponent = 0;
 
 	for (__u8 step = 32; step; step /= 2) {
@@ -295,7 +295,14 @@ static __always_inline __u8 sonde_bucket_of(__u64 value_ns)
 		rest >>= step;
 		exponent += step;
 	}
-	exponent += rest != 0;
+	return exponent + (rest != 0);
+}
+
+/* The same, within those that have a bucket. */
+static __always_inline __u8 sonde_bucket_of(__u64 value_ns)
+{
+	__u8 exponent = sonde_exponent_of(value_ns);
+
 	if (exponent < SONDE_BUCKET_FIRST)
 		return SONDE_BUCKET_FIRST;
 	return exponent <= SONDE_BUCKET_LAST ? exponent : SONDE_BUCKET_LAST + 1;

@@ -20,6 +20,8 @@ struct file {
 	sonde_bytes bytes SONDE_DOC("bytes read or written, all together") SONDE_ABSENT(-1);
 	sonde_duration_ns latency_ns SONDE_DOC("time in these operations, all together; only with the setting latency")
 		SONDE_ABSENT(0);
+	sonde_duration_ns latency_p50_ns SONDE_DOC("half of them took less; good to a factor of 2; of counts") SONDE_ABSENT(0);
+	sonde_duration_ns latency_p99_ns SONDE_DOC("99 of 100 took less; good to a factor of 2; of counts") SONDE_ABSENT(0);
 	__u32 flags SONDE_DOC("flags of a single open (O_CREAT is 0x40)") SONDE_ABSENT(-1);
 	__s32 descriptor SONDE_DOC("file descriptor of a single operation") SONDE_ABSENT(-1);
 	sonde_bool path_is_relative SONDE_DOC("whether path counts from a directory that is not known") SONDE_ABSENT(0);

@@ -133,15 +133,16 @@ static __always_inline void count(struct scratch *scratch, const struct operatio
 		identify_asked(&scratch->asked, operation->directory, &key.identity);
 	entry = entry_of(&key);
 	if (entry) {
-		amount_add(&entry->amount, &operation->amount);
+		total_add(&entry->total, &operation->amount);
 		return;
 	}
-	scratch->entry.amount = operation->amount;
+	__builtin_memset(&scratch->entry.total, 0, sizeof(scratch->entry.total));
+	total_add(&scratch->entry.total, &operation->amount);
 	scratch->entry.error = operation->error;
 	scratch->entry.operation = operation->call.operation;
 	sonde_process_of(task, &scratch->entry.owner);
 	write_path(scratch, operation, scratch->entry.path, &scratch->entry.path_is_relative);
-	entry_add(&key, &scratch->entry);
+	entry_add(&key, &scratch->entry, &operation->amount);
 }
 
 static __always_inline __u32 flags_of(const struct pt_regs *regs, long number)

@@ -9,10 +9,13 @@
  */
 
 #include "asked.bpf.h"
+#include <sonde/histogram.bpf.h>
 #include <sonde/gone.bpf.h> /* not before the above, which gives the kernel's struct file its other name */
 
 #define ENTRIES 65536
 #define OTHERS 1024
+#define BUCKETS 26      /* more, and an entry takes more than 512 bytes */
+#define BUCKET_FIRST 10 /* 1 us; the last: 34 s */
 #define FILE_OPERATIONS 4
 #define ABSENT (~0ull)
 
@@ -27,8 +30,13 @@ struct amount {
 	__u64 latency_ns;
 };
 
-struct entry {
+struct total {
 	struct amount amount;
+	__u32 buckets[BUCKETS];
+};
+
+struct entry {
+	struct total total;
 	struct sonde_process owner;
 	__s32 error;
 	__u8 operation;
@@ -55,7 +63,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, OTHERS);
 	__type(key, struct other_key);
-	__type(value, struct amount);
+	__type(value, struct total);
 } others SEC(".maps");
 
 struct operation_key {
@@ -75,23 +83,25 @@ struct {
 SONDE_EVENT(file, "Files: opens, reads, writes and syncs by path, counted in the kernel");
 
 /* Bytes first: then no flush finds bytes without their operation. */
-static __always_inline void amount_add(struct amount *to, const struct amount *amount)
+static __always_inline void total_add(struct total *to, const struct amount *amount)
 {
 	if (amount->bytes)
-		__sync_fetch_and_add(&to->bytes, amount->bytes);
-	if (amount->latency_ns)
-		__sync_fetch_and_add(&to->latency_ns, amount->latency_ns);
-	__sync_fetch_and_add(&to->count, amount->count);
+		__sync_fetch_and_add(&to->amount.bytes, amount->bytes);
+	if (amount->latency_ns) {
+		__sync_fetch_and_add(&to->amount.latency_ns, amount->latency_ns);
+		sonde_histogram_add(to->buckets, BUCKETS, BUCKET_FIRST, amount->latency_ns);
+	}
+	__sync_fetch_and_add(&to->amount.count, amount->count);
 }
 
 static __always_inline void others_add(const struct entry *fresh, const struct amount *amount)
 {
 	struct other_key other = {fresh->operation, fresh->error};
-	struct amount *found = bpf_map_lookup_elem(&others, &other);
+	struct total *found = bpf_map_lookup_elem(&others, &other);
 	struct operation_key key = {fresh->operation};
 
 	sonde_metric_add(&other_operations_total, &key, 1);
-	if (!found && bpf_map_update_elem(&others, &other, amount, BPF_NOEXIST)) {
+	if (!found && bpf_map_update_elem(&others, &other, &fresh->total, BPF_NOEXIST)) {
 		found = bpf_map_lookup_elem(&others, &other);
 		if (!found)
 			sonde_map_full();
@@ -99,7 +109,7 @@ static __always_inline void others_add(const struct entry *fresh, const struct a
 		return;
 	}
 	if (found)
-		amount_add(found, amount);
+		total_add(found, amount);
 }
 
 /* The entry, to be added to now; NULL: there is none, or it is just going away. */
@@ -109,14 +119,14 @@ static __always_inline struct entry *entry_of(const struct key *key)
 
 	for (int i = 0; i < 2; i++) {
 		entry = bpf_map_lookup_elem(&entries, key);
-		if (!entry || sonde_count_lives(&entry->amount.count))
+		if (!entry || sonde_count_lives(&entry->total.amount.count))
 			return entry;
 	}
 	return NULL;
 }
 
-/* `fresh` is complete, its amount included. */
-static __always_inline void entry_add(const struct key *key, const struct entry *fresh)
+/* `fresh` is complete: its total is the amount. */
+static __always_inline void entry_add(const struct key *key, const struct entry *fresh, const struct amount *amount)
 {
 	struct entry *entry;
 
@@ -124,9 +134,9 @@ static __always_inline void entry_add(const struct key *key, const struct entry 
 		return;
 	entry = entry_of(key); /* another CPU was first, or there is no room */
 	if (entry)
-		amount_add(&entry->amount, &fresh->amount);
+		total_add(&entry->total, amount);
 	else
-		others_add(fresh, &fresh->amount);
+		others_add(fresh, amount);
 }
 
 static __always_inline void fill(struct file *e, __u32 operation, __s32 error)
@@ -135,7 +145,7 @@ static __always_inline void fill(struct file *e, __u32 operation, __s32 error)
 	e->error = error;
 	e->count = 1;
 	e->bytes = ABSENT;
-	e->latency_ns = 0;
+	e->latency_ns = e->latency_p50_ns = e->latency_p99_ns = 0;
 	e->flags = -1;
 	e->descriptor = -1;
 	e->path_is_relative = false;
@@ -144,7 +154,7 @@ static __always_inline void fill(struct file *e, __u32 operation, __s32 error)
 }
 
 /* Takes what was counted; `left`: the count afterwards. A reserve that fails leaves it where it is, for the next time. */
-static __always_inline struct file *take(struct amount *amount, __u64 left, __u32 operation, __s32 error,
+static __always_inline struct file *take(struct total *total, __u64 left, __u32 operation, __s32 error,
 					 const struct sonde_process *owner)
 {
 	struct file *e = sonde_reserve_owner(file, owner);
@@ -152,9 +162,10 @@ static __always_inline struct file *take(struct amount *amount, __u64 left, __u3
 	if (!e)
 		return NULL;
 	fill(e, operation, error);
-	e->count = __sync_lock_test_and_set(&amount->count, left) & SONDE_COUNTED;
-	e->bytes = __sync_lock_test_and_set(&amount->bytes, 0);
-	e->latency_ns = __sync_lock_test_and_set(&amount->latency_ns, 0);
+	e->count = __sync_lock_test_and_set(&total->amount.count, left) & SONDE_COUNTED;
+	e->bytes = __sync_lock_test_and_set(&total->amount.bytes, 0);
+	e->latency_ns = __sync_lock_test_and_set(&total->amount.latency_ns, 0);
+	sonde_histogram_take(total->buckets, BUCKETS, BUCKET_FIRST, &e->latency_p50_ns, &e->latency_p99_ns);
 	if (error || (operation != FILE_OPERATION_READ && operation != FILE_OPERATION_WRITE))
 		e->bytes = ABSENT;
 	return e;
@@ -175,11 +186,11 @@ int at_interval_entries(struct bpf_iter__bpf_map_elem *context)
 	entry = bpf_map_lookup_elem(&entries, &key);
 	if (!entry)
 		return 0;
-	if (!sonde_count_is_new(&entry->amount.count, context->meta))
+	if (!sonde_count_is_new(&entry->total.amount.count, context->meta))
 		return 0;
 	if (!sonde_flush_room(context->meta, sizeof(*e)))
 		return 1;
-	e = take(&entry->amount, sonde_count_idle, entry->operation, entry->error, &entry->owner);
+	e = take(&entry->total, sonde_count_idle, entry->operation, entry->error, &entry->owner);
 	if (!e)
 		return 0;
 	e->path_is_relative = entry->path_is_relative;
@@ -200,8 +211,8 @@ int at_interval_sweep(struct bpf_iter__bpf_map_elem *context)
 		return 0;
 	key = *found;
 	entry = bpf_map_lookup_elem(&entries, &key);
-	if (entry && (sonde_is_gone(entry->owner.pid, entry->owner.start_time_ns, &entry->amount.count) ||
-		      sonde_count_is_over(&entry->amount.count)))
+	if (entry && (sonde_is_gone(entry->owner.pid, entry->owner.start_time_ns, &entry->total.amount.count) ||
+		      sonde_count_is_over(&entry->total.amount.count)))
 		bpf_map_delete_elem(&entries, &key);
 	return 0;
 }
@@ -212,18 +223,18 @@ int at_interval_others(struct bpf_iter__bpf_map_elem *context)
 {
 	const struct other_key *found = context->key;
 	struct other_key key;
-	struct amount *amount;
+	struct total *total;
 	struct file *e;
 
 	if (!found)
 		return 0;
 	key = *found;
-	amount = bpf_map_lookup_elem(&others, &key);
-	if (!amount || !*(volatile __u64 *)&amount->count)
+	total = bpf_map_lookup_elem(&others, &key);
+	if (!total || !*(volatile __u64 *)&total->amount.count)
 		return 0;
 	if (!sonde_flush_room(context->meta, sizeof(*e)))
 		return 1;
-	e = take(amount, 0, key.operation, key.error, NULL);
+	e = take(total, 0, key.operation, key.error, NULL);
 	if (e)
 		sonde_submit(e);
 	return 0;

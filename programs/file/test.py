@@ -144,8 +144,8 @@ call(0, 998, 0, 0)
     def test_all_fields(self):
         [e] = self.sums("plain")
         self.assertEqual((e["type"], e["uid"], e["tid"], e["weight"], e["source"]), ("file", 0, self.pid, 1, "ebpf"))
-        self.assertEqual((e["bytes"], e["latency_ns"], e["flags"], e["descriptor"], e["path_is_relative"], e["errno"]),
-                         (None,) * 6)
+        self.assertEqual((e["bytes"], e["latency_ns"], e["latency_p50_ns"], e["latency_p99_ns"], e["flags"], e["descriptor"], e["path_is_relative"], e["errno"]),
+                         (None,) * 8)
         self.assertTrue(e["command"].startswith("python"))
 
     def test_opens(self):
@@ -273,6 +273,21 @@ out["fd"] = fd
             pid, _ = child(self.CODE, self.folder)
         for e in trace.of(pid=pid, path=os.path.join(self.folder, "one")):
             self.assertGreater(e["latency_ns"], 0, e)
+            self.assertEqual(e["latency_p50_ns"], e["latency_p99_ns"])
+            self.assertGreaterEqual(e["latency_p99_ns"], e["latency_ns"])  # it is one
+
+    def test_quantiles(self):
+        """A read that waits is among many that do not."""
+        code = "import threading, time\nr = os.open('fifo', os.O_RDWR)\n" \
+               "for _ in range(95): os.write(r, b'x'); os.read(r, 1)\n" \
+               "for _ in range(5): threading.Timer(0.05, lambda: os.write(r, b'x')).start(); os.read(r, 1)"
+        os.mkfifo(os.path.join(self.folder, "fifo"))
+        with Trace("file", "--set", "latency=1", *HOUR) as trace:
+            pid, _ = child(code, self.folder)
+        [e] = trace.of(pid=pid, operation="read", path=os.path.join(self.folder, "fifo"))
+        self.assertEqual(e["count"], 100)
+        self.assertLess(e["latency_p50_ns"], e["latency_p99_ns"])
+        self.assertGreaterEqual(e["latency_p99_ns"], 40000000)
 
     def test_only_these_processes(self):
         code = "sys.stdin.read(1)\n" + self.CODE

@@ -9,11 +9,13 @@
  */
 
 #include <sonde/gone.bpf.h>
+#include <sonde/histogram.bpf.h>
 #include "event.h"
 
 #define ENTRIES 65536
 #define OTHERS 1024
-#define BUCKETS 40 /* powers of two of ns: up to 9 minutes, and all above */
+#define BUCKETS 28     /* more, and an entry takes more than 256 bytes */
+#define BUCKET_FIRST 8 /* 256 ns; the last: 34 s */
 #define NUMBER_32_BIT (1u << 31)
 
 struct key {
@@ -68,30 +70,13 @@ struct {
 
 SONDE_EVENT(syscall, "System calls: counts, errors and latency by process, or single calls");
 
-static __always_inline __u32 bucket_of(__u64 latency_ns)
-{
-	__u32 bucket = 0;
-
-	for (__u32 step = 32; step; step >>= 1)
-		if (latency_ns >> step) {
-			latency_ns >>= step;
-			bucket += step;
-		}
-	return bucket < BUCKETS ? bucket : BUCKETS - 1;
-}
-
 static __always_inline void amount_add(struct amount *to, bool failed, __u64 latency_ns)
 {
-	__u32 bucket;
-
 	if (failed)
 		__sync_fetch_and_add(&to->errors, 1);
 	if (latency_ns) {
 		__sync_fetch_and_add(&to->latency_ns, latency_ns);
-		bucket = bucket_of(latency_ns);
-		barrier_var(bucket); /* the verifier does not follow how it was found */
-		if (bucket < BUCKETS)
-			__sync_fetch_and_add(&to->buckets[bucket], 1);
+		sonde_histogram_add(to->buckets, BUCKETS, BUCKET_FIRST, latency_ns);
 	}
 	__sync_fetch_and_add(&to->count, 1);
 }
@@ -162,25 +147,6 @@ static __always_inline void fill(struct syscall *e, enum syscall_kind kind, __u3
 	e->latency_p50_ns = e->latency_p99_ns = 0;
 }
 
-/* Takes the histogram; the quantiles are the upper ends of the buckets they fall into. */
-static __always_inline void take_histogram(struct amount *amount, struct syscall *e)
-{
-	__u32 taken[BUCKETS];
-	__u64 total = 0, below = 0;
-
-	for (int i = 0; i < BUCKETS; i++) {
-		taken[i] = __sync_lock_test_and_set(&amount->buckets[i], 0);
-		total += taken[i];
-	}
-	for (int i = 0; i < BUCKETS; i++) {
-		below += taken[i];
-		if (total && !e->latency_p50_ns && below * 2 >= total)
-			e->latency_p50_ns = 2ull << i;
-		if (total && !e->latency_p99_ns && below * 100 >= total * 99)
-			e->latency_p99_ns = 2ull << i;
-	}
-}
-
 /* `left`: the count of the entry afterwards. A reserve that fails leaves everything where it is, for the next time. */
 static __always_inline int tell(struct amount *amount, __u64 left, __u32 number, const struct sonde_process *owner)
 {
@@ -192,7 +158,7 @@ static __always_inline int tell(struct amount *amount, __u64 left, __u32 number,
 	e->count = __sync_lock_test_and_set(&amount->count, left) & SONDE_COUNTED;
 	e->errors = __sync_lock_test_and_set(&amount->errors, 0);
 	e->latency_ns = __sync_lock_test_and_set(&amount->latency_ns, 0);
-	take_histogram(amount, e);
+	sonde_histogram_take(amount->buckets, BUCKETS, BUCKET_FIRST, &e->latency_p50_ns, &e->latency_p99_ns);
 	sonde_submit(e);
 	return 0;
 }
