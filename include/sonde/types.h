@@ -64,7 +64,7 @@ typedef __u64 sonde_cookie;	  /* socket cookie (never reused until reboot) */
 typedef __u32 sonde_kernel_enum;  /* with SONDE_ENUM(); shown as the enumerator's name */
 typedef __u32 sonde_pid;	  /* process id in the initial pid namespace */
 typedef __u32 sonde_uid;	  /* user id in the initial user namespace */
-typedef __s32 sonde_errno;	  /* 0: none. Gives two columns: <name> (ECONNREFUSED) and `errno` (111) */
+typedef __s32 sonde_errno;	  /* 0: none. Gives two columns: <name> (ECONNREFUSED) and `errno` (111); of a label the first */
 typedef __s32 sonde_signal;	  /* 0: none. Gives two columns: <name> (9) and <name>_name (SIGKILL) */
 typedef __u16 sonde_port;	  /* host byte order */
 typedef __u8 sonde_protocol;	  /* IPPROTO_*; shown by its IANA keyword: TCP, UDP */

@@ -62,3 +62,12 @@ struct connection {
 	sonde_count retransmits SONDE_DOC("segments sent again") SONDE_ABSENT(-1);
 	sonde_cookie cookie SONDE_DOC("the socket; the same in all events of one connection") SONDE_ABSENT(0);
 };
+
+/* Labels of the metric. */
+struct connection_key {
+	enum connection_kind kind SONDE_DOC("fail: it never came to be; close: it broke");
+	enum connection_role role SONDE_DOC("side that the owner of the socket has");
+	sonde_errno error SONDE_DOC("why; empty: its owner gave up") SONDE_ABSENT(0);
+	sonde_protocol protocol SONDE_DOC("transport protocol");
+	__u8 padding[3] SONDE_HIDDEN;
+};

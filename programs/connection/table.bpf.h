@@ -63,6 +63,13 @@ struct {
 } untracked SEC(".maps") SONDE_COUNTER("connection_untracked_total",
 				       "Sockets that found no room in the table: owner and duration are null, UDP has no close");
 
+struct {
+	SONDE_METRIC_MAP(struct connection_key, 512);
+} errors_total SEC(".maps")
+	SONDE_COUNTER("connection_errors_total",
+		      "Connections that failed or broke. Kind fail, role client: what this node needs is down (ECONNREFUSED), out of reach "
+		      "(EHOSTUNREACH, ENETUNREACH) or silent (ETIMEDOUT). Kind close: broken off by the peer (ECONNRESET) or silent.");
+
 SONDE_EVENT(connection, "TCP and UDP connections: opened, failed, accepted, still open, closed");
 
 /* Connections that wait to be accepted. While there are none, traffic of TCP costs no look into the table. */
@@ -107,9 +114,15 @@ static __noinline int emit(enum connection_kind kind, const struct entry *entry)
 {
 	const struct figures *figures = &entry->figures;
 	bool opened = kind == CONNECTION_KIND_UPDATE || kind == CONNECTION_KIND_CLOSE;
-	struct connection *e = sonde_reserve_owner(connection, &entry->owner);
+	struct connection_key key = {
+		.kind = kind, .role = entry->role, .error = figures->error, .protocol = entry->flow.protocol};
+	struct connection *e;
 	__u64 end;
 
+	/* What went well costs nothing: it is in the events. */
+	if (kind == CONNECTION_KIND_FAIL || (figures->error && kind == CONNECTION_KIND_CLOSE))
+		sonde_metric_add(&errors_total, &key, 1);
+	e = sonde_reserve_owner(connection, &entry->owner);
 	if (!e)
 		return 0;
 	end = entry->ended_ns ? entry->ended_ns : e->header.time_ns;

@@ -15,7 +15,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests"))
-from harness import ROOT, Trace  # noqa: E402
+from harness import Agent, ROOT, Trace, only, wait_for  # noqa: E402
 
 COMMAND = open("/proc/self/comm").read().strip()
 OWN = {"pid": os.getpid(), "uid": os.getuid(), "command": COMMAND}
@@ -544,6 +544,34 @@ class Failure(Case):
         self.assertGreaterEqual(gave_up["connect_ns"] // 10**6, silence_ms)
         self.assertEqual(len(failures), 6, failures)
         self.assertEqual(len(trace.of(pid=pid)), 6)
+
+
+class Metric(unittest.TestCase):
+    def test_errors(self):
+        """As many as there are events that tell of an error; what goes well is in no series."""
+        refused = 'sonde_connection_errors_total{kind="fail",role="client",error="ECONNREFUSED",protocol="TCP"} '
+        where = "kind = fail and role = client and error = ECONNREFUSED and protocol = TCP"
+        with Agent(programs=only("connection")) as agent:
+            def count():
+                time.sleep(0.25)  # a page holds for 0.2 s
+                return sum(int(line[len(refused):]) for line in agent.metrics().text.splitlines() if line.startswith(refused))
+
+            before, (server, open_port), port = count(), listener(), free_port()
+            for _ in range(7):
+                with socket.socket() as s:
+                    self.assertEqual(s.connect_ex(("127.0.0.1", port)), errno.ECONNREFUSED)
+                with socket.create_connection(("127.0.0.1", open_port)):
+                    server.accept()[0].close()
+            server.close()
+            wait_for(lambda: count() >= before + 7, "the metric", 20)
+            least = count()
+            agent.settle()
+            events = agent.count("connection", where=where)["count"]
+            self.assertLessEqual(least, events)
+            self.assertLessEqual(events, count())
+            self.assertEqual(agent.count("connection", where="%s and remote_port = %d" % (where, port))["count"], 7)
+            series = [line for line in agent.metrics().text.splitlines() if line.startswith("sonde_connection_errors_total{")]
+            self.assertFalse([line for line in series if not line.split('"')[1] in ("fail", "close") or "errno=" in line], series)
 
 
 def in_namespace():

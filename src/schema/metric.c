@@ -55,7 +55,7 @@ static int labels_build(struct sonde_builder *builder, const struct btf_type *ma
 	const struct btf_type *pointer = map_member(&builder->btf, map, "key");
 	const struct btf_type *key = pointer ? sonde_btf_plain(&builder->btf, pointer->type) : NULL;
 	struct sonde_columns columns = {.what = what};
-	uint32_t id;
+	uint32_t id, n = 0;
 	int r;
 
 	if (!key || sonde_btf_kind(key) != BTF_KIND_STRUCT || key->size > SONDE_RECORD_MAX)
@@ -63,6 +63,10 @@ static int labels_build(struct sonde_builder *builder, const struct btf_type *ma
 	for (id = pointer->type; sonde_btf_type(&builder->btf, id) != key;)
 		id = sonde_btf_type(&builder->btf, id)->type;
 	r = sonde_columns_walk(builder, &columns, id, 0, 0);
+	for (uint32_t i = 0; i < columns.n; i++) /* an error's name is its label; its number would only repeat it */
+		if (columns.columns[i].semantic != SONDE_SEMANTIC_ERRNO)
+			columns.columns[n++] = columns.columns[i];
+	columns.n = n;
 	r = r ?: sonde_columns_take(builder, &columns, &metric->labels);
 	metric->n_labels = columns.n;
 	metric->key_size = key->size;

@@ -299,11 +299,12 @@ static void test_metrics(void **state)
 	assert_string_equal(counter->map, "everything_counts");
 	assert_true(counter->is_counter);
 	assert_int_equal(counter->key_size, sizeof(struct everything_key));
-	assert_int_equal(counter->n_labels, 3);
+	assert_int_equal(counter->n_labels, 4); /* of an error the name alone */
 	assert_string_equal(counter->labels[0].name, "kind");
 	assert_string_equal(counter->labels[1].name, "protocol");
 	assert_string_equal(counter->labels[2].name, "interface");
 	assert_int_equal(counter->labels[2].offset, offsetof(struct everything_key, interface));
+	assert_string_equal(counter->labels[3].name, "error");
 	assert_string_equal(gauge->name, "everything_current");
 	assert_false(gauge->is_counter);
 	assert_string_equal(histogram->name, "everything_seconds");

@@ -59,4 +59,5 @@ struct everything_key {
 	sonde_protocol protocol SONDE_DOC("which protocol");
 	__u8 key_padding[3] SONDE_HIDDEN;
 	char interface[16] SONDE_DOC("network interface");
+	sonde_errno error SONDE_DOC("why it failed");
 };
