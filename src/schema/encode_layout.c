@@ -213,16 +213,17 @@ void sonde_layout_init(struct sonde_layout *layout, const struct sonde_type *typ
 		layout->columns[i].trivial = layout->columns[i].rank >= RANK_TRIVIAL;
 }
 
-static size_t least_width(const struct sonde_layout_column *column)
-{
-	size_t text = column->widest < TEXT_LEAST ? column->widest : TEXT_LEAST;
-
-	return column->text && text > column->least ? text : column->least;
-}
-
 static size_t wanted_width(const struct sonde_layout_column *column)
 {
-	return column->text || column->widest < column->least ? least_width(column) : column->widest;
+	size_t wanted = column->text && column->widest > TEXT_LEAST ? TEXT_LEAST : column->widest;
+
+	return wanted > column->least ? wanted : column->least;
+}
+
+/* Of an address a part says something still; of a number or the name of an error it does not. */
+static size_t narrow_width(const struct sonde_layout_column *column)
+{
+	return column->port >= 0 ? column->least : wanted_width(column);
 }
 
 static unsigned rank_now(const struct sonde_layout_column *column)
@@ -257,7 +258,7 @@ static size_t choose(struct sonde_layout *layout, unsigned first, unsigned last,
 	for (unsigned rank = first; rank <= last; rank++)
 		for (size_t i = 0; i < layout->n_columns; i++) {
 			struct sonde_layout_column *column = &layout->columns[i];
-			size_t wanted = narrow ? least_width(column) : wanted_width(column), gap = used ? SONDE_LAYOUT_GAP : 0;
+			size_t wanted = narrow ? narrow_width(column) : wanted_width(column), gap = used ? SONDE_LAYOUT_GAP : 0;
 
 			if (rank_now(column) != rank || used + gap + wanted > width)
 				continue;

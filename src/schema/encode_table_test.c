@@ -123,6 +123,26 @@ static void test_main_columns(void **state)
 	}
 }
 
+/* An error takes the room that it needs: cut it would be another error, or none. */
+static void test_error_is_whole(void **state)
+{
+	struct sonde_value values[FLOW_MAX];
+
+	for (unsigned width = 50; width < 200; width++) {
+		CLEANUP(sonde_buffer_free) struct sonde_buffer out = SONDE_BUFFER_INIT;
+		CLEANUP(sonde_table_free) struct sonde_table *table = NULL;
+
+		assert_int_equal(sonde_table_new(width, false, &table), 0);
+		fill_flow(values);
+		assert_int_equal(sonde_table_row(table, &flow_type, values, &out), 0);
+		values[FLOW_ERROR] = value_string("ECONNREFUSED");
+		sonde_buffer_clear(&out);
+		assert_int_equal(sonde_table_row(table, &flow_type, values, &out), 0);
+		if (count(out.data, "ERROR") || width >= 80)
+			assert_non_null(strstr(out.data, "ECONNREFUSED"));
+	}
+}
+
 /* A first text that is short does not cut the longer ones after it. */
 static void test_text_grows(void **state)
 {
@@ -325,6 +345,7 @@ int main(void)
 		cmocka_unit_test(test_one_type),
 		cmocka_unit_test(test_main_columns),
 		cmocka_unit_test(test_text_grows),
+		cmocka_unit_test(test_error_is_whole),
 		cmocka_unit_test(test_no_terminal),
 		cmocka_unit_test(test_header_again),
 		cmocka_unit_test(test_weight),
