@@ -322,7 +322,7 @@ bool sonde_layout_learn(struct sonde_layout_column *column, const struct sonde_v
 		return false;
 	if (first) {
 		column->seen = true;
-		news = !column->shown && column->rank <= RANK_IMPORTANT;
+		news = !column->shown && column->rank <= RANK_USEFUL;
 	}
 	if (cell_width > column->widest && cell_width > column->least) {
 		/* A number must not be cut: it would be another number. Text that is not important waits for the next header. */
