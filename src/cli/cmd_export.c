@@ -5,22 +5,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <base/cleanup.h>
+#include <cli/ask.h>
 #include <cli/local.h>
 #include <cli/say.h>
 #include <schema/encode.h>
+#include <store/damage.h>
 #include <store/inspect.h>
 
 #define DEFAULT_STORE "/var/lib/sonde/events.db"
-#define FLUSH_BYTES 65536
-
-struct export {
-	struct sonde_buffer buffer;
-	bool csv;
-	int fd;
-	int64_t rows;
-};
+/* So much is read at once, then written: who reads slowly from a pipe must not hold the store's old pages. */
+#define PAGE_BYTES (16u << 20)
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -28,6 +26,62 @@ static bool ends_with(const char *text, const char *end)
 
 	return length > end_length && !strcmp(text + length - end_length, end);
 }
+
+/* ---- the file ---- */
+
+/* It has another name until it is whole. */
+struct target {
+	const char *file;
+	char part[PATH_MAX];
+};
+
+static int target_name(const char *file, struct target *target)
+{
+	target->file = file;
+	if ((size_t)snprintf(target->part, sizeof(target->part), "%s.part", file) >= sizeof(target->part))
+		return sonde_say_error(SONDE_EXIT_FAILED, "cannot make %s: the name is too long", file);
+	if (!access(file, F_OK))
+		return sonde_say_error(SONDE_EXIT_FAILED, "cannot make %s: it is there already", file);
+	if (!access(target->part, F_OK))
+		return sonde_say_error(SONDE_EXIT_FAILED, "cannot make %s: an export to it runs, or was ended: else remove %s", file,
+				       target->part);
+	return 0;
+}
+
+static int target_finish(const struct target *target, int code)
+{
+	int r = code ? 0 : renameat2(AT_FDCWD, target->part, AT_FDCWD, target->file, RENAME_NOREPLACE);
+
+	if (r && errno == EINVAL) /* this file system cannot promise it */
+		r = rename(target->part, target->file);
+	if (r)
+		code = sonde_say_error(SONDE_EXIT_FAILED, "cannot make %s: %s", target->file, strerror(errno));
+	if (code)
+		unlink(target->part);
+	return code;
+}
+
+static void say_answer(const struct sonde_answer *answer)
+{
+	sonde_say_note("%" PRIu64 " events", answer->rows);
+	sonde_note_incomplete(answer->complete, answer->lost, answer->reason);
+}
+
+static int say_store_error(const char *file, int error)
+{
+	const char *text = sonde_store_error(NULL);
+
+	return sonde_say_error(SONDE_EXIT_FAILED, "%s: %s", file, *text ? text : strerror(-error));
+}
+
+/* ---- text ---- */
+
+struct export {
+	struct sonde_buffer buffer;
+	bool csv;
+	int fd;
+	uint64_t rows;
+};
 
 static int flush(struct export *export)
 {
@@ -47,47 +101,67 @@ static int flush(struct export *export)
 static int take_row(const struct sonde_type *type, const struct sonde_value *values, void *userdata)
 {
 	struct export *export = userdata;
-	int r = 0;
+	int r;
 
 	if (export->csv) {
-		r = export->rows ? 0 : sonde_encode_csv_header(type, &export->buffer);
-		r = r ?: sonde_encode_csv(type, values, &export->buffer);
+		r = sonde_encode_csv(type, values, &export->buffer);
 	} else {
 		r = sonde_encode_json(type, values, &export->buffer);
 		sonde_buffer_add_char(&export->buffer, '\n');
 	}
 	export->rows++;
-	if (!r && export->buffer.length >= FLUSH_BYTES)
+	return r ?: export->buffer.length >= PAGE_BYTES;
+}
+
+/* Page after page, each a question of its own. The last answer is worth what all are: each is judged for the whole span. */
+static int write_pages(const struct sonde_local *local, const char *file, struct export *export, struct sonde_answer *answer)
+{
+	struct sonde_damage damage CLEANUP(sonde_damage_free) = {};
+	struct sonde_query query = local->query;
+	char cursor[SONDE_CURSOR_MAX];
+	int r;
+
+	query.oldest_first = true;
+	query.damage = &damage;
+	do {
+		query.limit = local->query.limit ? local->query.limit - (uint32_t)export->rows : 0;
+		r = sonde_store_query(local->store, &query, take_row, export, answer);
+		if (r)
+			return say_store_error(file, r);
 		r = flush(export);
-	return r;
+		if (r)
+			return r == -EPIPE ? SONDE_EXIT_DONE : sonde_say_error(SONDE_EXIT_FAILED, "%s: %s", file, strerror(-r));
+		strcpy(cursor, answer->cursor);
+		query.cursor = cursor;
+	} while (answer->more && (!query.limit || export->rows < local->query.limit));
+	answer->rows = export->rows;
+	say_answer(answer);
+	return SONDE_EXIT_DONE;
 }
 
 static int export_text(const struct sonde_options *options, const char *file, const char *type, bool csv)
 {
-	struct export export = {.csv = csv, .fd = -1};
 	struct sonde_local local CLEANUP(sonde_local_close) = {0};
 	struct sonde_answer answer = {.complete = true};
+	struct export export = {.csv = csv};
+	bool is_output = !strcmp(file, "-");
+	struct target target;
 	int r = sonde_local_open(options, type, &local);
 
-	if (r > 0)
+	if (!r && !is_output)
+		r = target_name(file, &target);
+	if (r)
 		return r;
-	export.fd = strcmp(file, "-") ? open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640) : dup(STDOUT_FILENO);
+	export.fd = is_output ? dup(STDOUT_FILENO) : open(target.part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
 	if (export.fd < 0)
 		return sonde_say_error(SONDE_EXIT_FAILED, "cannot make %s: %s", file, strerror(errno));
-	local.query.oldest_first = true;
-	r = sonde_store_query(local.store, &local.query, take_row, &export, &answer);
-	r = r ?: flush(&export);
+	if (csv)
+		sonde_encode_csv_header(sonde_local_type(&local, type), &export.buffer);
+	r = write_pages(&local, file, &export, &answer);
 	sonde_buffer_free(&export.buffer);
 	if (close(export.fd) && !r)
-		r = -errno;
-	if (r == -EPIPE)
-		return SONDE_EXIT_DONE;
-	if (r < 0)
-		return sonde_say_error(SONDE_EXIT_FAILED, "%s: %s", file, strerror(-r));
-	sonde_say_note("%" PRId64 " events", export.rows);
-	if (!answer.complete)
-		sonde_say_note("not complete: %s", answer.reason);
-	return SONDE_EXIT_DONE;
+		r = sonde_say_error(SONDE_EXIT_FAILED, "%s: %s", file, strerror(errno));
+	return is_output ? r : target_finish(&target, r);
 }
 
 static int export_sqlite(const struct sonde_options *options, const char *file, const char *type)
@@ -126,8 +200,9 @@ const struct sonde_command sonde_command_export = {
 	.summary = "events of the store's file into one for other programs",
 	.help = "The end of FILE says what it becomes: .jsonl or .json, one object a line; .csv;\n"
 		".db or .sqlite, a SQLite file with a plain table for each type. '-' is standard\n"
-		"output (JSON lines, or -o csv). FILE must not be there yet. The oldest events come\n"
-		"first. An agent may be running. Without --store: /var/lib/sonde/events.db.",
+		"output (JSON lines, or -o csv). FILE must not be there yet, and is FILE.part until\n"
+		"it is whole. The oldest events come first. An agent may be running. Without --store:\n"
+		"/var/lib/sonde/events.db.",
 	.examples = "sonde export events.jsonl --since 1h         # the last hour, all types\n"
 		    "sonde export drops.csv packet_drop\n"
 		    "sonde export incident.db --since 22:00 --until 23:00",

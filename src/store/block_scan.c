@@ -123,10 +123,11 @@ static struct sonde_block_part *first_part(const struct sonde_block_scan *scan)
 	return first;
 }
 
-static void lose(struct sonde_block_scan *scan, const struct sonde_block_ref *ref)
+static int lose(struct sonde_block_scan *scan, const struct sonde_block_ref *ref)
 {
 	scan->lost_blocks++;
 	scan->lost_events += ref->count;
+	return scan->want.damage ? sonde_damage_add(scan->want.damage, scan->want.type, ref->first, ref->count) : 0;
 }
 
 static void parts_shrink(struct sonde_block_scan *scan)
@@ -157,10 +158,8 @@ static int part_add(struct sonde_block_scan *scan, const struct sonde_block_ref 
 		scan->open_capacity = more;
 	}
 	r = sonde_block_part_open(scan->source, &scan->want, ref, &part);
-	if (r == -EBADMSG) {
-		lose(scan, ref);
-		return 0;
-	}
+	if (r == -EBADMSG)
+		return lose(scan, ref);
 	if (r)
 		return r;
 	for (size_t i = 0; scan->n_open >= LOADED_MAX && i < scan->n_open; i++)
@@ -215,10 +214,9 @@ int sonde_block_scan_value(struct sonde_block_scan *scan, uint32_t column, struc
 
 	if (r == -EBADMSG) {
 		/* The rows that it still has are lost with this column; the next one comes from elsewhere. */
-		lose(scan, &scan->current->ref);
 		scan->current->n = 0;
 		scan->current->next = 0;
-		return 1;
+		return lose(scan, &scan->current->ref) ?: 1;
 	}
 	if (!r)
 		sonde_block_part_value(scan->current, scan->row, column, ret_value);

@@ -12,6 +12,7 @@
 #include <base/clock.h>
 #include <schema/filter.h>
 #include <store/block_source.h>
+#include <store/damage.h>
 #include <store/query.h>
 
 struct sonde_block_want {
@@ -26,6 +27,7 @@ struct sonde_block_want {
 	uint64_t where_columns;
 	int64_t deadline_ns; /* boot clock */
 	const atomic_bool *interrupted; /* NULL: by nobody */
+	struct sonde_damage *damage;	/* NULL, or where damaged blocks are noted too */
 };
 
 /** Is it time to end? */

@@ -69,7 +69,7 @@ int sonde_block_view_add(struct sonde_block_view *view, const struct sonde_type 
 		.type = type, .oldest_first = query->oldest_first, .pid = query->pid, .command = query->command,
 		.container = query->container, .container_prefix = sonde_query_container_prefix(query), .where = query->where,
 		.where_columns = query->where ? sonde_filter_columns(query->where, type) : 0,
-		.deadline_ns = view->deadline_ns, .interrupted = view->interrupted,
+		.deadline_ns = view->deadline_ns, .interrupted = view->interrupted, .damage = query->damage,
 	};
 
 	if (!rows)
@@ -130,15 +130,15 @@ static void scans_start(struct sonde_block_view *view)
 }
 
 /* Blocks that are damaged, or gone, as far as this answer met them. */
-static void judge_damage(const struct sonde_block_view *view, struct sonde_answer *answer)
+static void judge_damage(const struct sonde_block_view *view, const struct sonde_damage *damage, struct sonde_answer *answer)
 {
-	uint64_t lost = 0, blocks = 0;
+	uint64_t lost = damage ? damage->events : 0, blocks = damage ? damage->blocks : 0;
 
 	for (size_t i = 0; i < view->n; i++) {
 		const struct type_rows *rows = rows_of(view, i);
 
-		blocks += rows->scan.lost_blocks;
-		lost += rows->scan.lost_events;
+		blocks += damage ? 0 : rows->scan.lost_blocks;
+		lost += damage ? 0 : rows->scan.lost_events;
 		if (rows->expected > rows->found && rows->expected <= INT64_MAX) {
 			blocks++;
 			lost += rows->expected - rows->found;
@@ -156,7 +156,7 @@ int sonde_block_view_query(struct sonde_block_view *view, const struct sonde_que
 	scans_start(view);
 	r = sonde_rows_query(view->rows, view->n, query, fn, userdata, answer);
 	if (!r)
-		judge_damage(view, answer);
+		judge_damage(view, query->damage, answer);
 	return r;
 }
 
@@ -186,6 +186,6 @@ int sonde_block_view_count(struct sonde_block_view *view, const struct sonde_cou
 		r = sonde_tally_end(&tally, fn, userdata, answer);
 	if (r < 0)
 		return r;
-	judge_damage(view, answer);
+	judge_damage(view, NULL, answer);
 	return 0;
 }

@@ -2,6 +2,8 @@
 /* Files that are not, or no longer, a store: whatever the bytes, the store opens, takes events, and says what it did. */
 #include <store/sqlite_fixture.h>
 
+#include <store/damage.h>
+
 static void check_begun_anew(struct fixture *f, const char *reason)
 {
 	struct sonde_store_status status;
@@ -108,6 +110,34 @@ static void test_lost_block(void **state)
 	assert_non_null(strstr(answer.reason, "100 events lost in damaged blocks"));
 }
 
+/* Asked for in pages, each meets the damaged blocks at its edges again: each counts once. */
+static void test_lost_block_in_pages(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_query query = test_query(TEST_PROGRAM);
+	struct sonde_damage damage = {};
+	char cursor[SONDE_CURSOR_MAX];
+	struct sonde_answer answer;
+	uint64_t n = 0;
+
+	make_known(f, sonde_clock_wall_ns() - 1000000, 500);
+	run_in(f->path, "UPDATE sonde_blocks SET data = zeroblob(length(data)) WHERE id IN (1, 3, 4)");
+	f->opts.read_only = true;
+	assert_int_equal(sonde_store_open(&f->opts, &f->store), 0);
+	query.oldest_first = true;
+	query.limit = 7;
+	query.damage = &damage;
+	do {
+		assert_int_equal(sonde_store_query(f->store, &query, test_count_rows, &n, &answer), 0);
+		strcpy(cursor, answer.cursor);
+		query.cursor = cursor;
+	} while (answer.more);
+	assert_int_equal(n, 200);
+	assert_int_equal(answer.lost, 300);
+	assert_false(answer.complete);
+	sonde_damage_free(&damage);
+}
+
 /* Damage under a running store: the events that wait go into a new file, and the ledger knows of the others. */
 static void test_damage_while_open(void **state)
 {
@@ -171,6 +201,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_not_a_store, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stray_log, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_block, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lost_block_in_pages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damage_while_open, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_file, setup, teardown),
 	};

@@ -22,6 +22,7 @@
 #define SONDE_CURSOR_MAX 96
 
 struct sonde_store;
+struct sonde_damage;
 
 struct sonde_store_opts {
 	const char *path;	    /* a file, or "memory" */
@@ -70,6 +71,7 @@ struct sonde_query {
 	uint32_t limit;		/* 0: no limit */
 	const char *cursor;	/* where an earlier answer stopped, or NULL */
 	bool oldest_first;	/* default: newest first */
+	struct sonde_damage *damage; /* of sonde_store_query(): NULL, or shared by the pages of one answer (damage.h) */
 };
 
 /** Does a row have the query's pid, command and container? For whoever looks at events on their way, like the store does. */

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the store's file gives to others: exports, compared by value with what the API says of the same events, from whole and
+from damaged files, and where there is no room. One recording, made once; each test takes a copy of the file."""
+import contextlib
+import csv
+import json
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import FLOOD, SONDE, TAG, Agent, load, only, run  # noqa: E402
+
+EVENTS = 120000  # of the type flood: more than what an export reads at once
+
+
+def records(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+class Export(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.root = tempfile.mkdtemp(prefix="sonde-test-")
+        with Agent(programs=only("process", flood={"object": FLOOD, "settings": {"tag": TAG}}), directory=cls.root) as agent:
+            run(load(EVENTS))
+            for i in range(20):
+                subprocess.run(["true", str(i), 'a "quoted", \n word'], check=True)
+            agent.settle()
+            cls.kept = {name: agent.events(name) for name in ("flood", "process")}
+        cls.recording = agent.store
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.root)
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="copy-", dir=self.root)
+        self.store = shutil.copy(self.recording, self.folder)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def sonde(self, *arguments, code=0, store=None, **options):
+        """Standard output and standard error of a command on the copy."""
+        done = subprocess.run([SONDE, *arguments, "--store", store or self.store], capture_output=True, text=True, timeout=60,
+                              **options)
+        self.assertEqual(done.returncode, code, "sonde %s: %s" % (" ".join(arguments), done.stderr))
+        return done.stdout, done.stderr
+
+    def test_json(self):
+        """All types in order of time: of each type what the API gave."""
+        _, notes = self.sonde("export", self.path("all.jsonl"))
+        with open(self.path("all.jsonl")) as f:
+            found = records(f.read())
+        self.assertEqual([e["time"] for e in found], sorted(e["time"] for e in found))
+        for name, kept in self.kept.items():
+            exported = [e for e in found if e["type"] == name]
+            self.assertEqual(exported[:len(kept)], kept)
+        self.assertEqual([e["number"] for e in found if e["type"] == "flood"], list(range(EVENTS)))
+        self.assertIn("note: %d events\n" % len(found), notes)
+        self.assertEqual(records(self.sonde("export", "-", "process")[0])[:len(self.kept["process"])], self.kept["process"])
+
+    def test_limit_and_conditions(self):
+        self.assertEqual(records(self.sonde("export", "-", "flood", "-n", "3")[0]), self.kept["flood"][:3])
+        found = records(self.sonde("export", "-", "flood", "-n", "110000")[0])
+        self.assertEqual([e["number"] for e in found], list(range(110000)))
+        since = self.kept["flood"][1000]["time"]
+        found = records(self.sonde("export", "-", "flood", "--since", since, "--where", "number < 1100")[0])
+        self.assertEqual(found, [e for e in self.kept["flood"] if e["time"] >= since and e["number"] < 1100])
+
+    def test_csv(self):
+        self.sonde("export", self.path("process.csv"), "process")
+        with open(self.path("process.csv"), newline="") as f:
+            found = list(csv.DictReader(f))
+        for exported, kept in zip(found, self.kept["process"], strict=False):
+            self.assertEqual(exported, {name: "" if value is None else value if isinstance(value, str) else json.dumps(value)
+                                        for name, value in kept.items()})
+        self.assertGreaterEqual(len(found), len(self.kept["process"]))
+        none, _ = self.sonde("export", "-", "process", "-o", "csv", "--until", "2020-01-01T00:00:00Z")
+        self.assertEqual(none, ",".join(found[0]) + "\n")
+
+    def test_a_slow_reader_does_not_hold_the_store(self):
+        """A pipe that nobody reads: the log of the store can be emptied meanwhile."""
+        with contextlib.closing(sqlite3.connect(self.store, isolation_level=None)) as db:
+            db.execute("UPDATE sonde_runs SET last_seen_ns = last_seen_ns + 1")  # something stands in the log
+            with subprocess.Popen([SONDE, "export", "-", "flood", "--store", self.store], bufsize=0, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE) as process:
+                first = process.stdout.read(1)  # it writes, so it waits for us
+                self.assertEqual(db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0], 0)
+                rest, notes = process.communicate(timeout=60)
+        self.assertEqual(len(records(first + rest)), EVENTS, notes)
+
+    def test_wrong_questions_leave_nothing(self):
+        for arguments, said in ((("x.jsonl", "nonsense"), "there are: control_group, flood, process"), (("x.csv",), "columns of one type"),
+                                (("x.txt",), "ends neither")):
+            _, error = self.sonde("export", self.path(arguments[0]), *arguments[1:], code=2)
+            self.assertIn(said, error)
+        self.assertEqual([name for name in os.listdir(self.folder) if not name.startswith("events.db")], [])
+
+    def test_a_failed_export_leaves_nothing(self):
+        """A full file system, then room."""
+        room = self.path("room")
+        os.mkdir(room)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", room], check=True)
+        try:
+            for name in ("all.jsonl", "flood.csv"):
+                arguments = ("export", os.path.join(room, name), "flood")
+                _, error = self.sonde(*arguments, code=1)
+                self.assertIn("No space left on device", error)
+                self.assertEqual(os.listdir(room), [])
+                self.sonde(*arguments, "-n", "100")
+                self.assertEqual(os.listdir(room), [name])
+                self.assertIn("is there already", self.sonde(*arguments, code=1)[1])
+                self.assertEqual(stat.S_IMODE(os.stat(arguments[1]).st_mode), 0o640)
+                os.unlink(arguments[1])
+        finally:
+            subprocess.run(["umount", room], check=True)
+
+
+if __name__ == "__main__":
+    unittest.main()
