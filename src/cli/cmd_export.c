@@ -166,16 +166,26 @@ static int export_text(const struct sonde_options *options, const char *file, co
 
 static int export_sqlite(const struct sonde_options *options, const char *file, const char *type)
 {
-	const struct sonde_query query = {.type = type, .since_ns = options->since_ns, .until_ns = options->until_ns,
-					  .pid = options->pid, .command = options->command, .container = options->container};
+	struct sonde_local local CLEANUP(sonde_local_close) = {0};
+	struct sonde_answer answer;
+	struct target target;
 	int r;
 
 	if (options->where)
 		return sonde_say_error(SONDE_EXIT_USAGE, "--where does not go with a SQLite file: ask it in SQL afterwards");
-	r = sonde_store_export(options->store, file, &query);
-	if (r < 0)
-		return sonde_say_error(SONDE_EXIT_FAILED, "%s", sonde_store_error(NULL));
-	return SONDE_EXIT_DONE;
+	if (options->limit && !type)
+		return sonde_say_error(SONDE_EXIT_USAGE, "--limit goes with a SQLite file of one type: sonde export %s TYPE -n %" PRId64,
+				       file, options->limit);
+	r = sonde_local_open(options, type, &local) ?: target_name(file, &target);
+	if (r)
+		return r;
+	r = sonde_store_export(local.store, target.part, &local.query, &answer);
+	if (r)
+		return say_store_error(file, r);
+	r = target_finish(&target, SONDE_EXIT_DONE);
+	if (!r)
+		say_answer(&answer);
+	return r;
 }
 
 static int run(const struct sonde_options *options)

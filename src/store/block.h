@@ -154,6 +154,8 @@ struct sonde_block_column {
 /** @return 0, -EBADMSG damaged, -ENOMEM. */
 int sonde_block_column_read(const struct sonde_block_field *field, const uint8_t *stored, uint32_t count,
 			    struct sonde_block_column *ret_column);
+/** Is what is stored of a column whole? */
+bool sonde_block_column_check(const struct sonde_block_field *field, const uint8_t *stored);
 void sonde_block_column_free(struct sonde_block_column *column);
 /** Borrows from the column. */
 void sonde_block_column_value(const struct sonde_block_column *column, uint32_t row, struct sonde_value *ret_value);

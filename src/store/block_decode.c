@@ -224,6 +224,11 @@ static int unpack(const struct sonde_block_field *field, const uint8_t *stored, 
 	return 0;
 }
 
+bool sonde_block_column_check(const struct sonde_block_field *field, const uint8_t *stored)
+{
+	return crc32(0, stored, field->stored) == field->checksum;
+}
+
 int sonde_block_column_read(const struct sonde_block_field *field, const uint8_t *stored, uint32_t count,
 			    struct sonde_block_column *ret_column)
 {
@@ -232,7 +237,7 @@ int sonde_block_column_read(const struct sonde_block_field *field, const uint8_t
 	size_t length = field->bytes;
 	int r = 0;
 
-	if (crc32(0, stored, field->stored) != field->checksum)
+	if (!sonde_block_column_check(field, stored))
 		return -EBADMSG;
 	if (field->flags & SONDE_BLOCK_ZSTD) {
 		r = unpack(field, stored, &unpacked);

@@ -68,17 +68,18 @@ static void map_make(struct sonde_block_part *part)
 				part->map[i] = (uint8_t)j;
 }
 
-int sonde_block_part_load(struct sonde_block_source *source, struct sonde_block_part *part, uint32_t column)
+static bool to_load(const struct sonde_block_part *part, uint32_t column)
 {
-	const struct sonde_block_field *field;
+	return !(part->loaded & 1ull << column) && part->map[column] != NO_FIELD && column != SONDE_COLUMN_TYPE;
+}
+
+static int field_read(struct sonde_block_source *source, const struct sonde_block_part *part,
+		      const struct sonde_block_field *field, uint8_t **ret_stored)
+{
 	uint8_t *stored CLEANUP_FREE = NULL;
-	int64_t length;
+	int64_t length = sonde_block_source_open(source, part->ref.id);
 	int r;
 
-	if (part->loaded & 1ull << column || part->map[column] == NO_FIELD || column == SONDE_COLUMN_TYPE)
-		return 0;
-	field = &part->head.fields[part->map[column]];
-	length = sonde_block_source_open(source, part->ref.id);
 	if (length < 0)
 		return (int)length;
 	stored = malloc(field->stored + 1ul);
@@ -86,10 +87,45 @@ int sonde_block_part_load(struct sonde_block_source *source, struct sonde_block_
 		return -ENOMEM;
 	r = sonde_block_source_read(source, field->offset, field->stored, stored);
 	if (!r)
+		*ret_stored = TAKE_PTR(stored);
+	return r;
+}
+
+int sonde_block_part_load(struct sonde_block_source *source, struct sonde_block_part *part, uint32_t column)
+{
+	const struct sonde_block_field *field;
+	uint8_t *stored CLEANUP_FREE = NULL;
+	int r;
+
+	if (!to_load(part, column))
+		return 0;
+	field = &part->head.fields[part->map[column]];
+	r = field_read(source, part, field, &stored);
+	if (!r)
 		r = sonde_block_column_read(field, stored, part->head.count, &part->columns[column]);
 	if (!r)
 		part->loaded |= 1ull << column;
 	return r;
+}
+
+/* What is not read yet, by its checksums only: most of it may never be asked for. */
+static int check_whole(struct sonde_block_source *source, const struct sonde_block_part *part)
+{
+	for (uint32_t i = 0; i < part->want->type->n_columns; i++) {
+		const struct sonde_block_field *field;
+		uint8_t *stored CLEANUP_FREE = NULL;
+		int r;
+
+		if (!(part->want->whole_columns & 1ull << i) || !to_load(part, i))
+			continue;
+		field = &part->head.fields[part->map[i]];
+		r = field_read(source, part, field, &stored);
+		if (r)
+			return r;
+		if (!sonde_block_column_check(field, stored))
+			return -EBADMSG;
+	}
+	return 0;
 }
 
 int64_t sonde_block_part_time(const struct sonde_block_part *part, uint32_t row)
@@ -329,6 +365,8 @@ int sonde_block_part_open(struct sonde_block_source *source, const struct sonde_
 		return r;
 	map_make(part);
 	r = select_rows(source, part);
+	if (!r && part->n)
+		r = check_whole(source, part);
 	if (!r)
 		*ret_part = TAKE_PTR(part);
 	return r;

@@ -25,6 +25,7 @@ struct sonde_block_want {
 	bool container_prefix;
 	const struct sonde_filter *where;
 	uint64_t where_columns;
+	uint64_t whole_columns; /* a block of which one of these is damaged is left out as soon as it is opened */
 	int64_t deadline_ns; /* boot clock */
 	const atomic_bool *interrupted; /* NULL: by nobody */
 	struct sonde_damage *damage;	/* NULL, or where damaged blocks are noted too */

@@ -10,6 +10,7 @@
 #include <base/buffer.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -32,6 +33,8 @@ static void select_add(struct sonde_buffer *sql, const char *type, const struct 
 					   " AND substr(container, 1, length(:container)) = :container" :
 					   " AND container = :container");
 	sonde_buffer_add_text(sql, " ORDER BY time");
+	if (query->limit)
+		sonde_buffer_printf(sql, " LIMIT %" PRIu32, query->limit);
 }
 
 static int bind_text(sqlite3_stmt *statement, const char *name, const char *text)
@@ -41,7 +44,7 @@ static int bind_text(sqlite3_stmt *statement, const char *name, const char *text
 	return i ? sqlite3_bind_text(statement, i, text, -1, SQLITE_STATIC) : SQLITE_OK;
 }
 
-static int copy_type(sqlite3 *target, const struct sonde_type *type, const struct sonde_query *query)
+static int copy_type(sqlite3 *target, const struct sonde_type *type, const struct sonde_query *query, uint64_t *rows)
 {
 	struct sonde_buffer sql CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
 	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
@@ -67,46 +70,95 @@ static int copy_type(sqlite3 *target, const struct sonde_type *type, const struc
 		code = bind_text(statement, ":container", query->container);
 	if (!code)
 		code = sqlite3_step(statement);
-	return code == SQLITE_DONE ? SQLITE_OK : code;
+	if (code != SQLITE_DONE)
+		return code;
+	*rows += (uint64_t)sqlite3_changes64(target);
+	return SQLITE_OK;
 }
 
-static int copy_all(struct sonde_store *store, sqlite3 *source, sqlite3 *target, const struct sonde_query *query)
+/* Events that a type should have and that are in no block whose facts are right. */
+static uint64_t missing(sqlite3 *source, const char *type, const struct sonde_vtab_use *use)
 {
-	const struct sonde_type *types[SONDE_TYPES_MAX];
-	size_t n = sonde_store_types(store, types, SONDE_TYPES_MAX);
-	int code = sqlite_run(target, "PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF; BEGIN");
+	char sql[128];
+	int64_t readable = 0;
 
-	for (size_t i = 0; i < n && !code; i++) {
-		if (query->type && strcmp(types[i]->name, query->type))
+	snprintf(sql, sizeof(sql), "SELECT readable FROM sonde_types WHERE name = '%s'", type);
+	if (sqlite_number(source, sql, &readable) || readable < 0 || (uint64_t)readable <= use->found)
+		return 0;
+	return (uint64_t)readable - use->found;
+}
+
+/* Inside transactions of both. */
+static int copy_all(struct sqlite_store *store, sqlite3 *source, sqlite3 *target, const struct sonde_query *query,
+		    struct sonde_answer *answer)
+{
+	uint64_t lost = 0;
+	bool damaged = false;
+	int code = SQLITE_OK;
+
+	for (size_t i = 0; i < sonde_types_count(&store->types) && !code; i++) {
+		const struct sonde_type *type = &sonde_types_get(&store->types, i)->type;
+		struct sonde_vtab_use use = {}; /* only statements look at it, and they end in copy_type() */
+
+		if (query->type && strcmp(type->name, query->type))
 			continue;
-		code = sonde_vtab_add(target, source, types[i], NULL);
+		code = sonde_vtab_add(target, source, type, &use);
 		if (!code)
-			code = copy_type(target, types[i], query);
+			code = copy_type(target, type, query, &answer->rows);
+		lost += use.lost + missing(source, type->name, &use);
+		damaged = damaged || use.damaged;
 	}
-	return code ?: sqlite_run(target, "COMMIT");
+	if (damaged || lost)
+		sonde_answer_damaged(answer, lost);
+	return code;
 }
 
-int sonde_store_export(const char *path, const char *target_path, const struct sonde_query *query)
+static int export_into(struct sqlite_store *store, const char *target_path, const struct sonde_query *query,
+		       struct sonde_answer *answer)
 {
-	struct sonde_store_opts opts = {.path = path, .read_only = true};
 	sqlite3 *source CLEANUP(db_close) = NULL, *target CLEANUP(db_close) = NULL;
-	struct sonde_store *store CLEANUP(sonde_store_close) = NULL;
-	int code, r;
+	int r, code = sqlite_open_reader(store->path, &source);
 
-	if (!access(target_path, F_OK))
-		return sonde_store_fail(-EEXIST, "'%s' is there already", target_path);
-	r = sonde_store_open(&opts, &store);
+	if (code)
+		return sqlite_errno(code);
+	code = sqlite_run(source, "BEGIN");
+	if (code)
+		return sqlite_fail(source, code, "cannot read");
+	r = sqlite_judge(store, source, query, answer);
 	if (r)
 		return r;
-	code = sqlite_open_reader(((struct sqlite_store *)store)->path, &source);
+	answer->rows = 0;
+	code = sqlite3_open_v2(target_path, &target, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 	if (!code)
-		code = sqlite3_open_v2(target_path, &target, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+		code = sqlite_run(target, "PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF; BEGIN");
 	if (!code)
-		code = sqlite_run(source, "BEGIN");
+		code = copy_all(store, source, target, query, answer);
 	if (!code)
-		code = copy_all(store, source, target, query);
-	r = code ? sqlite_fail(target ?: source, code, "cannot export") : 0;
+		code = sqlite_run(target, "COMMIT");
+	if (code == SQLITE_FULL)
+		return sonde_store_fail(-ENOSPC, "cannot export: no space is left on the disk");
+	return code ? sqlite_fail(target, code, "cannot export") : 0;
+}
+
+int sonde_store_export(struct sonde_store *base, const char *target_path, const struct sonde_query *query,
+		       struct sonde_answer *ret_answer)
+{
+	struct sqlite_store *store = (struct sqlite_store *)base;
+	struct sonde_answer answer = {};
+	int fd, r;
+
+	if (base->ops != &sonde_store_sqlite)
+		return sonde_store_fail(-ENOTSUP, "a store in memory has no file");
+	if (query->type && sonde_types_find(&store->types, query->type) < 0)
+		return sonde_store_fail(-ENOENT, "no type '%s'", query->type);
+	fd = open(target_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+	if (fd < 0)
+		return sonde_store_fail(-errno, "cannot make '%s': %s", target_path, strerror(errno));
+	close(fd);
+	r = export_into(store, target_path, query, &answer);
 	if (r)
 		unlink(target_path);
+	else
+		*ret_answer = answer;
 	return r;
 }

@@ -37,7 +37,9 @@ struct sonde_store_report {
 int sonde_store_inspect(const char *path, bool read_all, struct sonde_store_report *report);
 
 /**
- * @brief Copy a store's events into a new SQLite file: a plain table for each type.
- * Of the query count type, since, until, pid, command and container. @return 0, -EEXIST there is such a file, ...
+ * @brief Copy events of a store in a file into a new SQLite file: a plain table for each type.
+ * Of the query count type, since, until, pid, command, container, and limit: of each type. @return 0; -EEXIST there is such a
+ * file, -ENOENT no such type, ... and there is no file.
  */
-int sonde_store_export(const char *path, const char *target, const struct sonde_query *query);
+int sonde_store_export(struct sonde_store *store, const char *target, const struct sonde_query *query,
+		       struct sonde_answer *ret_answer);

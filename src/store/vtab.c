@@ -115,6 +115,7 @@ static void use_begin(struct sonde_vtab_use *use, const struct sonde_span *span)
 	use->since_ns = use->used && use->since_ns < span->since_ns ? use->since_ns : span->since_ns;
 	use->until_ns = use->used && use->until_ns > span->until_ns ? use->until_ns : span->until_ns;
 	use->used = true;
+	use->found = 0;
 }
 
 static void cursor_clear(struct cursor *cursor)
@@ -225,16 +226,19 @@ static int take_block(int64_t id, const struct sonde_block_facts *facts, size_t 
 		use->damaged = true; /* perhaps another type's: nobody knows */
 	if (!facts || strcmp(facts->type, cursor->scan.want.type->name))
 		return 0;
+	if (use)
+		use->found += facts->count;
 	return sonde_block_scan_offer(&cursor->scan, facts);
 }
 
-static int cursor_filter(sqlite3_vtab_cursor *base, int terms, const char *text, int argc, sqlite3_value **argv)
+static int cursor_filter(sqlite3_vtab_cursor *base, int terms, const char *plan, int argc, sqlite3_value **argv)
 {
 	struct cursor *cursor = (struct cursor *)base;
 	struct sonde_block_want want = {
 		.type = &((struct table *)base->pVtab)->module->type, .pid = -1, .deadline_ns = INT64_MAX,
 		.span = {.since_ns = INT64_MIN, .until_ns = INT64_MAX}, .oldest_first = terms & SONDE_VTAB_OLDEST_FIRST,
 		.unordered = !(terms & (SONDE_VTAB_OLDEST_FIRST | SONDE_VTAB_NEWEST_FIRST)),
+		.whole_columns = sonde_vtab_columns(plan),
 	};
 	int code = SQLITE_OK, at = 0;
 
@@ -273,7 +277,7 @@ static int cursor_column(sqlite3_vtab_cursor *base, sqlite3_context *context, in
 		return SQLITE_OK;
 	}
 	r = sonde_block_scan_value(&cursor->scan, (uint32_t)column, &value);
-	if (r > 0) /* the row has begun already: it cannot be left out any more */
+	if (r > 0) /* after its checksum was right, and the row has begun: it cannot be left out any more */
 		return fail(base->pVtab, SQLITE_CORRUPT_VTAB,
 			    "a block is damaged; ask for a span of time without it ('sonde store verify' names it)");
 	if (!r)

@@ -4,7 +4,7 @@
 /**
  * @file vtab.h
  * Each type of event as a table in SQL, read only: what its columns are, and the events out of the blocks. Time, pid, command and
- * container go down to the blocks, which EXPLAIN QUERY PLAN shows ("INDEX 5:time>=? pid=?").
+ * container go down to the blocks, which EXPLAIN QUERY PLAN shows ("INDEX 33:time>=? pid=? columns 7f": bits of those used).
  *
  * Values stand there as what they mean: times and durations in ns, booleans as 0 and 1, addresses as text, arguments as one
  * shell-quoted line, text as TEXT, or as BLOB where it is not UTF-8 or holds a NUL. A number above 2^63 - 1 is a BLOB of 8 bytes,
@@ -23,6 +23,7 @@ struct sonde_vtab_use {
 	int64_t since_ns, until_ns; /* all spans of time together; until exclusive */
 	bool damaged;		    /* blocks were left out */
 	uint64_t lost;		    /* events in them, as far as it is known */
+	uint64_t found;		    /* events of the blocks whose facts are right, at the last scan */
 };
 
 /**
@@ -48,7 +49,9 @@ enum sonde_vtab_term {
 	SONDE_VTAB_NEWEST_FIRST = 512,
 };
 
-/** Chooses what goes down: idxNum has the terms, in the order of their bits in argv. */
+/** Chooses what goes down: idxNum has the terms, in the order of their bits in argv; idxStr says it. */
 int sonde_vtab_plan(sqlite3_vtab *table, sqlite3_index_info *info);
+/** @return a bit for each column that the statement uses, out of idxStr; the highest for all from there on. */
+uint64_t sonde_vtab_columns(const char *plan);
 /** A column's value as SQL's. */
 void sonde_vtab_result(sqlite3_context *context, const struct sonde_column *column, const struct sonde_value *value);

@@ -5,6 +5,7 @@
  */
 #include <store/vtab.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const term_texts[SONDE_VTAB_TERMS] = {
@@ -59,7 +60,8 @@ static int order_of(const sqlite3_index_info *info)
 	return info->aOrderBy[0].desc ? SONDE_VTAB_NEWEST_FIRST : SONDE_VTAB_OLDEST_FIRST;
 }
 
-static void plan_text(int terms, char *out, size_t size)
+/* What the scan has to know, in words for EXPLAIN QUERY PLAN; the columns last, as bits, for sonde_vtab_columns(). */
+static void plan_text(int terms, uint64_t columns, char *out, size_t size)
 {
 	size_t length = 0;
 
@@ -72,6 +74,15 @@ static void plan_text(int terms, char *out, size_t size)
 	if (terms & (SONDE_VTAB_OLDEST_FIRST | SONDE_VTAB_NEWEST_FIRST))
 		sqlite3_snprintf((int)(size - length), out + length, "%s%s", length ? " " : "",
 				 terms & SONDE_VTAB_OLDEST_FIRST ? "oldest first" : "newest first");
+	length = strlen(out);
+	sqlite3_snprintf((int)(size - length), out + length, "%scolumns %llx", length ? " " : "", (unsigned long long)columns);
+}
+
+uint64_t sonde_vtab_columns(const char *plan)
+{
+	const char *columns = strrchr(plan, ' ');
+
+	return columns ? strtoull(columns + 1, NULL, 16) : 0;
 }
 
 int sonde_vtab_plan(sqlite3_vtab *table, sqlite3_index_info *info)
@@ -97,7 +108,7 @@ int sonde_vtab_plan(sqlite3_vtab *table, sqlite3_index_info *info)
 	terms |= order_of(info);
 	info->orderByConsumed = !!order_of(info);
 	info->idxNum = terms;
-	plan_text(terms, text, sizeof(text));
+	plan_text(terms, info->colUsed, text, sizeof(text));
 	info->idxStr = sqlite3_mprintf("%s", text);
 	info->needToFreeIdxStr = 1;
 	return info->idxStr ? SQLITE_OK : SQLITE_NOMEM;

@@ -55,14 +55,18 @@ static int64_t make_events(struct fixture *f)
 static sqlite3 *open_both(struct fixture *f)
 {
 	struct sonde_query all = test_query(NULL);
+	struct sonde_answer answer;
 	char plain[160], sql[256], *error = NULL;
 	sqlite3 *db;
 	int on;
 
 	snprintf(plain, sizeof(plain), "%s/plain.db", f->folder);
-	if (sonde_store_export(f->path, plain, &all))
+	f->opts.read_only = true;
+	assert_int_equal(sonde_store_open(&f->opts, &f->store), 0);
+	if (sonde_store_export(f->store, plain, &all, &answer))
 		fail_msg("%s", sonde_store_error(NULL));
-	assert_int_equal(sonde_store_export(f->path, plain, &all), -EEXIST);
+	assert_int_equal(answer.rows, EVENTS);
+	assert_int_equal(sonde_store_export(f->store, plain, &all, &answer), -EEXIST);
 	assert_int_equal(sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
 	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 1, &on);
 	if (sqlite3_load_extension(db, SONDE_BUILD_DIR "/sonde.so", NULL, &error))
