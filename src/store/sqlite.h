@@ -150,7 +150,8 @@ int sqlite_schema_sync(struct sqlite_store *store);
 
 /* sqlite_open.c: SQLite's codes, the text kept; SQLITE_NOTADB also for a file that is not one of ours. */
 int sqlite_open_writer(struct sqlite_store *store);
-int sqlite_open_reader(const char *path, sqlite3 **ret_db);
+/** @param unchanging Nobody here writes to it: a file that was closed in order may stand where nothing can be written. */
+int sqlite_open_reader(const char *path, bool unchanging, sqlite3 **ret_db);
 void sqlite_close_writer(struct sqlite_store *store);
 
 /* sqlite_write.c */

@@ -2,11 +2,16 @@
 /* Connections and their settings. A file is foreign input: nothing in it may run code, and its marks and pages are checked. */
 #include <store/sqlite.h>
 
+#include <base/buffer.h>
 #include <base/cleanup.h>
 #include <base/clock.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -156,10 +161,10 @@ int sqlite_open_writer(struct sqlite_store *store)
 	return code == SQLITE_ERROR ? SQLITE_FORMAT : code; /* the statements are right, so it is the file */
 }
 
-int sqlite_open_reader(const char *path, sqlite3 **ret_db)
+static int try_reader(const char *name, int flags, sqlite3 **ret_db)
 {
 	sqlite3 *db = NULL;
-	int code = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+	int code = sqlite3_open_v2(name, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | flags, NULL);
 
 	sonde_store_fail(0, "%s", "");
 	if (!code)
@@ -176,6 +181,47 @@ int sqlite_open_reader(const char *path, sqlite3 **ret_db)
 		sqlite_fail(db, code, "cannot open the store");
 	sqlite3_close(db);
 	return code;
+}
+
+/* The name of a file that SQLite may take as it is: no locks, no log, nothing is written beside it. */
+static void immutable_name(const char *path, struct sonde_buffer *out)
+{
+	sonde_buffer_add_text(out, "file:");
+	for (const char *c = path; *c; c++) {
+		if (*c == '%' || *c == '?' || *c == '#')
+			sonde_buffer_printf(out, "%%%02x", (unsigned char)*c);
+		else
+			sonde_buffer_add_char(out, *c);
+	}
+	sonde_buffer_add_text(out, "?immutable=1");
+}
+
+/* Somebody writes to it, or it was not closed in order. No connection of ours has the file open: no lock of it is dropped. */
+static bool is_in_use(const char *path)
+{
+	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	char name[PATH_MAX];
+	struct stat st;
+
+	snprintf(name, sizeof(name), "%s-wal", path);
+	return (!stat(name, &st) && st.st_size) || (fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK);
+}
+
+int sqlite_open_reader(const char *path, bool unchanging, sqlite3 **ret_db)
+{
+	struct sonde_buffer name CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+	int code = try_reader(path, 0, ret_db);
+
+	/* SQLite wants to make the log's files even to read. */
+	if (!unchanging || (code != SQLITE_CANTOPEN && code != SQLITE_READONLY && code != SQLITE_IOERR && code != SQLITE_FULL))
+		return code;
+	if (is_in_use(path)) {
+		sonde_store_fail(sqlite_errno(code), "it cannot be read without writing beside it, for its log (-wal) is in use: be "
+				 "allowed to, or copy all its files to a place of yours");
+		return code;
+	}
+	immutable_name(path, &name);
+	return name.failed ? SQLITE_NOMEM : try_reader(name.data, SQLITE_OPEN_URI, ret_db);
 }
 
 void sqlite_close_writer(struct sqlite_store *store)
