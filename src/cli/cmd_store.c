@@ -123,6 +123,16 @@ static void say_bad(const struct sonde_store_type_report *type, int64_t id, int6
 		       from.length ? from.data : "?", to.length ? to.data : "?");
 }
 
+/* The walk over the blocks came to a page that SQLite cannot read: what is good before it, and why there is no more. */
+static int say_unreadable(const struct sonde_options *options, const char *path, const struct sonde_store_report *report)
+{
+	char why[256];
+
+	snprintf(why, sizeof(why), "%s", sonde_store_error(NULL));
+	(void)(options->json ? show_json(report) : show_verify(options, report));
+	return sonde_say_error(SONDE_EXIT_FAILED, "%s is damaged where it lists its blocks, and an agent would set it aside: %s", path, why);
+}
+
 static int run(const struct sonde_options *options)
 {
 	const char *verb = options->arguments[0], *path = options->store ? options->store : DEFAULT_STORE;
@@ -139,6 +149,8 @@ static int run(const struct sonde_options *options)
 		return sonde_say_error(SONDE_EXIT_FAILED, "no memory left");
 	report->on_bad = say_bad;
 	r = sonde_store_inspect(path, verify, report);
+	if (r == -EUCLEAN && verify && report->n)
+		return say_unreadable(options, path, report);
 	if (r < 0)
 		return sonde_say_error(SONDE_EXIT_FAILED, "%s cannot be read as a store: %s", path, sonde_store_error(NULL));
 	for (size_t i = 0; i < report->n; i++)

@@ -80,6 +80,13 @@ static const struct sonde_block *memory_block(const struct sonde_block_source *s
 	return (const struct sonde_block *)(intptr_t)source->id;
 }
 
+/* No such row, its data is no blob, or its pages are damaged: it is this block's loss. Else nothing can be read. */
+static int block_error(struct sonde_block_source *source, int code)
+{
+	source->code = code;
+	return code == SQLITE_ERROR || (code & 0xff) == SQLITE_CORRUPT ? -EBADMSG : -EIO;
+}
+
 int64_t sonde_block_source_open(struct sonde_block_source *source, int64_t id)
 {
 	int code;
@@ -96,15 +103,14 @@ int64_t sonde_block_source_open(struct sonde_block_source *source, int64_t id)
 	if (!code)
 		return sqlite3_blob_bytes(source->blob);
 	sonde_block_source_close(source);
-	source->code = code;
-	/* No such row, or its data is no blob. */
-	return code == SQLITE_ERROR ? -EBADMSG : -EIO;
+	return block_error(source, code);
 }
 
 int sonde_block_source_read(struct sonde_block_source *source, size_t offset, size_t length, void *out)
 {
 	const struct sonde_block *block = source->in_memory ? memory_block(source) : NULL;
 	size_t all = block ? block->length : (size_t)sqlite3_blob_bytes(source->blob);
+	int code;
 
 	if (offset > all || length > all - offset)
 		return -EBADMSG;
@@ -112,8 +118,8 @@ int sonde_block_source_read(struct sonde_block_source *source, size_t offset, si
 		memcpy(out, block->data + offset, length);
 		return 0;
 	}
-	source->code = sqlite3_blob_read(source->blob, out, (int)length, (int)offset);
-	return source->code ? -EIO : 0;
+	code = sqlite3_blob_read(source->blob, out, (int)length, (int)offset);
+	return code ? block_error(source, code) : 0;
 }
 
 void sonde_block_source_close(struct sonde_block_source *source)

@@ -35,8 +35,8 @@ int sonde_block_facts_of(sqlite3 *db, int64_t id,
 			 int (*fn)(int64_t id, const struct sonde_block_facts *facts, size_t length, void *userdata),
 			 void *userdata);
 
-/** @return bytes of the block's data; -EBADMSG there is no such data, -EIO with `code`. */
+/** @return bytes of the block's data; -EBADMSG there is none that can be read, -EIO with `code`: nothing can be read. */
 int64_t sonde_block_source_open(struct sonde_block_source *source, int64_t id);
-/** Of the block that was opened last. @return 0, -EBADMSG it is shorter, -EIO with `code`. */
+/** Of the block that was opened last. @return 0, -EBADMSG it is shorter or its pages are damaged, -EIO with `code`. */
 int sonde_block_source_read(struct sonde_block_source *source, size_t offset, size_t length, void *out);
 void sonde_block_source_close(struct sonde_block_source *source);

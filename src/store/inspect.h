@@ -32,7 +32,7 @@ struct sonde_store_report {
 
 /**
  * @param read_all Read each block whole: damage is found.
- * @param report Zeroed but for on_bad. @return 0, or a negative errno with sonde_store_error().
+ * @param report Zeroed but for on_bad. @return 0, or a negative errno with sonde_store_error(): the report has what was read.
  */
 int sonde_store_inspect(const char *path, bool read_all, struct sonde_store_report *report);
 

@@ -58,7 +58,8 @@ int sqlite_fail(sqlite3 *db, int code, const char *what)
 		text = "another program keeps the file locked";
 		break;
 	default:
-		text = db ? sqlite3_errmsg(db) : sqlite3_errstr(code);
+		/* Some codes are our own judgement of what was read. */
+		text = db && sqlite3_errcode(db) == code ? sqlite3_errmsg(db) : sqlite3_errstr(code);
 	}
 	return sonde_store_fail(r, "%s: %s", what, text);
 }

@@ -157,6 +157,33 @@ class Export(unittest.TestCase):
             self.assertIn("note: %d events\n" % (good - more), notes)
             self.assertIn("%d events lost in damaged blocks" % (lost + more), notes)
 
+    def overwrite(self, part):
+        """Damage the page of the file in which these bytes stand, so that SQLite cannot follow it."""
+        with open(self.store, "r+b") as f:
+            f.seek(f.read().index(part) // 4096 * 4096)
+            f.write(b"\xff" * 4)
+
+    def test_a_damaged_page(self):
+        """SQLite cannot follow the pages of one block: it is lost, the rest is good and is served. Then not the list either."""
+        with contextlib.closing(sqlite3.connect(self.store, isolation_level=None)) as db:
+            number, lost, data = db.execute("SELECT id, count, data FROM sonde_blocks WHERE type = 'flood' AND length(data) > 9000"
+                                            " ORDER BY first LIMIT 1").fetchone()
+            pages = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'sonde_blocks'").fetchone()[0]
+        self.overwrite(data[5000:5040])
+        answer, notes = self.sonde("store", "verify", code=1)
+        self.assertRegex(answer, r"flood +%d +%d +1\n" % (EVENTS - lost, lost))
+        self.assertIn("block %d of flood is damaged" % number, notes)
+        found, notes = self.sonde("export", "-", "flood")
+        self.assertEqual(len(records(found)), EVENTS - lost)
+        self.assertIn("%d events lost in damaged blocks" % lost, notes)
+        with open(self.store, "r+b") as f:
+            f.seek((pages - 1) * 4096)
+            f.write(b"\xff" * 4096)
+        answer, error = self.sonde("store", "verify", code=1)
+        self.assertRegex(answer, r"flood +0 +%d +0\n" % EVENTS)
+        self.assertIn("damaged where it lists its blocks", error)
+        self.assertIn("disk image is malformed", error)
+
     def test_a_place_that_cannot_be_written(self):
         """A file that was closed in order, on a full file system, then on one that is read only: all of it can be read."""
         disk = self.path("a disk?")
