@@ -43,7 +43,7 @@ static int target_name(const char *file, struct target *target)
 	if (!access(file, F_OK))
 		return sonde_say_error(SONDE_EXIT_FAILED, "cannot make %s: it is there already", file);
 	if (!access(target->part, F_OK))
-		return sonde_say_error(SONDE_EXIT_FAILED, "cannot make %s: an export to it runs, or was ended: else remove %s", file,
+		return sonde_say_error(SONDE_EXIT_FAILED, "cannot make %s: an export to it runs, or was killed: then remove %s", file,
 				       target->part);
 	return 0;
 }

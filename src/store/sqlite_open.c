@@ -196,7 +196,7 @@ static void immutable_name(const char *path, struct sonde_buffer *out)
 	sonde_buffer_add_text(out, "?immutable=1");
 }
 
-/* Somebody writes to it, or it was not closed in order. No connection of ours has the file open: no lock of it is dropped. */
+/* Somebody writes to it, or it was not closed in order. Closing it drops no locks of ours: where it comes to this there are none. */
 static bool is_in_use(const char *path)
 {
 	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);

@@ -239,6 +239,13 @@ class Export(unittest.TestCase):
                                 (("x.csv",), "columns of one type"), (("x.txt",), "ends neither")):
             _, error = self.sonde("export", self.path(arguments[0]), *arguments[1:], code=2)
             self.assertIn(said, error)
+        for name in ("x.csv", "x.db"):  # of one that was killed, or still runs
+            with open(self.path(name + ".part"), "w") as f:
+                f.write("theirs")
+            self.assertIn("remove", self.sonde("export", self.path(name), "flood", code=1)[1])
+            with open(self.path(name + ".part")) as f:
+                self.assertEqual(f.read(), "theirs")
+            os.unlink(f.name)
         self.assertEqual([name for name in os.listdir(self.folder) if not name.startswith("events.db")], [])
 
     def test_a_failed_export_leaves_nothing(self):
