@@ -157,19 +157,23 @@ class Export(unittest.TestCase):
             self.assertIn("note: %d events\n" % (good - more), notes)
             self.assertIn("%d events lost in damaged blocks" % (lost + more), notes)
 
-    def overwrite(self, part):
-        """Damage the page of the file in which these bytes stand, so that SQLite cannot follow it."""
+    def overwrite(self, data):
+        """Damage a page of a block's data that is not the list's, so that SQLite cannot follow it. Such are those behind the
+        first 4,096 bytes; it is found by bytes that stand only there."""
         with open(self.store, "r+b") as f:
-            f.seek(f.read().index(part) // 4096 * 4096)
-            f.write(b"\xff" * 4)
+            content = f.read()
+            part = next(data[at:at + 64] for at in range(4100, len(data) - 64, 16) if content.count(data[at:at + 64]) == 1)
+            f.seek(content.index(part) // 4096 * 4096)
+            f.write(b"\xff" * 4096)
 
     def test_a_damaged_page(self):
         """SQLite cannot follow the pages of one block: it is lost, the rest is good and is served. Then not the list either."""
         with contextlib.closing(sqlite3.connect(self.store, isolation_level=None)) as db:
-            number, lost, data = db.execute("SELECT id, count, data FROM sonde_blocks WHERE type = 'flood' AND length(data) > 9000"
-                                            " ORDER BY first LIMIT 1").fetchone()
+            db.execute("VACUUM")  # no page has what is stored elsewhere by now
+            number, lost, data = db.execute("SELECT id, count, data FROM sonde_blocks WHERE type = 'flood'"
+                                            " ORDER BY length(data) DESC").fetchone()
             pages = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'sonde_blocks'").fetchone()[0]
-        self.overwrite(data[5000:5040])
+        self.overwrite(data)
         answer, notes = self.sonde("store", "verify", code=1)
         self.assertRegex(answer, r"flood +%d +%d +1\n" % (EVENTS - lost, lost))
         self.assertIn("block %d of flood is damaged" % number, notes)
