@@ -9,41 +9,53 @@
 
 void sonde_retention_init(struct sonde_retention *retention, int64_t last_seen_ns)
 {
-	*retention = (struct sonde_retention){.wall_ns = last_seen_ns};
+	*retention = (struct sonde_retention){.wall_ns = last_seen_ns, .clock_ns = last_seen_ns, .waited_ns = -1};
 }
 
 /*
- * While the store was closed nobody watched the clock. A pause within max_age is believed; a longer one may be a clock that
- * is wrong after boot, and is treated as a jump.
+ * How much time has gone by. While the node was off only the wall clock can tell. A pause within max_age is believed; a longer
+ * one may be a clock that is wrong after boot, and is treated as a jump.
  */
-static int64_t trail_start(struct sonde_retention *retention, int64_t now_ns, int64_t boot_ns, int64_t max_age_ns)
+static int64_t passed(const struct sonde_retention *retention, int64_t now_ns, int64_t boot_ns, int64_t max_age_ns)
 {
-	bool jumped = retention->wall_ns != INT64_MIN && now_ns - retention->wall_ns > max_age_ns;
+	if (retention->boot_ns && boot_ns >= retention->boot_ns)
+		return boot_ns - retention->boot_ns;
+	if (now_ns < retention->clock_ns || now_ns - retention->clock_ns > max_age_ns)
+		return 0;
+	return now_ns - retention->clock_ns;
+}
 
-	if (!jumped)
-		retention->wall_ns = now_ns;
-	else
+/* Behind the clock. A second jump begins a new wait: what came after the first has a time that only looks old. */
+static void trail_wait(struct sonde_retention *retention, int64_t now_ns, int64_t passed_ns, int64_t max_age_ns)
+{
+	if (retention->waited_ns < 0 || now_ns - retention->clock_ns > passed_ns + TOLERANCE_NS) {
+		retention->waited_ns = 0;
 		retention->jumps++;
-	retention->jumped_at_ns = jumped ? boot_ns : 0;
-	retention->boot_ns = boot_ns;
-	return retention->wall_ns - max_age_ns;
+		return;
+	}
+	retention->waited_ns += passed_ns;
+	if (retention->waited_ns < max_age_ns)
+		return;
+	retention->wall_ns = now_ns;
+	retention->waited_ns = -1;
 }
 
 int64_t sonde_retention_cutoff(struct sonde_retention *retention, int64_t now_ns, int64_t boot_ns, int64_t max_age_ns)
 {
-	int64_t trail;
+	int64_t passed_ns = 0;
 
-	if (!retention->boot_ns)
-		return trail_start(retention, now_ns, boot_ns, max_age_ns);
-	trail = retention->wall_ns + (boot_ns - retention->boot_ns);
-	if (now_ns <= trail + TOLERANCE_NS || (retention->jumped_at_ns && boot_ns - retention->jumped_at_ns >= max_age_ns)) {
-		trail = now_ns;
-		retention->jumped_at_ns = 0;
-	} else if (!retention->jumped_at_ns) {
-		retention->jumped_at_ns = boot_ns;
-		retention->jumps++;
+	if (retention->wall_ns == INT64_MIN)
+		retention->wall_ns = now_ns;
+	else
+		passed_ns = passed(retention, now_ns, boot_ns, max_age_ns);
+	retention->wall_ns += passed_ns;
+	if (now_ns <= retention->wall_ns + TOLERANCE_NS) {
+		retention->wall_ns = now_ns;
+		retention->waited_ns = -1;
+	} else {
+		trail_wait(retention, now_ns, passed_ns, max_age_ns);
 	}
-	retention->wall_ns = trail;
+	retention->clock_ns = now_ns;
 	retention->boot_ns = boot_ns;
-	return trail - max_age_ns;
+	return retention->wall_ns - max_age_ns;
 }

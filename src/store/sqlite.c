@@ -133,8 +133,15 @@ static int try_writer(struct sqlite_store *store)
 {
 	int code = sqlite_open_writer(store);
 
+	if (!code) {
+		code = sqlite_schema_migrate(store->db);
+		if (code)
+			sqlite_fail(store->db, code, "cannot add to the store's own tables");
+	}
 	if (!code)
 		code = load(store, store->db);
+	if (!code)
+		code = sqlite_meta_start_run(store);
 	if (!code) {
 		code = sqlite_blocks_load(store);
 		if (code)
@@ -178,7 +185,6 @@ static int open_for_writing(struct sqlite_store *store)
 	}
 	if (code)
 		return sqlite_errno(code);
-	sqlite_meta_start_run(store);
 	/* Whatever keeps this from being written now, the first commit says it. */
 	if (sqlite_commit(&store->base, NULL, 0))
 		sonde_log_debug("the store cannot be written yet: %s", sonde_store_error(&store->base));

@@ -144,6 +144,7 @@ uint64_t sqlite_file_bytes(const char *path);
 
 /* sqlite_schema.c. SQLite's codes, SQLITE_CORRUPT for contents that cannot be. */
 int sqlite_schema_create(sqlite3 *db);
+int sqlite_schema_migrate(sqlite3 *db);
 int sqlite_schema_load(struct sqlite_store *store, sqlite3 *db);
 /** Describe all unsynced types; inside a transaction. */
 int sqlite_schema_sync(struct sqlite_store *store);
@@ -163,7 +164,8 @@ int sqlite_failed(struct sqlite_store *store, int code, const char *what);
 
 /* sqlite_meta.c: SQLite's codes. */
 int sqlite_meta_load(struct sqlite_store *store, sqlite3 *db);
-void sqlite_meta_start_run(struct sqlite_store *store);
+/** The run of this process, and the trail of the clock (retention.h), which goes on where the one before it was. */
+int sqlite_meta_start_run(struct sqlite_store *store);
 /** Anything to write although no event came? */
 bool sqlite_meta_due(const struct sqlite_store *store);
 /** Inside a transaction: totals, checkpoints, gaps, the run. */

@@ -230,30 +230,46 @@ static void read_boot_id(char *out, size_t size)
 	out[strcspn(out, "\n")] = '\0';
 }
 
-static int load_runs(struct sqlite_store *store, sqlite3 *db)
+/* The columns of the last run. */
+static void trail_load(struct sqlite_store *store, sqlite3_stmt *row)
 {
-	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
-	int code = sqlite3_prepare_v2(db, "SELECT id, started_ns, last_seen_ns FROM sonde_runs ORDER BY id DESC LIMIT 1", -1,
-				      &statement, NULL);
+	struct sonde_retention *retention = &store->retention;
+	const char *boot_id = (const char *)sqlite3_column_text(row, 3);
 
-	sonde_retention_init(&store->retention, INT64_MIN);
-	if (code)
-		return code;
-	code = sqlite3_step(statement);
-	if (code == SQLITE_ROW) {
-		store->run.previous_id = sqlite3_column_int64(statement, 0);
-		store->run.previous_started_ns = sqlite3_column_int64(statement, 1);
-		sonde_retention_init(&store->retention, sqlite3_column_int64(statement, 2));
-	}
-	return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+	sonde_retention_init(retention, sqlite3_column_int64(row, 2));
+	if (sqlite3_column_type(row, 4) != SQLITE_INTEGER) /* an older sonde, or no limit of age */
+		return;
+	retention->wall_ns = sqlite3_column_int64(row, 4);
+	retention->waited_ns = sqlite3_column_int64(row, 6);
+	if (boot_id && !strcmp(boot_id, store->run.boot_id))
+		retention->boot_ns = sqlite3_column_int64(row, 5);
 }
 
-void sqlite_meta_start_run(struct sqlite_store *store)
+int sqlite_meta_start_run(struct sqlite_store *store)
 {
-	store->run.id = store->run.previous_id > 0 && store->run.previous_id < INT64_MAX ? store->run.previous_id + 1 : 1;
-	store->run.started_ns = sonde_clock_wall_ns();
-	store->run.changed = true;
-	read_boot_id(store->run.boot_id, sizeof(store->run.boot_id));
+	struct sqlite_own_run *own = &store->run;
+	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
+	int code = sqlite3_prepare_v2(store->db, "SELECT id, started_ns, last_seen_ns, boot_id, trail_ns, boot_ns, waited_ns"
+						 " FROM sonde_runs ORDER BY id DESC LIMIT 1", -1, &statement, NULL);
+
+	sonde_retention_init(&store->retention, INT64_MIN);
+	read_boot_id(own->boot_id, sizeof(own->boot_id));
+	if (!code)
+		code = sqlite3_step(statement);
+	if (code == SQLITE_ROW) {
+		own->previous_id = sqlite3_column_int64(statement, 0);
+		own->previous_started_ns = sqlite3_column_int64(statement, 1);
+		trail_load(store, statement);
+	} else if (code != SQLITE_DONE) {
+		return code;
+	}
+	own->id = own->previous_id > 0 && own->previous_id < INT64_MAX ? own->previous_id + 1 : 1;
+	own->started_ns = sonde_clock_wall_ns();
+	own->changed = true;
+	/* Now: whatever is written from here on says where the trail is. */
+	if (store->max_age_ns)
+		(void)sonde_retention_cutoff(&store->retention, own->started_ns, sonde_clock_boot_ns(), store->max_age_ns);
+	return SQLITE_OK;
 }
 
 /* This run is to be joined with the one before it. */
@@ -268,13 +284,15 @@ static int write_run(struct sqlite_store *store, bool stopped)
 	bool joins = run_joins(store);
 	int64_t now = sonde_clock_wall_ns();
 	const char *texts[] = {own->boot_id};
-	const int64_t numbers[] = {own->id, joins ? own->previous_started_ns : own->started_ns, now, now}, old = own->id - RUNS_MAX;
-	int code = run(store->db,
-		       stopped ? "INSERT OR REPLACE INTO sonde_runs (boot_id, id, started_ns, last_seen_ns, stopped_ns)"
-				 " VALUES (?, ?, ?, ?, ?)" :
-				 "INSERT OR REPLACE INTO sonde_runs (boot_id, id, started_ns, last_seen_ns) VALUES (?, ?, ?, ?)",
-		       texts, 1, numbers, stopped ? 4 : 3);
+	const struct sonde_retention *trail = &store->retention;
+	const int64_t numbers[] = {own->id, joins ? own->previous_started_ns : own->started_ns, now, trail->wall_ns, trail->boot_ns,
+				   trail->waited_ns}, old = own->id - RUNS_MAX;
+	int code = run(store->db, "INSERT OR REPLACE INTO sonde_runs (boot_id, id, started_ns, last_seen_ns, trail_ns, boot_ns,"
+				  " waited_ns) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		       texts, 1, numbers, store->max_age_ns ? 6 : 3);
 
+	if (!code && stopped)
+		code = run(store->db, "UPDATE sonde_runs SET stopped_ns = last_seen_ns WHERE id = ?", NULL, 0, &own->id, 1);
 	if (!code && joins)
 		code = run(store->db, "DELETE FROM sonde_runs WHERE id = ?", NULL, 0, &own->previous_id, 1);
 	if (!code && own->changed)
@@ -298,11 +316,7 @@ int sqlite_meta_load(struct sqlite_store *store, sqlite3 *db)
 {
 	int code = load_rings(store, db);
 
-	if (!code)
-		code = load_gaps(store, db);
-	if (!code)
-		code = load_runs(store, db);
-	return code;
+	return code ? code : load_gaps(store, db);
 }
 
 bool sqlite_meta_due(const struct sqlite_store *store)

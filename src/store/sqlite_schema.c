@@ -31,7 +31,7 @@ static const char create_sql[] =
 	"CREATE TABLE sonde_gaps (program TEXT NOT NULL, cause TEXT NOT NULL, from_ns INTEGER NOT NULL,"
 	" to_ns INTEGER NOT NULL, count INTEGER NOT NULL);"
 	"CREATE TABLE sonde_runs (id INTEGER PRIMARY KEY, boot_id TEXT NOT NULL, started_ns INTEGER NOT NULL,"
-	" last_seen_ns INTEGER NOT NULL, stopped_ns INTEGER);"
+	" last_seen_ns INTEGER NOT NULL, stopped_ns INTEGER, trail_ns INTEGER, boot_ns INTEGER, waited_ns INTEGER);"
 	/* The facts first: they are read without what follows. */
 	"CREATE TABLE sonde_blocks (id INTEGER PRIMARY KEY, type TEXT NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,"
 	" weight INTEGER NOT NULL, oldest_ns INTEGER NOT NULL, newest_ns INTEGER NOT NULL, pid_min INTEGER NOT NULL,"
@@ -41,6 +41,23 @@ static const char create_sql[] =
 int sqlite_schema_create(sqlite3 *db)
 {
 	return sqlite_run(db, create_sql);
+}
+
+/* What files of this version did not have at first. */
+int sqlite_schema_migrate(sqlite3 *db)
+{
+	static const char *const columns[] = {"trail_ns", "boot_ns", "waited_ns"};
+	int code = SQLITE_OK;
+
+	for (size_t i = 0; !code && i < ARRAY_SIZE(columns); i++) {
+		char sql[80];
+
+		if (!sqlite3_table_column_metadata(db, "main", "sonde_runs", columns[i], NULL, NULL, NULL, NULL, NULL))
+			continue;
+		snprintf(sql, sizeof(sql), "ALTER TABLE sonde_runs ADD COLUMN %s INTEGER", columns[i]);
+		code = sqlite_run(db, sql);
+	}
+	return code;
 }
 
 /* A name or kind that is wrong by a byte would show wrong values; docs only explain. */
