@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <base/cleanup.h>
 #include <base/clock.h>
@@ -156,6 +157,8 @@ static int writer_commit(struct sonde_writer *writer)
 		return 0;
 	r = sonde_store_commit(writer->store, checkpoints, n);
 	writer_said(writer, r);
+	if (r == -ESTALE)
+		_exit(EXIT_FAILURE); /* the next worker begins where the file says; nothing is lost, it is all in the rings */
 	for (size_t i = 0; r >= 0 && i < n; i++) {
 		changed[i]->changed = false;
 		sonde_source_commit(changed[i]->source, &checkpoints[i]);

@@ -118,73 +118,28 @@ static int resolve(const char *path, char **ret_path)
 	return 0;
 }
 
-static int load(struct sqlite_store *store, sqlite3 *db)
+/* The agent can do much without its file: it starts, and the first commit that can opens it. */
+static bool may_wait(int r)
 {
-	int code = sqlite_schema_load(store, db);
-
-	if (!code)
-		code = sqlite_meta_load(store, db);
-	if (code)
-		sqlite_fail(db, code, "cannot read the store's own tables");
-	return code;
-}
-
-static int try_writer(struct sqlite_store *store)
-{
-	int code = sqlite_open_writer(store);
-
-	if (!code) {
-		code = sqlite_schema_migrate(store->db);
-		if (code)
-			sqlite_fail(store->db, code, "cannot add to the store's own tables");
-	}
-	if (!code)
-		code = load(store, store->db);
-	if (!code)
-		code = sqlite_meta_start_run(store);
-	if (!code) {
-		code = sqlite_blocks_load(store);
-		if (code)
-			sqlite_fail(store->db, code, "cannot read the blocks");
-	}
-	if (code)
-		sqlite_close_writer(store);
-	return code == SQLITE_ERROR ? SQLITE_CORRUPT : code; /* the marks are right, so the tables should be there */
-}
-
-static void forget(struct sqlite_store *store)
-{
-	sonde_types_free(&store->types);
-	sonde_types_init(&store->types);
-	store->n_rings = 0;
-	store->gaps.n = 0;
-	for (size_t i = 0; i < SONDE_TYPES_MAX; i++) {
-		sonde_block_index_free(&store->slots[i].index);
-		store->slots[i] = (struct sqlite_slot){.dropped_until_ns = INT64_MIN};
-	}
+	return r == -ENOSPC || r == -EDQUOT || r == -EROFS || r == -EIO;
 }
 
 static int open_for_writing(struct sqlite_store *store)
 {
-	int code, r = sqlite_file_check(store->path);
+	int r;
 
-	if (r == -ENOENT)
-		r = sqlite_file_create(store->path);
+	store->run.started_ns = sonde_clock_wall_ns();
+	sonde_retention_init(&store->retention, INT64_MIN);
+	store->starting = true;
+	r = sqlite_begin(store);
+	store->starting = false;
+	if (may_wait(r)) {
+		sonde_log_err(0, "cannot open the store '%s' yet, events wait: %s", store->path, sonde_store_error(&store->base));
+		(void)sqlite_failed_now(store, r);
+		return 0;
+	}
 	if (r)
 		return r;
-	code = try_writer(store);
-	if (sqlite_is_damage(code)) {
-		r = sqlite_file_set_aside(store->path, sonde_store_error(&store->base), store->set_aside,
-					  sizeof(store->set_aside));
-		if (!r)
-			r = sqlite_file_create(store->path);
-		if (r)
-			return r;
-		forget(store);
-		code = try_writer(store);
-	}
-	if (code)
-		return sqlite_errno(code);
 	/* Whatever keeps this from being written now, the first commit says it. */
 	if (sqlite_commit(&store->base, NULL, 0))
 		sonde_log_debug("the store cannot be written yet: %s", sonde_store_error(&store->base));
@@ -203,7 +158,11 @@ static int open_for_reading(struct sqlite_store *store)
 		r = sqlite_reader_get(store, INT64_MAX / 2, &reader);
 	if (r)
 		return r;
-	code = load(store, reader->db);
+	code = sqlite_schema_load(store, reader->db);
+	if (!code)
+		code = sqlite_meta_load(store, reader->db);
+	if (code)
+		sqlite_fail(reader->db, code, "cannot read the store's own tables");
 	sqlite_reader_put(store, reader);
 	return code ? sqlite_errno(code) : 0;
 }
@@ -214,6 +173,7 @@ static void sqlite_close(struct sonde_store *base)
 
 	sqlite_compactor_stop(&store->compactor);
 	sqlite_readers_close(store);
+	sqlite3_close(store->status_reader.db);
 	if (store->db) {
 		sqlite_meta_stop_run(store);
 		sqlite_close_writer(store);
@@ -262,7 +222,7 @@ static int sqlite_open(const struct sonde_store_opts *opts, struct sonde_store *
 	pthread_mutex_init(&store->status_lock, NULL);
 	pthread_cond_init(&store->reader_free, NULL);
 	sonde_types_init(&store->types);
-	forget(store);
+	sqlite_slots_reset(store);
 	limits_set(store, opts);
 	sonde_checkpoints_attach(&store->shared, opts->checkpoints, opts->checkpoints_size);
 	r = sonde_intake_init(&store->intake);

@@ -56,6 +56,8 @@ struct sqlite_ring {
 	struct sonde_checkpoint checkpoint;
 	int64_t base; /* sonde_checkpoint_expired() */
 	bool loaded;  /* written by an earlier process, not by this one yet */
+	bool early;   /* read on before there was a file to ask: from where shared memory says */
+	bool joined;  /* found in the file that is being read */
 };
 
 /* The time this process writes. */
@@ -90,7 +92,7 @@ struct sqlite_store {
 	struct sonde_types types;
 
 	/* The writer's. */
-	sqlite3 *db;
+	sqlite3 *db; /* NULL: there is none now, events wait */
 	int lock_fd; /* -1: not locked. Nobody else writes to the file */
 	sqlite3_stmt *insert, *delete; /* of a block */
 	struct sonde_intake intake;
@@ -118,6 +120,8 @@ struct sqlite_store {
 	char error[256];
 	char set_aside[512];
 	atomic_bool damaged;
+	bool has_file; /* what the file knows is in memory */
+	bool starting; /* in open: nobody else sees the store */
 };
 
 /* sqlite.c */
@@ -135,10 +139,18 @@ void sqlite_finalize(sqlite3_stmt **statement);
 /* sqlite_file.c: the file as a whole. Negative errno. */
 /** Refuse what is not a plain file of our own. -ENOENT: there is nothing. */
 int sqlite_file_check(const char *path);
-int sqlite_file_create(const char *path);
+/** @param from A file that was set aside: what can be read of it is taken over. NULL: nothing. */
+int sqlite_file_create(const char *path, const char *from);
 int sqlite_file_set_aside(const char *path, const char *reason, char *ret_name, size_t size);
 /** Be the only one who writes to the file, until the descriptor is closed. @return it; -EBUSY after some seconds. */
 int sqlite_file_lock(const char *path);
+/** Is the open file still the one at the path? */
+bool sqlite_file_is(const char *path, int fd);
+/**
+ * @brief A file that was at the path went away: what SQLite kept beside it goes too, before another file is opened there.
+ * @param log_is_ours The log still has pages: it is set aside.
+ */
+int sqlite_file_clean(const char *path, bool log_is_ours);
 /** Database and log. */
 uint64_t sqlite_file_bytes(const char *path);
 
@@ -155,12 +167,24 @@ int sqlite_open_writer(struct sqlite_store *store);
 int sqlite_open_reader(const char *path, bool unchanging, sqlite3 **ret_db);
 void sqlite_close_writer(struct sqlite_store *store);
 
+/* sqlite_begin.c. Negative errno, the text kept. */
+/** Open the file that is at the path, or begin a new one; a damaged one is set aside. */
+int sqlite_begin(struct sqlite_store *store);
+/** Move the file, which is closed, away; a new one begins, with what can be read of the old one. */
+int sqlite_replace(struct sqlite_store *store, const char *reason);
+/** The open file is no longer at its path: say so, note what went with it, and leave it. */
+int sqlite_lost(struct sqlite_store *store);
+/** Close the file, for another one to begin; what is in memory waits for it. */
+void sqlite_leave(struct sqlite_store *store);
+
 /* sqlite_write.c */
 int sqlite_commit(struct sonde_store *base, const struct sonde_checkpoint *checkpoints, size_t n);
 /** A transaction of its own for `write`. SQLite's code. */
 int sqlite_transaction(struct sqlite_store *store, int (*write)(struct sqlite_store *store, void *userdata), void *userdata);
 /** Note a failure for status and error. @return errno */
 int sqlite_failed(struct sqlite_store *store, int code, const char *what);
+/** The same for an error whose text is kept. @return r */
+int sqlite_failed_now(struct sqlite_store *store, int r);
 
 /* sqlite_meta.c: SQLite's codes. */
 int sqlite_meta_load(struct sqlite_store *store, sqlite3 *db);
@@ -173,8 +197,15 @@ int sqlite_meta_write(struct sqlite_store *store, const struct sonde_checkpoint 
 int sqlite_meta_write_totals(struct sqlite_store *store);
 /** What was written is committed. */
 void sqlite_meta_committed(struct sqlite_store *store, const struct sonde_checkpoint *checkpoints, size_t n);
-/** The file is new: everything is to be written again, and no event is in it. */
+/** Another file will come: everything is to be written again. */
 void sqlite_meta_reset(struct sqlite_store *store);
+/** No event is in the file, as far as it is known. */
+void sqlite_slots_reset(struct sqlite_store *store);
+/**
+ * @brief When a file has been loaded: the first n rings are older, in memory.
+ * @return false: a ring was read on from another place than the file says.
+ */
+bool sqlite_rings_join(struct sqlite_store *store, size_t n);
 void sqlite_meta_stop_run(struct sqlite_store *store);
 int sqlite_checkpoint(struct sonde_store *base, const char *program, uint64_t ring_id,
 		      struct sonde_checkpoint *ret_checkpoint);
@@ -187,6 +218,8 @@ int sqlite_block_delete(struct sqlite_store *store, int64_t id);
 
 /* sqlite_blocks.c: what the file has, when it is opened for writing. SQLite's code. */
 int sqlite_blocks_load(struct sqlite_store *store);
+/** Note a gap for events that were readable and are no longer. */
+void sqlite_blocks_lose(struct sqlite_store *store, size_t slot, uint64_t lost, const char *cause);
 
 /* sqlite_compact.c */
 void sqlite_compactor_init(struct sqlite_compactor *compactor, unsigned cpu_pct);
@@ -205,9 +238,12 @@ uint64_t sqlite_limit(const struct sqlite_store *store);
 /* sqlite_read.c, sqlite_query.c, sqlite_sql.c */
 /** Make a reader that is ours ready for one use. */
 int sqlite_reader_ready(struct sqlite_store *store, struct sqlite_reader *reader, int64_t timeout_ns);
+/** Close it if it is of an older file, whose room on the disk it would keep. */
+void sqlite_reader_renew(struct sqlite_store *store, struct sqlite_reader *reader);
 void sqlite_reader_done(struct sqlite_reader *reader);
 int sqlite_reader_get(struct sqlite_store *store, int64_t timeout_ns, struct sqlite_reader **ret_reader);
 void sqlite_reader_put(struct sqlite_store *store, struct sqlite_reader *reader);
+/** Those that nobody uses; under the lock, or when nobody can. */
 void sqlite_readers_close(struct sqlite_store *store);
 int sqlite_query(struct sonde_store *base, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
 		 struct sonde_answer *ret_answer);

@@ -50,22 +50,23 @@ static int delete_damaged(struct sqlite_store *store, void *userdata)
 }
 
 /* Nobody knows when the lost ones were, so the gap is as long as the file's memory. */
-static void lose(struct sqlite_store *store, size_t slot, uint64_t lost)
+void sqlite_blocks_lose(struct sqlite_store *store, size_t slot, uint64_t lost, const char *cause)
 {
 	const struct sonde_stored_type *type = sonde_types_get(&store->types, slot);
 	const struct sonde_block_index *index = &store->slots[slot].index;
-	struct sonde_gap gap = {.cause = "damaged", .to_ns = sonde_clock_wall_ns(), .count = lost};
+	struct sonde_gap gap = {.to_ns = sonde_clock_wall_ns(), .count = lost};
 
-	gap.from_ns = store->run.previous_id ? store->run.previous_started_ns : gap.to_ns;
+	gap.from_ns = store->run.previous_id ? store->run.previous_started_ns : store->run.started_ns;
 	if (index->n && index->items[0].oldest_ns < gap.from_ns)
 		gap.from_ns = index->items[0].oldest_ns;
 	if (gap.from_ns > gap.to_ns)
 		gap.from_ns = gap.to_ns;
 	snprintf(gap.program, sizeof(gap.program), "%s", type->program);
+	snprintf(gap.cause, sizeof(gap.cause), "%s", cause);
 	sonde_gaps_add(&store->gaps, &gap);
 	store->gaps_changed = true;
-	sonde_log_warning("the store '%s' is damaged: %llu events of %s are lost", store->path, (unsigned long long)lost,
-			  type->type.name);
+	sonde_log_warning("the store '%s': %llu events of %s are lost (%s)", store->path, (unsigned long long)lost, type->type.name,
+			  cause);
 }
 
 static void totals_check(struct sqlite_store *store, const struct loading *loading, size_t i)
@@ -76,7 +77,7 @@ static void totals_check(struct sqlite_store *store, const struct loading *loadi
 	    slot->stored >= loading->end[i] && slot->stored <= INT64_MAX / 2)
 		return;
 	if (slot->readable > loading->rows[i] && slot->readable <= slot->stored)
-		lose(store, i, slot->readable - loading->rows[i]);
+		sqlite_blocks_lose(store, i, slot->readable - loading->rows[i], "damaged");
 	if (slot->stored > INT64_MAX / 2 || slot->stored < loading->end[i])
 		slot->stored = loading->end[i];
 	slot->readable = loading->rows[i];

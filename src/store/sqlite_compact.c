@@ -194,6 +194,7 @@ static bool merge_one(struct sqlite_store *store)
 	struct sqlite_reader *reader = &store->compactor.reader;
 	bool more = false;
 
+	sqlite_reader_renew(store, reader);
 	if (!merge || !choose(store, merge) || sonde_block_merge_new(&merge->rows))
 		return false;
 	if (!sqlite_reader_ready(store, reader, SONDE_NS_PER_S * 10)) {

@@ -169,14 +169,12 @@ int sqlite_make_room(struct sqlite_store *store, uint64_t bytes)
 	return code;
 }
 
-int sqlite_expire(struct sonde_store *base, int64_t now_ns)
+/* By age and by size. SQLite's code. */
+static int drop_old(struct sqlite_store *store, int64_t now_ns)
 {
-	struct sqlite_store *store = (struct sqlite_store *)base;
 	int64_t cutoff;
 	int code = SQLITE_OK;
 
-	if (store->read_only)
-		return sonde_store_fail(-EROFS, "the store was opened for reading");
 	if (store->max_age_ns) {
 		pthread_mutex_lock(&store->lock);
 		cutoff = sonde_retention_cutoff(&store->retention, now_ns, sonde_clock_boot_ns(), store->max_age_ns);
@@ -184,8 +182,21 @@ int sqlite_expire(struct sonde_store *base, int64_t now_ns)
 		if (store->db)
 			code = expire_age(store, cutoff);
 	}
-	if (!code && store->db)
-		code = sqlite_make_room(store, 0);
+	return code || !store->db ? code : sqlite_make_room(store, 0);
+}
+
+int sqlite_expire(struct sonde_store *base, int64_t now_ns)
+{
+	struct sqlite_store *store = (struct sqlite_store *)base;
+	int code, r;
+
+	if (store->read_only)
+		return sonde_store_fail(-EROFS, "the store was opened for reading");
+	if (store->db && !sqlite_file_is(store->path, store->lock_fd)) {
+		r = sqlite_lost(store);
+		return r ? sqlite_failed_now(store, r) : sqlite_commit(base, NULL, 0);
+	}
+	code = drop_old(store, now_ns);
 	if (code)
 		return sqlite_failed(store, code, "cannot drop old events");
 	sqlite_compactor_ask(store);

@@ -86,7 +86,7 @@ static int remove_strays(const char *path)
 	return r;
 }
 
-int sqlite_file_create(const char *path)
+int sqlite_file_create(const char *path, const char *from)
 {
 	char name[PATH_MAX];
 	int fd, r = remove_strays(path);
@@ -158,6 +158,32 @@ int sqlite_file_set_aside(const char *path, const char *reason, char *ret_name, 
 	snprintf(ret_name, size, "%s", name);
 	set_aside_limit(path);
 	return 0;
+}
+
+bool sqlite_file_is(const char *path, int fd)
+{
+	struct stat at_path, open_one;
+
+	if (fstat(fd, &open_one))
+		return true;
+	if (lstat(path, &at_path))
+		return errno != ENOENT && errno != ENOTDIR;
+	return at_path.st_dev == open_one.st_dev && at_path.st_ino == open_one.st_ino;
+}
+
+/* The index of the log is in use by our readers of the old file: another file needs one of its own. */
+int sqlite_file_clean(const char *path, bool log_is_ours)
+{
+	char name[PATH_MAX];
+	struct stat st;
+
+	snprintf(name, sizeof(name), "%s-shm", path);
+	if (unlink(name) && errno != ENOENT)
+		return sonde_store_fail(-errno, "cannot remove '%s': %s", name, strerror(errno));
+	snprintf(name, sizeof(name), "%s-wal", path);
+	if (!stat(name, &st) && !st.st_size)
+		unlink(name);
+	return log_is_ours || access(path, F_OK) ? remove_strays(path) : 0;
 }
 
 int sqlite_file_lock(const char *path)

@@ -11,7 +11,9 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <sqlite3.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #define RING 5
@@ -134,6 +136,34 @@ static inline int64_t blocks_in(struct fixture *f)
 static inline void expire(struct fixture *f)
 {
 	assert_int_equal(sonde_store_expire(f->store, sonde_clock_wall_ns()), 0);
+}
+
+/* ---- a disk of its own ---- */
+
+/* The store's path is on it. In a mount namespace of our own, so that nothing is left whatever happens. */
+static inline void small_disk(struct fixture *f, char *disk, size_t size)
+{
+	snprintf(disk, size, "%s/disk", f->folder);
+	mkdir(disk, 0700);
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("tmpfs", disk, "tmpfs", 0, "size=8m")) {
+		print_message("skipped: cannot mount a small disk here (%s)\n", strerror(errno));
+		skip();
+	}
+	snprintf(f->path, sizeof(f->path), "%s/events.db", disk);
+}
+
+/* @return a file of all the room there was. */
+static inline int disk_fill(const char *disk, char *name, size_t size)
+{
+	static uint8_t bytes[1 << 12];
+	int fd;
+
+	snprintf(name, size, "%s/other", disk);
+	fd = open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	while (write(fd, bytes, sizeof(bytes)) > 0)
+		;
+	return fd;
 }
 
 /* Until so few blocks are left. */

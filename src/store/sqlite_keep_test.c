@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the store keeps whatever happens around it: a clock that jumps. */
+/* What the store keeps whatever happens around it: a clock that jumps, a file that goes away, a disk that cannot be written. */
 #include <store/sqlite_fixture.h>
 
 /* ---- the clock ---- */
@@ -76,12 +76,223 @@ static void test_jump_old_file(void **state)
 	assert_int_equal(number_in(f->path, "SELECT count(*) FROM sonde_runs WHERE trail_ns > 0"), 1);
 }
 
+/* ---- a file that goes away ---- */
+
+static void check_lost(struct fixture *f, uint64_t lost, uint64_t rows)
+{
+	struct sonde_query query = test_query(TEST_PROGRAM);
+	struct sonde_store_status status;
+	struct sonde_checkpoint checkpoint;
+	struct sonde_answer answer;
+	uint64_t n = 0;
+
+	assert_int_equal(sonde_store_query(f->store, &query, test_count_rows, &n, &answer), 0);
+	assert_int_equal(n, rows);
+	assert_false(answer.complete);
+	assert_int_equal(answer.lost, lost);
+	assert_non_null(strstr(answer.reason, "file_lost"));
+	sonde_store_status(f->store, &status);
+	assert_string_equal(status.error, "");
+	assert_int_equal(status.readable, rows);
+	assert_int_equal(status.stored, status.readable + status.expired);
+	assert_int_equal(sonde_store_checkpoint(f->store, TEST_PROGRAM, RING, &checkpoint), 0);
+	assert_int_equal(checkpoint.stored - checkpoint.expired, rows);
+}
+
+/* Events wait while it is seen that the file is gone. */
+static void lose_and_go_on(struct fixture *f, uint64_t stored)
+{
+	assert_int_equal(test_append(f->store, &test_type, stored, 7, sonde_clock_wall_ns(), 1), 0);
+	expire(f);
+	assert_int_equal(store_rows(f, stored + 7, 3), 0);
+	expire(f);
+}
+
+static void test_deleted(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const companions[] = {"", "-wal", "-shm"};
+	char name[160];
+
+	open_store(f);
+	assert_int_equal(store_rows(f, 0, 100), 0);
+	assert_int_equal(rows_of(f), 100); /* a reader has it open */
+	for (size_t i = 0; i < ARRAY_SIZE(companions); i++) {
+		snprintf(name, sizeof(name), "%s%s", f->path, companions[i]);
+		assert_int_equal(unlink(name), 0);
+	}
+	lose_and_go_on(f, 100);
+	check_lost(f, 100, 10);
+	sonde_store_close(&f->store);
+	open_store(f);
+	check_lost(f, 100, 10);
+	/* once more, the log is left */
+	assert_int_equal(unlink(f->path), 0);
+	lose_and_go_on(f, 110);
+	check_lost(f, 110, 10);
+	assert_int_equal(set_aside_count(f), 0);
+}
+
+/* What was moved away is whole. */
+static void test_moved(void **state)
+{
+	struct fixture *f = *state;
+	char name[160];
+
+	snprintf(name, sizeof(name), "%s.moved", f->path);
+	open_store(f);
+	for (uint64_t i = 0; i < 10; i++)
+		assert_int_equal(store_rows(f, i * 10, 10), 0);
+	assert_int_equal(rename(f->path, name), 0);
+	lose_and_go_on(f, 100);
+	check_lost(f, 100, 10);
+	assert_int_equal(number_in(name, "SELECT sum(count) FROM sonde_blocks"), 100);
+}
+
+/* An older copy is put in its place, as from a backup. */
+static void test_put_back(void **state)
+{
+	struct fixture *f = *state;
+	char command[400], copy[160];
+
+	make_store(f, 40);
+	snprintf(copy, sizeof(copy), "%s.copy", f->path);
+	snprintf(command, sizeof(command), "cp '%s' '%s'", f->path, copy);
+	assert_int_equal(system(command), 0);
+	open_store(f);
+	assert_int_equal(store_rows(f, 40, 60), 0);
+	assert_int_equal(rows_of(f), 100);
+	assert_int_equal(rename(copy, f->path), 0);
+	lose_and_go_on(f, 100);
+	check_lost(f, 100, 50); /* of the 100 that were there 40 came back */
+	sonde_store_close(&f->store);
+	open_store(f);
+	check_lost(f, 100, 50);
+}
+
+/* ---- a disk that cannot be written when the agent starts ---- */
+
+static void check_waiting(struct fixture *f, const char *why)
+{
+	struct sonde_store_status status;
+
+	open_store(f);
+	assert_int_equal(test_append(f->store, &test_type, 30, 5, sonde_clock_wall_ns(), 1), 0);
+	assert_true(sonde_store_commit(f->store, NULL, 0) < 0);
+	expire(f);
+	sonde_store_status(f->store, &status);
+	if (!strstr(status.error, why))
+		fail_msg("%s", status.error);
+}
+
+/* As it is when the file was there all the time. */
+static void check_went_on(struct fixture *f, uint64_t older)
+{
+	struct sonde_store_status status;
+	struct sonde_checkpoint checkpoint;
+
+	assert_int_equal(store_rows(f, 35, 5), 0);
+	assert_int_equal(rows_of(f), older + 10);
+	sonde_store_status(f->store, &status);
+	assert_string_equal(status.error, "");
+	assert_string_equal(status.set_aside, "");
+	assert_int_equal(status.readable, older + 10);
+	assert_int_equal(status.stored, older + 10);
+	assert_int_equal(sonde_store_checkpoint(f->store, TEST_PROGRAM, RING, &checkpoint), 0);
+	assert_int_equal(checkpoint.stored, 40);
+	sonde_store_close(&f->store);
+	open_store(f);
+	assert_int_equal(rows_of(f), older + 10);
+	sonde_store_close(&f->store);
+	assert_int_equal(set_aside_count(f), 0);
+}
+
+static void test_start_full(void **state)
+{
+	struct fixture *f = *state;
+	char disk[96], other[128];
+	int fd;
+
+	small_disk(f, disk, sizeof(disk));
+	fd = disk_fill(disk, other, sizeof(other));
+	check_waiting(f, "no space"); /* and no file */
+	close(fd);
+	unlink(other);
+	check_went_on(f, 0);
+	unlink(f->path);
+	make_store(f, 30);
+	fd = disk_fill(disk, other, sizeof(other));
+	check_waiting(f, "");
+	close(fd);
+	unlink(other);
+	check_went_on(f, 30);
+	assert_int_equal(umount(disk), 0);
+}
+
+static void test_start_read_only(void **state)
+{
+	struct fixture *f = *state;
+	char disk[96];
+
+	small_disk(f, disk, sizeof(disk));
+	make_store(f, 30);
+	assert_int_equal(mount(NULL, disk, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+	check_waiting(f, "read-only");
+	assert_int_equal(mount(NULL, disk, NULL, MS_REMOUNT, NULL), 0);
+	check_went_on(f, 30);
+	assert_int_equal(umount(disk), 0);
+}
+
+/* The worker before us died with the disk just full: in the file is its last commit, or not in shared memory. */
+static void test_start_ring(void **state)
+{
+	struct fixture *f = *state;
+	static char shared[4096], older[4096];
+	struct sonde_checkpoint checkpoint;
+	char disk[96], other[128];
+	int fd;
+
+	small_disk(f, disk, sizeof(disk));
+	f->opts.checkpoints = shared;
+	f->opts.checkpoints_size = sizeof(shared);
+	make_store(f, 20);
+	memcpy(older, shared, sizeof(older));
+	open_store(f);
+	assert_int_equal(store_rows(f, 20, 10), 0);
+	sonde_store_close(&f->store);
+	fd = disk_fill(disk, other, sizeof(other));
+	open_store(f);
+	assert_int_equal(sonde_store_checkpoint(f->store, TEST_PROGRAM, RING, &checkpoint), 0);
+	assert_int_equal(checkpoint.position, 30);
+	sonde_store_close(&f->store);
+	memcpy(shared, older, sizeof(older));
+	open_store(f);
+	assert_int_equal(sonde_store_checkpoint(f->store, TEST_PROGRAM, RING, &checkpoint), 0);
+	assert_int_equal(checkpoint.position, 20);
+	close(fd);
+	unlink(other);
+	assert_int_equal(store_rows(f, 20, 15), -ESTALE); /* 10 of them are in the file */
+	sonde_store_close(&f->store);
+	open_store(f);
+	assert_int_equal(sonde_store_checkpoint(f->store, TEST_PROGRAM, RING, &checkpoint), 0);
+	assert_int_equal(checkpoint.position, 30);
+	assert_int_equal(rows_of(f), 30);
+	sonde_store_close(&f->store);
+	assert_int_equal(umount(disk), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_jump, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_jump_boot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_jump_old_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deleted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_moved, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_put_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_start_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_start_read_only, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_start_ring, setup, teardown),
 	};
 
 	sonde_log_set_level(SONDE_LOG_ERROR - 1);

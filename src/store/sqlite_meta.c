@@ -93,13 +93,29 @@ static void ring_keep(struct sqlite_store *store, const struct sonde_checkpoint 
 	*ring = (struct sqlite_ring){.checkpoint = *checkpoint, .base = base};
 }
 
+/* One of the file's. */
+static void ring_take(struct sqlite_store *store, const struct sonde_checkpoint *checkpoint, int64_t base)
+{
+	struct sqlite_ring *ring = ring_find(store, checkpoint->program, checkpoint->ring_id);
+
+	if (!ring) {
+		ring_keep(store, checkpoint, base);
+		ring_find(store, checkpoint->program, checkpoint->ring_id)->loaded = true;
+		return;
+	}
+	ring->joined = true;
+	/* What we committed since is not in this file. */
+	ring->base = base + (int64_t)(checkpoint->stored - ring->checkpoint.stored);
+	if (ring->early && ring->checkpoint.position == checkpoint->position && ring->checkpoint.stored == checkpoint->stored)
+		ring->loaded = store->ring_kept = true;
+}
+
 static int load_rings(struct sqlite_store *store, sqlite3 *db)
 {
 	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
 	int code = sqlite3_prepare_v2(db, "SELECT program, ring_id, position, consumed, stored, invalid, limited, queue_dropped,"
 					  " base FROM sonde_checkpoints ORDER BY updated", -1, &statement, NULL);
 
-	store->n_rings = 0;
 	while (!code && (code = sqlite3_step(statement)) == SQLITE_ROW) {
 		const char *program = (const char *)sqlite3_column_text(statement, 0);
 		struct sonde_checkpoint checkpoint = {
@@ -116,10 +132,36 @@ static int load_rings(struct sqlite_store *store, sqlite3 *db)
 		if (!program || strlen(program) >= sizeof(checkpoint.program))
 			return SQLITE_CORRUPT;
 		strcpy(checkpoint.program, program);
-		ring_keep(store, &checkpoint, sqlite3_column_int64(statement, 8));
-		ring_find(store, program, checkpoint.ring_id)->loaded = true;
+		ring_take(store, &checkpoint, sqlite3_column_int64(statement, 8));
 	}
 	return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+/*
+ * A ring that was read before there was a file: if the file knows of it, it must say the same as shared memory said, else events that
+ * are in it would be stored twice. Shared memory is behind only if the process before us died between the two.
+ */
+bool sqlite_rings_join(struct sqlite_store *store, size_t n)
+{
+	uint64_t stored, expired;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < store->n_rings; i++) {
+		struct sqlite_ring *ring = &store->rings[i];
+
+		if (i < n && ring->early && ring->joined && !ring->loaded)
+			return false;
+		if (i < n && ring->early && !ring->joined)
+			continue; /* its first commit makes it known */
+		if (i < n && !ring->joined) {
+			program_totals(store, ring->checkpoint.program, &stored, &expired);
+			ring->base = (int64_t)(stored - ring->checkpoint.stored);
+		}
+		ring->early = ring->joined = false;
+		store->rings[kept++] = *ring;
+	}
+	store->n_rings = kept;
+	return true;
 }
 
 int sqlite_checkpoint(struct sonde_store *base, const char *program, uint64_t ring_id,
@@ -133,14 +175,22 @@ int sqlite_checkpoint(struct sonde_store *base, const char *program, uint64_t ri
 	snprintf(checkpoint.program, sizeof(checkpoint.program), "%s", program);
 	pthread_mutex_lock(&store->lock);
 	ring = ring_find(store, program, ring_id);
-	if (ring) {
+	if (ring && ring->early) {
+		checkpoint = ring->checkpoint;
+		checkpoint.expired = checkpoint.stored;
+	} else if (ring) {
 		checkpoint = ring->checkpoint;
 		program_totals(store, program, &stored, &expired);
 		checkpoint.expired = sonde_checkpoint_expired(checkpoint.stored, ring->base, expired);
 		if (ring->loaded) /* it is older than this process: it kept what came while nobody wrote */
 			store->ring_kept = true;
-	} else if (sonde_checkpoints_find(&store->shared, program, ring_id, &checkpoint)) {
-		checkpoint.expired = checkpoint.stored;
+	} else {
+		if (sonde_checkpoints_find(&store->shared, program, ring_id, &checkpoint))
+			checkpoint.expired = checkpoint.stored;
+		if (!store->has_file && !store->read_only) {
+			ring_keep(store, &checkpoint, 0);
+			ring_find(store, program, ring_id)->early = true;
+		}
 	}
 	pthread_mutex_unlock(&store->lock);
 	*ret_checkpoint = checkpoint;
@@ -149,13 +199,24 @@ int sqlite_checkpoint(struct sonde_store *base, const char *program, uint64_t ri
 
 /* ---- gaps ---- */
 
+/* Memory may have one already, and know more of it. */
+static bool gap_known(const struct sqlite_store *store, const struct sonde_gap *gap)
+{
+	for (size_t i = 0; i < store->gaps.n; i++) {
+		const struct sonde_gap *known = &store->gaps.items[i];
+
+		if (known->from_ns == gap->from_ns && !strcmp(known->program, gap->program) && !strcmp(known->cause, gap->cause))
+			return true;
+	}
+	return false;
+}
+
 static int load_gaps(struct sqlite_store *store, sqlite3 *db)
 {
 	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
 	int code = sqlite3_prepare_v2(db, "SELECT program, cause, from_ns, to_ns, count FROM sonde_gaps ORDER BY rowid", -1,
 				      &statement, NULL);
 
-	store->gaps.n = 0;
 	while (!code && (code = sqlite3_step(statement)) == SQLITE_ROW) {
 		struct sonde_gap gap = {.from_ns = sqlite3_column_int64(statement, 2),
 					.to_ns = sqlite3_column_int64(statement, 3),
@@ -164,7 +225,7 @@ static int load_gaps(struct sqlite_store *store, sqlite3 *db)
 		code = SQLITE_OK;
 		snprintf(gap.program, sizeof(gap.program), "%s", (const char *)sqlite3_column_text(statement, 0) ?: "");
 		snprintf(gap.cause, sizeof(gap.cause), "%s", (const char *)sqlite3_column_text(statement, 1) ?: "");
-		if (gap.from_ns <= gap.to_ns)
+		if (gap.from_ns <= gap.to_ns && !gap_known(store, &gap))
 			sonde_gaps_add(&store->gaps, &gap);
 	}
 	return code == SQLITE_DONE ? SQLITE_OK : code;
@@ -245,6 +306,14 @@ static void trail_load(struct sqlite_store *store, sqlite3_stmt *row)
 		retention->boot_ns = sqlite3_column_int64(row, 5);
 }
 
+/* What could be taken over from a damaged file, or the file itself came back. */
+static bool is_own(const struct sqlite_own_run *own, sqlite3_stmt *row)
+{
+	const char *boot_id = (const char *)sqlite3_column_text(row, 3);
+
+	return own->id && own->id == sqlite3_column_int64(row, 0) && boot_id && !strcmp(boot_id, own->boot_id);
+}
+
 int sqlite_meta_start_run(struct sqlite_store *store)
 {
 	struct sqlite_own_run *own = &store->run;
@@ -252,23 +321,26 @@ int sqlite_meta_start_run(struct sqlite_store *store)
 	int code = sqlite3_prepare_v2(store->db, "SELECT id, started_ns, last_seen_ns, boot_id, trail_ns, boot_ns, waited_ns"
 						 " FROM sonde_runs ORDER BY id DESC LIMIT 1", -1, &statement, NULL);
 
-	sonde_retention_init(&store->retention, INT64_MIN);
 	read_boot_id(own->boot_id, sizeof(own->boot_id));
 	if (!code)
 		code = sqlite3_step(statement);
+	if (code != SQLITE_ROW && code != SQLITE_DONE)
+		return code;
+	own->changed = true;
+	if (code == SQLITE_ROW && is_own(own, statement)) {
+		own->started_ns = sqlite3_column_int64(statement, 1);
+		return SQLITE_OK;
+	}
 	if (code == SQLITE_ROW) {
 		own->previous_id = sqlite3_column_int64(statement, 0);
 		own->previous_started_ns = sqlite3_column_int64(statement, 1);
-		trail_load(store, statement);
-	} else if (code != SQLITE_DONE) {
-		return code;
 	}
+	if (code == SQLITE_ROW && !own->id)
+		trail_load(store, statement);
 	own->id = own->previous_id > 0 && own->previous_id < INT64_MAX ? own->previous_id + 1 : 1;
-	own->started_ns = sonde_clock_wall_ns();
-	own->changed = true;
 	/* Now: whatever is written from here on says where the trail is. */
 	if (store->max_age_ns)
-		(void)sonde_retention_cutoff(&store->retention, own->started_ns, sonde_clock_boot_ns(), store->max_age_ns);
+		(void)sonde_retention_cutoff(&store->retention, sonde_clock_wall_ns(), sonde_clock_boot_ns(), store->max_age_ns);
 	return SQLITE_OK;
 }
 
@@ -378,15 +450,16 @@ void sqlite_meta_committed(struct sqlite_store *store, const struct sonde_checkp
 	store->run.written_ns = sonde_clock_wall_ns();
 }
 
-void sqlite_meta_reset(struct sqlite_store *store)
+void sqlite_slots_reset(struct sqlite_store *store)
 {
-	for (size_t i = 0; i < store->types.n; i++) {
+	for (size_t i = 0; i < SONDE_TYPES_MAX; i++) {
 		sonde_block_index_free(&store->slots[i].index);
 		store->slots[i] = (struct sqlite_slot){.unsynced = true, .dropped_until_ns = INT64_MIN};
 	}
-	/* What the rings call stored went with the old file. */
-	for (size_t i = 0; i < store->n_rings; i++)
-		store->rings[i].base = -(int64_t)store->rings[i].checkpoint.stored;
+}
+
+void sqlite_meta_reset(struct sqlite_store *store)
+{
 	store->rings_unwritten = true;
 	store->gaps_changed = true;
 	store->run.started_ns = sonde_clock_wall_ns();

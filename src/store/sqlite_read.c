@@ -43,19 +43,29 @@ static struct sqlite_reader *reader_wait(struct sqlite_store *store)
 	return reader;
 }
 
-int sqlite_reader_ready(struct sqlite_store *store, struct sqlite_reader *reader, int64_t timeout_ns)
+static void reader_close(struct sqlite_reader *reader)
+{
+	sqlite3_close(reader->db);
+	reader->db = NULL;
+}
+
+void sqlite_reader_renew(struct sqlite_store *store, struct sqlite_reader *reader)
 {
 	unsigned generation;
-	int code;
 
 	pthread_mutex_lock(&store->lock);
 	generation = store->generation;
 	pthread_mutex_unlock(&store->lock);
-	if (reader->db && reader->generation != generation) {
-		sqlite3_close(reader->db);
-		reader->db = NULL;
-	}
+	if (reader->generation != generation)
+		reader_close(reader);
 	reader->generation = generation;
+}
+
+int sqlite_reader_ready(struct sqlite_store *store, struct sqlite_reader *reader, int64_t timeout_ns)
+{
+	int code;
+
+	sqlite_reader_renew(store, reader);
 	reader->deadline_ns = sonde_clock_boot_ns() + timeout_ns;
 	reader->interrupted = &store->base.interrupted;
 	code = reader->db ? SQLITE_OK : sqlite_open_reader(store->path, store->read_only, &reader->db);
@@ -103,12 +113,9 @@ void sqlite_reader_put(struct sqlite_store *store, struct sqlite_reader *reader)
 
 void sqlite_readers_close(struct sqlite_store *store)
 {
-	for (size_t i = 0; i < SQLITE_READERS_MAX; i++) {
-		sqlite3_close(store->readers[i].db);
-		store->readers[i].db = NULL;
-	}
-	sqlite3_close(store->status_reader.db);
-	store->status_reader.db = NULL;
+	for (size_t i = 0; i < SQLITE_READERS_MAX; i++)
+		if (!store->readers[i].busy)
+			reader_close(&store->readers[i]);
 }
 
 /* ---- status ---- */

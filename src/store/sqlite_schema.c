@@ -142,6 +142,7 @@ static int load_type(struct sqlite_store *store, sqlite3 *db, sqlite3_stmt *row)
 	if (r < 0)
 		return r == -ENOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT;
 	slot = &store->slots[place];
+	slot->unsynced = false;
 	slot->stored = (uint64_t)sqlite3_column_int64(row, 3);
 	slot->expired = (uint64_t)sqlite3_column_int64(row, 4);
 	slot->readable = (uint64_t)sqlite3_column_int64(row, 5);

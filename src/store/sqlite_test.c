@@ -4,9 +4,6 @@
 
 #include <pthread.h>
 
-#include <sched.h>
-#include <sys/mount.h>
-
 /* ---- what stands at the path ---- */
 
 static void test_mode(void **state)
@@ -92,27 +89,14 @@ static void test_disk_full(void **state)
 {
 	struct fixture *f = *state;
 	struct sonde_store_status status;
-	char disk[96], path[128], other[128];
-	static uint8_t bytes[1 << 16];
+	char disk[96], other[128];
 	uint64_t n = 100, committed = 100;
 	int fd, r = 0;
 
-	snprintf(disk, sizeof(disk), "%s/disk", f->folder);
-	mkdir(disk, 0700);
-	/* in a mount namespace of our own, so that nothing is left whatever happens */
-	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("tmpfs", disk, "tmpfs", 0, "size=8m")) {
-		print_message("skipped: cannot mount a small disk here (%s)\n", strerror(errno));
-		skip();
-	}
-	snprintf(path, sizeof(path), "%s/events.db", disk);
-	snprintf(other, sizeof(other), "%s/other", disk);
-	f->opts.path = path;
+	small_disk(f, disk, sizeof(disk));
 	open_store(f);
 	assert_int_equal(store_rows(f, 0, 100), 0);
-	fd = open(other, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-	while (write(fd, bytes, sizeof(bytes)) > 0)
-		;
+	fd = disk_fill(disk, other, sizeof(other));
 	for (int failed = 0; failed < 5; n += 500) {
 		assert_true(n < 100000); /* the log takes some before it is full */
 		r = store_rows(f, n, 500);

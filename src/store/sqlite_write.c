@@ -25,6 +25,15 @@ int sqlite_transaction(struct sqlite_store *store, int (*write)(struct sqlite_st
 	return code;
 }
 
+int sqlite_failed_now(struct sqlite_store *store, int r)
+{
+	pthread_mutex_lock(&store->lock);
+	store->failed_commits++;
+	snprintf(store->error, sizeof(store->error), "%s", sonde_store_error(&store->base));
+	pthread_mutex_unlock(&store->lock);
+	return r;
+}
+
 int sqlite_failed(struct sqlite_store *store, int code, const char *what)
 {
 	int r = sqlite_fail(store->db, code, what);
@@ -33,11 +42,7 @@ int sqlite_failed(struct sqlite_store *store, int code, const char *what)
 	/* Our statements are right, so tables that refuse them are not as we made them. */
 	if (code == SQLITE_ERROR || code == SQLITE_CONSTRAINT || code == SQLITE_MISMATCH)
 		store->damaged = true;
-	pthread_mutex_lock(&store->lock);
-	store->failed_commits++;
-	snprintf(store->error, sizeof(store->error), "%s", sonde_store_error(&store->base));
-	pthread_mutex_unlock(&store->lock);
-	return r;
+	return sqlite_failed_now(store, r);
 }
 
 /* ---- blocks ---- */
@@ -188,31 +193,22 @@ static int commit_once(struct sqlite_store *store, const struct sonde_checkpoint
 	return code;
 }
 
-/* The file is damaged: away with it, and a new one in its place. */
-static int commit_replace(struct sqlite_store *store)
+/* There is none, or the one there is damaged. */
+static int commit_begin(struct sqlite_store *store)
 {
-	char reason[256], name[sizeof(store->set_aside)];
-	int code, r;
+	char reason[sizeof(store->error)];
+	int r = 0;
 
-	pthread_mutex_lock(&store->lock);
-	snprintf(reason, sizeof(reason), "%s", store->error[0] ? store->error : "a read found it damaged");
-	store->generation++; /* readers go on with the old file and are closed when they are done */
-	pthread_mutex_unlock(&store->lock);
-	sqlite_close_writer(store);
-	r = sqlite_file_set_aside(store->path, reason, name, sizeof(name));
+	if (store->damaged) {
+		pthread_mutex_lock(&store->lock);
+		snprintf(reason, sizeof(reason), "%s", store->error[0] ? store->error : "a read found it damaged");
+		pthread_mutex_unlock(&store->lock);
+		sqlite_leave(store);
+		r = sqlite_replace(store, reason);
+	}
 	if (!r)
-		r = sqlite_file_create(store->path);
-	if (r)
-		return r;
-	code = sqlite_open_writer(store);
-	if (code)
-		return sqlite_failed(store, code, "cannot open the new store");
-	pthread_mutex_lock(&store->lock);
-	snprintf(store->set_aside, sizeof(store->set_aside), "%s", name);
-	sqlite_meta_reset(store);
-	store->damaged = false;
-	pthread_mutex_unlock(&store->lock);
-	return 0;
+		r = sqlite_begin(store);
+	return r ? sqlite_failed_now(store, r) : 0;
 }
 
 static bool unchanged(struct sqlite_store *store, const struct sonde_checkpoint *checkpoints, size_t n)
@@ -248,11 +244,11 @@ int sqlite_commit(struct sonde_store *base, const struct sonde_checkpoint *check
 
 	if (store->read_only)
 		return sonde_store_fail(-EROFS, "the store was opened for reading");
-	if (!store->intake.n && !store->damaged && unchanged(store, checkpoints, n) && !sqlite_meta_due(store))
+	if (!store->intake.n && !store->damaged && store->db && unchanged(store, checkpoints, n) && !sqlite_meta_due(store))
 		return 0;
 	for (int i = 0; i < 2; i++) {
 		if (store->damaged || !store->db) {
-			r = commit_replace(store);
+			r = commit_begin(store);
 			if (r)
 				return r;
 		}

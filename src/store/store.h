@@ -146,7 +146,8 @@ struct sonde_store_ops {
 
 /**
  * @brief Open a store: "memory" or a file. A damaged file is set aside (renamed with the reason logged) and a new one begun.
- * @return 0; -EACCES, -ENOSPC, -EROFS ... the file cannot be used: the text is logged.
+ * If the disk is full, read-only or broken, the store is open without its file: commits fail until one can open it, as at a start.
+ * @return 0; -EACCES, -ENOENT, -EBUSY ... the file cannot be used: the text is logged.
  */
 int sonde_store_open(const struct sonde_store_opts *opts, struct sonde_store **ret_store);
 void sonde_store_close(struct sonde_store **store);
@@ -164,7 +165,11 @@ size_t sonde_store_types(struct sonde_store *store, const struct sonde_type **ty
 const char *sonde_store_program(const struct sonde_type *type);
 /** @return 0; -ENOBUFS: too much is waiting for a commit that fails; nothing of the batch was taken. */
 int sonde_store_append(struct sonde_store *store, const struct sonde_event *events, size_t n);
-/** All appended events and these checkpoints, in one transaction. The checkpoints' `stored` is the caller's count. */
+/**
+ * @brief All appended events and these checkpoints, in one transaction. The checkpoints' `stored` is the caller's count.
+ * @return also -ESTALE, from then on always: the file could not be read when the store was opened, and now says that a ring was read
+ * further than sonde_store_checkpoint() knew. Nothing of it may be stored: the process must end and begin anew.
+ */
 int sonde_store_commit(struct sonde_store *store, const struct sonde_checkpoint *checkpoints, size_t n);
 /**
  * @brief The last committed checkpoint of a program's ring, all zero (with the ids filled in) if there is none. Any thread.
