@@ -100,6 +100,7 @@ struct sqlite_store {
 	struct sonde_retention retention;
 	struct sonde_gaps gaps;
 	bool gaps_changed;
+	bool log_kept; /* by a reader: the last write was not begun for that */
 	unsigned room_factor; /* how generous to make room: doubles while the limit is hit */
 	struct sqlite_own_run run;
 	bool rings_unwritten; /* the file is new: all of them are to be written, not only those of a commit */
@@ -153,6 +154,9 @@ bool sqlite_file_is(const char *path, int fd);
 int sqlite_file_clean(const char *path, bool log_is_ours);
 /** Database and log. */
 uint64_t sqlite_file_bytes(const char *path);
+uint64_t sqlite_file_log_bytes(const char *path);
+/** @return a process that reads the file now, beside this one; 0: nobody knows. */
+int sqlite_file_reader(const char *path);
 
 /* sqlite_schema.c. SQLite's codes, SQLITE_CORRUPT for contents that cannot be. */
 int sqlite_schema_create(sqlite3 *db);
@@ -166,6 +170,8 @@ int sqlite_open_writer(struct sqlite_store *store);
 /** @param unchanging Nobody here writes to it: a file that was closed in order may stand where nothing can be written. */
 int sqlite_open_reader(const char *path, bool unchanging, sqlite3 **ret_db);
 void sqlite_close_writer(struct sqlite_store *store);
+/** The log into the file, without waiting. @return false: a reader needs it still. */
+bool sqlite_log_empty(struct sqlite_store *store);
 
 /* sqlite_begin.c. Negative errno, the text kept. */
 /** Open the file that is at the path, or begin a new one; a damaged one is set aside. */
@@ -179,6 +185,8 @@ void sqlite_leave(struct sqlite_store *store);
 
 /* sqlite_write.c */
 int sqlite_commit(struct sonde_store *base, const struct sonde_checkpoint *checkpoints, size_t n);
+/** May something be written? SQLITE_FULL: file and log are at the limit, as a reader keeps the log. */
+int sqlite_log_check(struct sqlite_store *store);
 /** A transaction of its own for `write`. SQLite's code. */
 int sqlite_transaction(struct sqlite_store *store, int (*write)(struct sqlite_store *store, void *userdata), void *userdata);
 /** Note a failure for status and error. @return errno */

@@ -199,16 +199,9 @@ void sqlite_leave(struct sqlite_store *store)
 	pthread_mutex_unlock(&store->lock);
 }
 
-/* The log may have what the file has not: into it, wherever it is now. @return false: somebody reads, the log still has pages. */
-static bool log_into_file(sqlite3 *db)
-{
-	sqlite3_busy_handler(db, NULL, NULL);
-	return !sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-}
-
 int sqlite_lost(struct sqlite_store *store)
 {
-	bool emptied = log_into_file(store->db);
+	bool emptied = sqlite_log_empty(store); /* what was moved is whole */
 	int r;
 
 	r = sonde_store_fail(-ENOENT, "the file of the store was deleted or moved while the agent ran; a new one begins");

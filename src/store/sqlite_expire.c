@@ -165,6 +165,8 @@ int sqlite_make_room(struct sqlite_store *store, uint64_t bytes)
 			return code;
 	}
 	if (!code && size > limit)
+		code = sqlite_log_check(store);
+	if (!code && size > limit)
 		code = sqlite_run(store->db, "PRAGMA incremental_vacuum(2048)");
 	return code;
 }

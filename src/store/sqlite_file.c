@@ -25,6 +25,9 @@
 #define LOCK_WAIT_NS (5 * SONDE_NS_PER_S)
 #define LOCK_PAUSE_NS (50 * SONDE_NS_PER_MS)
 
+/* Where in its index SQLite locks the five marks of readers: sqlite.org/walformat.html. */
+#define READ_LOCKS 123
+
 static const char *const companions[] = {"", "-wal", "-shm", "-journal"};
 
 static int plain_file(const char *path)
@@ -204,16 +207,40 @@ int sqlite_file_lock(const char *path)
 	return TAKE_FD(fd);
 }
 
-uint64_t sqlite_file_bytes(const char *path)
+static uint64_t bytes_of(const char *path, const char *companion)
 {
 	char name[PATH_MAX];
-	uint64_t bytes = 0;
 	struct stat st;
 
-	for (size_t i = 0; i < 2; i++) {
-		snprintf(name, sizeof(name), "%s%s", path, companions[i]);
-		if (!stat(name, &st))
-			bytes += (uint64_t)st.st_size;
-	}
-	return bytes;
+	snprintf(name, sizeof(name), "%s%s", path, companion);
+	return stat(name, &st) ? 0 : (uint64_t)st.st_size;
+}
+
+uint64_t sqlite_file_log_bytes(const char *path)
+{
+	return bytes_of(path, "-wal");
+}
+
+uint64_t sqlite_file_bytes(const char *path)
+{
+	return bytes_of(path, "") + sqlite_file_log_bytes(path);
+}
+
+/* Not by asking for the lock: to open and close the index here would drop SQLite's own locks. */
+int sqlite_file_reader(const char *path)
+{
+	FILE *locks CLEANUP_FCLOSE = fopen("/proc/locks", "re");
+	char line[160], name[PATH_MAX];
+	unsigned long inode, from;
+	struct stat st;
+	int pid;
+
+	snprintf(name, sizeof(name), "%s-shm", path);
+	if (!locks || stat(name, &st))
+		return 0;
+	while (fgets(line, sizeof(line), locks))
+		if (sscanf(line, "%*u: POSIX %*s READ %d %*x:%*x:%lu %lu", &pid, &inode, &from) == 3 && inode == st.st_ino &&
+		    from >= READ_LOCKS && from < READ_LOCKS + 5 && pid != getpid())
+			return pid;
+	return 0;
 }

@@ -281,6 +281,40 @@ static void test_start_ring(void **state)
 	assert_int_equal(umount(disk), 0);
 }
 
+/* ---- a reader that does not end ---- */
+
+static void test_log_kept(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_store_status status;
+	uint64_t n = 0;
+	sqlite3 *reader;
+	int r = 0;
+
+	f->opts.max_bytes = 8 << 20;
+	open_store(f);
+	assert_int_equal(store_rows(f, 0, 10), 0);
+	assert_int_equal(sqlite3_open(f->path, &reader), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM sonde_blocks", NULL, NULL, NULL), SQLITE_OK);
+	while (!r && n < 600000) {
+		if (!test_append_noise(f->store, n, 1000, sonde_clock_wall_ns(), 1))
+			n += 1000;
+		r = sonde_store_commit(f->store, NULL, 0);
+		assert_true(sonde_store_expire(f->store, sonde_clock_wall_ns()) == 0 || r);
+		sonde_store_status(f->store, &status);
+		assert_true(status.bytes <= f->opts.max_bytes);
+	}
+	assert_int_equal(r, -ENOSPC);
+	assert_non_null(strstr(status.error, "a reader"));
+	assert_int_equal(test_append_noise(f->store, n, 1000, sonde_clock_wall_ns(), 1), 0); /* waits */
+	assert_int_equal(sonde_store_commit(f->store, NULL, 0), -ENOSPC);
+	sqlite3_close(reader);
+	assert_int_equal(sonde_store_commit(f->store, NULL, 0), 0);
+	sonde_store_status(f->store, &status);
+	assert_string_equal(status.error, "");
+	assert_int_equal(status.stored, n + 1010);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -293,6 +327,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_start_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_read_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_ring, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_log_kept, setup, teardown),
 	};
 
 	sonde_log_set_level(SONDE_LOG_ERROR - 1);

@@ -11,10 +11,37 @@
 /* Pages that are not full, and the tables beside the blocks. */
 #define ROOM_FOR(bytes, blocks) ((bytes) + (blocks) * 8192 + 65536)
 
+/* Bytes that what waits needs in the log at most. */
+static uint64_t room_waiting(const struct sqlite_store *store)
+{
+	return ROOM_FOR(store->intake.bytes, store->intake.n_blocks);
+}
+
+/* Of the limit the log may have what the database leaves; an eighth, if that was larger before the limit was set. */
+static bool log_fits(const struct sqlite_store *store)
+{
+	uint64_t log = sqlite_file_log_bytes(store->path), file = sqlite_file_bytes(store->path) - log;
+	uint64_t most = file < sqlite_limit(store) ? store->max_bytes - file : store->max_bytes / 8;
+
+	return log + room_waiting(store) <= most;
+}
+
+int sqlite_log_check(struct sqlite_store *store)
+{
+	store->log_kept = false;
+	if (!store->max_bytes || log_fits(store))
+		return SQLITE_OK;
+	(void)sqlite_log_empty(store);
+	store->log_kept = !log_fits(store);
+	return store->log_kept ? SQLITE_FULL : SQLITE_OK;
+}
+
 int sqlite_transaction(struct sqlite_store *store, int (*write)(struct sqlite_store *store, void *userdata), void *userdata)
 {
-	int code = sqlite_run(store->db, "BEGIN IMMEDIATE");
+	int code = sqlite_log_check(store);
 
+	if (!code)
+		code = sqlite_run(store->db, "BEGIN IMMEDIATE");
 	if (code)
 		return code;
 	code = write(store, userdata);
@@ -34,9 +61,20 @@ int sqlite_failed_now(struct sqlite_store *store, int r)
 	return r;
 }
 
+static int fail_log_kept(const struct sqlite_store *store, const char *what)
+{
+	char who[48] = "";
+	int pid = sqlite_file_reader(store->path);
+
+	if (pid > 0)
+		snprintf(who, sizeof(who), " (process %d)", pid);
+	return sonde_store_fail(-ENOSPC, "%s: a reader%s keeps the log from being emptied, and file and log have reached the limit of the"
+					 " store", what, who);
+}
+
 int sqlite_failed(struct sqlite_store *store, int code, const char *what)
 {
-	int r = sqlite_fail(store->db, code, what);
+	int r = code == SQLITE_FULL && store->log_kept ? fail_log_kept(store, what) : sqlite_fail(store->db, code, what);
 
 	sqlite_note(store, code);
 	/* Our statements are right, so tables that refuse them are not as we made them. */
@@ -160,7 +198,7 @@ static int commit_write(struct sqlite_store *store, struct work *work)
 		return 0;
 	}
 	totals_add(store, work, true);
-	if (code == SQLITE_FULL && store->room_factor < 16)
+	if (code == SQLITE_FULL && !store->log_kept && store->room_factor < 16)
 		store->room_factor *= 2; /* if it is our own limit, the guess was too small */
 	return code;
 }
