@@ -158,6 +158,9 @@ uint64_t sqlite_file_log_bytes(const char *path);
 /** @return a process that reads the file now, beside this one; 0: nobody knows. */
 int sqlite_file_reader(const char *path);
 
+/** What can be read of a damaged file into a new one. SQLite's code: not 0: the new one is to be made again. */
+int sqlite_salvage(const char *from, const char *to);
+
 /* sqlite_schema.c. SQLite's codes, SQLITE_CORRUPT for contents that cannot be. */
 int sqlite_schema_create(sqlite3 *db);
 int sqlite_schema_migrate(sqlite3 *db);

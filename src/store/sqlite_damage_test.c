@@ -174,6 +174,126 @@ static void test_damage_while_open(void **state)
 	assert_int_equal(rows_of(f), 20);
 }
 
+#define PAGE 4096
+#define BLOCKS 100u
+#define BLOCK_ROWS 200u
+#define ROWS (BLOCKS * BLOCK_ROWS)
+
+/* @return rows that are served when a page of the file is lost; what is not is said, and the ledger is right. */
+static uint64_t rows_without_page(struct fixture *f, const uint8_t *bytes, size_t size, size_t page, int64_t until_ns)
+{
+	static const uint8_t zero[PAGE];
+	struct sonde_query query = test_query(TEST_PROGRAM);
+	struct sonde_store_status status;
+	struct sonde_checkpoint checkpoint;
+	struct sonde_answer answer;
+	uint64_t n = 0;
+	int fd;
+
+	query.until_ns = until_ns;
+	write_file(f->path, bytes, size);
+	fd = open(f->path, O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, zero, PAGE, (off_t)(page * PAGE)), PAGE);
+	close(fd);
+	open_store(f);
+	assert_int_equal(sonde_store_query(f->store, &query, test_count_rows, &n, &answer), 0);
+	sonde_store_status(f->store, &status);
+	assert_int_equal(status.stored, status.readable + status.expired);
+	assert_int_equal(sonde_store_checkpoint(f->store, TEST_PROGRAM, RING, &checkpoint), 0);
+	if (n && n < ROWS) {
+		assert_int_equal(n + answer.lost, ROWS);
+		assert_false(answer.complete);
+	}
+	if (n) {
+		assert_int_equal(checkpoint.stored, ROWS);
+		assert_int_equal(checkpoint.stored - checkpoint.expired, status.readable);
+	}
+	/* and it goes on, with the numbers that follow */
+	assert_int_equal(store_rows(f, ROWS, 10), 0);
+	assert_int_equal(rows_of(f), n + 10);
+	sonde_store_close(&f->store);
+	open_store(f);
+	assert_int_equal(rows_of(f), n + 10);
+	assert_true(set_aside_count(f) <= 1); /* none: the data of a block alone */
+	sonde_store_status(f->store, &status);
+	assert_string_equal(status.set_aside, "");
+	sonde_store_close(&f->store);
+	test_remove(f->folder);
+	mkdir(f->folder, 0700);
+	return n;
+}
+
+static void make_blocks(struct fixture *f)
+{
+	open_store(f);
+	for (uint64_t i = 0; i < BLOCKS; i++) {
+		assert_int_equal(test_append_noise(f->store, i * BLOCK_ROWS, BLOCK_ROWS, sonde_clock_wall_ns(), 1), 0);
+		assert_int_equal(store_rows(f, (i + 1) * BLOCK_ROWS, 0), 0);
+	}
+}
+
+/* The same under a running store, with events that wait. */
+static void test_lost_page_while_open(void **state)
+{
+	static const uint8_t zero[PAGE];
+	struct fixture *f = *state;
+	struct sonde_checkpoint checkpoint;
+	struct sonde_store_status status;
+	struct sonde_answer answer;
+	struct sonde_query query = test_query(NULL);
+	uint64_t n = 0;
+	int fd;
+
+	make_blocks(f);
+	sonde_store_close(&f->store);
+	open_store(f);
+	fd = open(f->path, O_WRONLY | O_CLOEXEC);
+	for (off_t page = 100; page < 104; page++)
+		assert_int_equal(pwrite(fd, zero, PAGE, page * PAGE), PAGE);
+	assert_int_equal(test_append_noise(f->store, ROWS, 50, sonde_clock_wall_ns(), 1), 0);
+	(void)sonde_store_query(f->store, &query, test_count_rows, &n, &answer); /* finds it */
+	assert_int_equal(store_rows(f, ROWS + 50, 10), 0);
+	assert_int_equal(set_aside_count(f), 1);
+	sonde_store_status(f->store, &status);
+	assert_string_equal(status.error, "");
+	assert_int_equal(status.stored, ROWS + 60);
+	assert_int_equal(status.stored, status.readable + status.expired);
+	assert_int_equal(rows_of(f), status.readable);
+	assert_true(status.readable > ROWS * 9 / 10);
+	assert_int_equal(sonde_store_checkpoint(f->store, TEST_PROGRAM, RING, &checkpoint), 0);
+	assert_int_equal(checkpoint.stored - checkpoint.expired, status.readable);
+	close(fd);
+}
+
+/* One page that is lost takes few blocks with it: what is good is served on. */
+static void test_lost_page(void **state)
+{
+	struct fixture *f = *state;
+	size_t size, most = 0, none = 0, pages = 0;
+	int64_t until_ns;
+	static uint8_t bytes[8 << 20];
+	int fd;
+
+	make_blocks(f);
+	until_ns = sonde_clock_wall_ns(); /* nobody writes until the next start */
+	sonde_store_close(&f->store);
+	fd = open(f->path, O_RDONLY | O_CLOEXEC);
+	size = (size_t)read(fd, bytes, sizeof(bytes));
+	close(fd);
+	unlink(f->path);
+	assert_true(size > 100 * PAGE && size < sizeof(bytes));
+	sonde_log_set_level(SONDE_LOG_ERROR - 1);
+	for (size_t page = 0; page < size / PAGE; page += 1 + page / 20, pages++) {
+		uint64_t n = rows_without_page(f, bytes, size, page, until_ns);
+
+		most += n >= ROWS * 9 / 10;
+		none += !n;
+	}
+	print_message("%zu pages, each lost once: %zu times at least nine tenths are served, %zu times nothing\n", pages, most, none);
+	assert_true(none <= 10); /* the header, and the first pages of tables */
+	assert_true(most + none >= pages - 2);
+}
+
 /* A file that is lost while the agent is down, but not the ring: the second copy of the checkpoint knows where it was. */
 static void test_lost_file(void **state)
 {
@@ -203,6 +323,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lost_block, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_block_in_pages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damage_while_open, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lost_page, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lost_page_while_open, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_file, setup, teardown),
 	};
 

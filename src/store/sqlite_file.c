@@ -89,15 +89,10 @@ static int remove_strays(const char *path)
 	return r;
 }
 
-int sqlite_file_create(const char *path, const char *from)
+static int make_empty(const char *name)
 {
-	char name[PATH_MAX];
-	int fd, r = remove_strays(path);
+	int fd, r;
 
-	if (r)
-		return r;
-	if ((size_t)snprintf(name, sizeof(name), "%s.new", path) >= sizeof(name))
-		return sonde_store_fail(-ENAMETOOLONG, "the path of the store is too long");
 	if (unlink(name) && errno != ENOENT)
 		return sonde_store_fail(-errno, "cannot remove '%s': %s", name, strerror(errno));
 	fd = open(name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0640);
@@ -105,8 +100,21 @@ int sqlite_file_create(const char *path, const char *from)
 		return sonde_store_fail(-errno, "cannot make '%s': %s", name, strerror(errno));
 	r = fchmod(fd, 0640) ? -errno : 0; /* whatever the umask; the log gets the same mode from SQLite */
 	close(fd);
-	if (!r)
-		r = database_fill(name);
+	return r ? r : database_fill(name);
+}
+
+int sqlite_file_create(const char *path, const char *from)
+{
+	char name[PATH_MAX];
+	int r = remove_strays(path);
+
+	if (r)
+		return r;
+	if ((size_t)snprintf(name, sizeof(name), "%s.new", path) >= sizeof(name))
+		return sonde_store_fail(-ENAMETOOLONG, "the path of the store is too long");
+	r = make_empty(name);
+	if (!r && from && sqlite_salvage(from, name))
+		r = make_empty(name);
 	if (!r && rename(name, path))
 		r = sonde_store_fail(-errno, "cannot rename '%s': %s", name, strerror(errno));
 	if (r)
