@@ -122,6 +122,7 @@ struct sqlite_store {
 	char set_aside[512];
 	atomic_bool damaged;
 	bool has_file; /* what the file knows is in memory */
+	bool salvages; /* the next new file takes over what can be read of the one that was set aside */
 	bool starting; /* in open: nobody else sees the store */
 };
 

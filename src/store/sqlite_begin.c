@@ -124,13 +124,23 @@ static int try_file(struct sqlite_store *store, const struct memory *memory)
 	return code == SQLITE_ERROR ? SQLITE_CORRUPT : code; /* the marks are right, so the tables should be there */
 }
 
+/* Also when there was no room for a new file at first. */
+static int create(struct sqlite_store *store)
+{
+	int r = sqlite_file_create(store->path, store->salvages ? store->set_aside : NULL);
+
+	if (!r)
+		store->salvages = false;
+	return r;
+}
+
 /* That a disk is read-only is found out here: SQLite cannot always say why it does not open a file. */
 static int file_there(struct sqlite_store *store)
 {
 	int r = sqlite_file_check(store->path);
 
 	if (r == -ENOENT)
-		return sqlite_file_create(store->path, NULL);
+		return create(store);
 	if (!r && access(store->path, W_OK) && errno == EROFS)
 		return sonde_store_fail(-EROFS, "cannot open the store: its disk is read-only");
 	return r;
@@ -147,7 +157,8 @@ int sqlite_replace(struct sqlite_store *store, const char *reason)
 	memcpy(store->set_aside, name, sizeof(name));
 	store->damaged = false;
 	pthread_mutex_unlock(&store->lock);
-	return sqlite_file_create(store->path, name);
+	store->salvages = true;
+	return create(store);
 }
 
 static int begin(struct sqlite_store *store, const struct memory *memory)
@@ -166,7 +177,7 @@ static int begin(struct sqlite_store *store, const struct memory *memory)
 	if (sqlite_is_damage(code)) { /* what was taken over from it is no better */
 		if (unlink(store->path))
 			return sonde_store_fail(-errno, "cannot remove '%s': %s", store->path, strerror(errno));
-		r = sqlite_file_create(store->path, NULL);
+		r = create(store);
 		if (r)
 			return r;
 		code = try_file(store, memory);

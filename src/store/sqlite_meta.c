@@ -318,8 +318,8 @@ int sqlite_meta_start_run(struct sqlite_store *store)
 {
 	struct sqlite_own_run *own = &store->run;
 	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
-	int code = sqlite3_prepare_v2(store->db, "SELECT id, started_ns, last_seen_ns, boot_id, trail_ns, boot_ns, waited_ns"
-						 " FROM sonde_runs ORDER BY id DESC LIMIT 1", -1, &statement, NULL);
+	int code = sqlite3_prepare_v2(store->db, "SELECT id, started_ns, last_seen_ns, boot_id, trail_ns, boot_ns, waited_ns,"
+						 " stopped_ns FROM sonde_runs ORDER BY id DESC LIMIT 1", -1, &statement, NULL);
 
 	read_boot_id(own->boot_id, sizeof(own->boot_id));
 	if (!code)

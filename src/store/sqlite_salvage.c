@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What can be read of a damaged file goes into the new one: what describes the events whole or not at all, then each block that
- * reads, newest first, as far as the time goes. Nothing is repaired: a block's checksums tell later whether it is right. Totals are
+ * reads, newest first, as far as the time and the disk go: half of its room is for what comes. Nothing is repaired: a block's checksums tell later whether it is right. Totals are
  * taken over as they are, so that sqlite_blocks_load() finds what is missing, as in any other file.
  */
 #include <store/sqlite.h>
@@ -9,11 +9,12 @@
 #include <base/clock.h>
 #include <base/log.h>
 
-#include <errno.h>
+#include <sys/statvfs.h>
 
 /* The writer waits, and the rings for it. */
 #define SALVAGE_NS (4 * SONDE_NS_PER_S)
 #define BLOCK_COLUMNS "id, type, first, count, weight, oldest_ns, newest_ns, pid_min, pid_max, head, checksum, filter, data"
+#define BLOCK_DATA 12 /* the place of the last one */
 
 static const struct {
 	const char *name, *columns;
@@ -30,7 +31,7 @@ struct salvage {
 	sqlite3 *from, *to;
 	sqlite3_stmt *below, *read, *write; /* the next block's id, the block, its copy */
 	int64_t deadline_ns;
-	uint64_t taken;
+	uint64_t taken, bytes, bytes_max;
 };
 
 /* The row that a statement stands on. @return the code of writing it. */
@@ -120,6 +121,7 @@ static int copy_block(struct salvage *salvage, int64_t id)
 	if (!code && sqlite3_step(salvage->read) == SQLITE_ROW) {
 		code = copy_row(salvage->read, salvage->write);
 		salvage->taken += !code;
+		salvage->bytes += (uint64_t)sqlite3_column_bytes(salvage->read, BLOCK_DATA);
 	}
 	sqlite3_reset(salvage->read);
 	return code;
@@ -131,7 +133,7 @@ static int copy_blocks(struct salvage *salvage)
 	int64_t at = newest_found(salvage), id;
 	int code = SQLITE_OK, found;
 
-	while (!code && at > 0 && sonde_clock_boot_ns() < salvage->deadline_ns) {
+	while (!code && at > 0 && salvage->bytes < salvage->bytes_max && sonde_clock_boot_ns() < salvage->deadline_ns) {
 		found = block_below(salvage, at, &id);
 		if (found == SQLITE_DONE)
 			break;
@@ -171,7 +173,10 @@ int sqlite_salvage(const char *from, const char *to)
 {
 	struct salvage salvage = {.deadline_ns = sonde_clock_boot_ns() + SALVAGE_NS};
 	int code = sqlite_open_reader(from, &salvage.from);
+	struct statvfs disk;
 
+	if (!statvfs(to, &disk))
+		salvage.bytes_max = (uint64_t)disk.f_bavail * disk.f_frsize / 2;
 	if (!code)
 		code = sqlite3_open_v2(to, &salvage.to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
 	if (!code)
@@ -182,7 +187,7 @@ int sqlite_salvage(const char *from, const char *to)
 	sqlite3_close(salvage.to);
 	sqlite3_close(salvage.from);
 	if (code)
-		sonde_log_debug("nothing can be taken over from '%s': %s", from, sqlite3_errstr(code));
+		sonde_log_warning("nothing can be taken over from '%s': %s", from, sqlite3_errstr(code));
 	else
 		sonde_log_info("%llu blocks of '%s' are taken over", (unsigned long long)salvage.taken, from);
 	return code;
