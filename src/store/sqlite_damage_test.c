@@ -265,6 +265,36 @@ static void test_lost_page_while_open(void **state)
 	close(fd);
 }
 
+/* No room for a new file when the damage is found: what is good comes along when there is. */
+static void test_lost_page_full(void **state)
+{
+	static const uint8_t zero[PAGE];
+	struct fixture *f = *state;
+	char disk[96], other[128];
+	uint64_t n;
+	int fd, full;
+
+	small_disk(f, disk, sizeof(disk));
+	make_blocks(f);
+	sonde_store_close(&f->store);
+	fd = open(f->path, O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, zero, PAGE, 100 * PAGE), PAGE);
+	close(fd);
+	full = disk_fill(disk, other, sizeof(other));
+	open_store(f);
+	assert_true(store_rows(f, ROWS, 10) < 0);
+	close(full);
+	unlink(other);
+	assert_int_equal(store_rows(f, ROWS + 10, 10), 0);
+	n = rows_of(f);
+	assert_true(n > ROWS * 9 / 10 && n < ROWS + 20);
+	sonde_store_close(&f->store);
+	open_store(f);
+	assert_int_equal(rows_of(f), n);
+	sonde_store_close(&f->store);
+	assert_int_equal(umount(disk), 0);
+}
+
 /* One page that is lost takes few blocks with it: what is good is served on. */
 static void test_lost_page(void **state)
 {
@@ -325,6 +355,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_damage_while_open, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_page, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_page_while_open, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lost_page_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_file, setup, teardown),
 	};
 
