@@ -174,8 +174,8 @@ int sqlite_open_writer(struct sqlite_store *store);
 /** @param unchanging Nobody here writes to it: a file that was closed in order may stand where nothing can be written. */
 int sqlite_open_reader(const char *path, bool unchanging, sqlite3 **ret_db);
 void sqlite_close_writer(struct sqlite_store *store);
-/** The log into the file, without waiting. @return false: a reader needs it still. */
-bool sqlite_log_empty(struct sqlite_store *store);
+/** The log into the file, without waiting. SQLITE_BUSY: a reader needs it still. */
+int sqlite_log_empty(struct sqlite_store *store);
 
 /* sqlite_begin.c. Negative errno, the text kept. */
 /** Open the file that is at the path, or begin a new one; a damaged one is set aside. */

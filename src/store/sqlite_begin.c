@@ -88,14 +88,12 @@ static int load(struct sqlite_store *store, const struct memory *memory)
 		code = sqlite_meta_load(store, store->db);
 	if (!code)
 		code = sqlite_meta_start_run(store);
-	if (!code && !sqlite_rings_join(store, memory->n_rings))
-		code = STALE;
-	if (code == STALE)
-		return code;
-	if (code)
+	if (code) {
 		sqlite_fail(store->db, code, "cannot read the store's own tables");
-	if (code)
 		return code;
+	}
+	if (!sqlite_rings_join(store, memory->n_rings))
+		return STALE;
 	code = sqlite_blocks_load(store);
 	if (code)
 		sqlite_fail(store->db, code, "cannot read the blocks");
@@ -212,7 +210,7 @@ void sqlite_leave(struct sqlite_store *store)
 
 int sqlite_lost(struct sqlite_store *store)
 {
-	bool emptied = sqlite_log_empty(store); /* what was moved is whole */
+	bool emptied = !sqlite_log_empty(store); /* what was moved is whole */
 	int r;
 
 	r = sonde_store_fail(-ENOENT, "the file of the store was deleted or moved while the agent ran; a new one begins");

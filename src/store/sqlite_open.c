@@ -224,14 +224,14 @@ int sqlite_open_reader(const char *path, bool unchanging, sqlite3 **ret_db)
 	return name.failed ? SQLITE_NOMEM : try_reader(name.data, SQLITE_OPEN_URI, ret_db);
 }
 
-bool sqlite_log_empty(struct sqlite_store *store)
+int sqlite_log_empty(struct sqlite_store *store)
 {
 	int code;
 
 	sqlite3_busy_handler(store->db, NULL, NULL);
 	code = sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	sqlite3_busy_handler(store->db, writer_busy, store);
-	return !code;
+	return code;
 }
 
 void sqlite_close_writer(struct sqlite_store *store)

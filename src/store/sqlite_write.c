@@ -28,12 +28,18 @@ static bool log_fits(const struct sqlite_store *store)
 
 int sqlite_log_check(struct sqlite_store *store)
 {
+	int code;
+
 	store->log_kept = false;
 	if (!store->max_bytes || log_fits(store))
 		return SQLITE_OK;
-	(void)sqlite_log_empty(store);
-	store->log_kept = !log_fits(store);
-	return store->log_kept ? SQLITE_FULL : SQLITE_OK;
+	code = sqlite_log_empty(store);
+	if (!code || log_fits(store))
+		return SQLITE_OK;
+	if (code != SQLITE_BUSY)
+		return code;
+	store->log_kept = true;
+	return SQLITE_FULL;
 }
 
 int sqlite_transaction(struct sqlite_store *store, int (*write)(struct sqlite_store *store, void *userdata), void *userdata)
