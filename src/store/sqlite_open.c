@@ -19,6 +19,7 @@
 #define BUSY_MS 2000
 #define BUSY_STOPPING_MS 200
 #define BUSY_PAUSE_MS 5
+#define LOG_BUSY_MS 200
 /* One query's sorting and grouping, and a damaged file's lies, must not take the node's memory. */
 #define HEAP_BYTES (128ll << 20)
 
@@ -224,11 +225,22 @@ int sqlite_open_reader(const char *path, bool unchanging, sqlite3 **ret_db)
 	return name.failed ? SQLITE_NOMEM : try_reader(name.data, SQLITE_OPEN_URI, ret_db);
 }
 
+/* Who reads a block or two (the compactor too) is soon done; who asks for long is not waited for. */
+static int log_busy(void *userdata, int calls)
+{
+	const struct timespec pause = {.tv_nsec = BUSY_PAUSE_MS * SONDE_NS_PER_MS};
+
+	if (calls * BUSY_PAUSE_MS >= LOG_BUSY_MS)
+		return 0;
+	nanosleep(&pause, NULL);
+	return 1;
+}
+
 int sqlite_log_empty(struct sqlite_store *store)
 {
 	int code;
 
-	sqlite3_busy_handler(store->db, NULL, NULL);
+	sqlite3_busy_handler(store->db, log_busy, NULL);
 	code = sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	sqlite3_busy_handler(store->db, writer_busy, store);
 	return code;
