@@ -48,14 +48,9 @@ SEC("iter/bpf_map_elem")
 SONDE_OVER(sonde_gone)
 int at_interval_gone(struct bpf_iter__bpf_map_elem *context)
 {
-	const struct sonde_gone_key *found = context->key;
 	struct sonde_gone_key key;
-	__u8 *told;
+	__u8 *told = SONDE_ELEMENT(context, &sonde_gone, &key);
 
-	if (!found)
-		return 0;
-	key = *found;
-	told = bpf_map_lookup_elem(&sonde_gone, &key);
 	if (told && *told)
 		bpf_map_delete_elem(&sonde_gone, &key);
 	else if (told)

@@ -51,6 +51,20 @@
 
 /** Stands on an iterator over a map (SEC("iter/bpf_map_elem")): which map. */
 #define SONDE_OVER(map) SONDE_TAG("sonde:over=" #map)
+/**
+ * Where such an iterator stands: the value in the map, and in `copy` the key, as look-up and removal want it (what the iterator
+ * shows may only be read). NULL: at the end, or the element is gone by now.
+ */
+#define SONDE_ELEMENT(context, map, copy)                             \
+	({                                                            \
+		const typeof(*(copy)) *__shown = (context)->key;      \
+		void *__value = NULL;                                 \
+		if (__shown) {                                        \
+			*(copy) = *__shown;                           \
+			__value = bpf_map_lookup_elem((map), (copy)); \
+		}                                                     \
+		__value;                                              \
+	})
 /** Stands on a hook that costs something wherever it is attached: only with this setting not 0. */
 #define SONDE_ONLY_IF(setting) SONDE_TAG("sonde:only_if=" #setting)
 /** With it: or with this one. */

@@ -223,13 +223,9 @@ int on_ingress(struct __sk_buff *skb)
 SONDE_OVER(questions) SEC("iter/bpf_map_elem")
 int at_interval_timeouts(struct bpf_iter__bpf_map_elem *context)
 {
-	struct question_key *found = context->key, key;
-	struct question *question;
+	struct question_key key;
+	struct question *question = SONDE_ELEMENT(context, &questions, &key);
 
-	if (!found)
-		return 0;
-	key = *found;
-	question = bpf_map_lookup_elem(&questions, &key);
 	if (!question || bpf_ktime_get_boot_ns() - question->asked_ns < timeout_ns || !question_claim(question))
 		return 0;
 	send_timeout(question, key.cookie);

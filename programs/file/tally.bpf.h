@@ -175,18 +175,11 @@ SEC("iter/bpf_map_elem")
 SONDE_OVER(entries)
 int at_interval_entries(struct bpf_iter__bpf_map_elem *context)
 {
-	const struct key *found = context->key;
-	struct entry *entry;
-	struct file *e;
 	struct key key;
+	struct entry *entry = SONDE_ELEMENT(context, &entries, &key);
+	struct file *e;
 
-	if (!found)
-		return 0;
-	key = *found;
-	entry = bpf_map_lookup_elem(&entries, &key);
-	if (!entry)
-		return 0;
-	if (!sonde_count_is_new(&entry->total.amount.count, context->meta))
+	if (!entry || !sonde_count_is_new(&entry->total.amount.count, context->meta))
 		return 0;
 	if (!sonde_flush_room(context->meta, sizeof(*e)))
 		return 1;
@@ -203,14 +196,9 @@ SEC("iter/bpf_map_elem")
 SONDE_OVER(entries)
 int at_interval_sweep(struct bpf_iter__bpf_map_elem *context)
 {
-	const struct key *found = context->key;
-	struct entry *entry;
 	struct key key;
+	struct entry *entry = SONDE_ELEMENT(context, &entries, &key);
 
-	if (!found)
-		return 0;
-	key = *found;
-	entry = bpf_map_lookup_elem(&entries, &key);
 	if (entry && (sonde_is_gone(entry->owner.pid, entry->owner.start_time_ns, &entry->total.amount.count) ||
 		      sonde_count_is_over(&entry->total.amount.count)))
 		bpf_map_delete_elem(&entries, &key);
@@ -221,15 +209,10 @@ SEC("iter/bpf_map_elem")
 SONDE_OVER(others)
 int at_interval_others(struct bpf_iter__bpf_map_elem *context)
 {
-	const struct other_key *found = context->key;
 	struct other_key key;
-	struct total *total;
+	struct total *total = SONDE_ELEMENT(context, &others, &key);
 	struct file *e;
 
-	if (!found)
-		return 0;
-	key = *found;
-	total = bpf_map_lookup_elem(&others, &key);
 	if (!total || !*(volatile __u64 *)&total->amount.count)
 		return 0;
 	if (!sonde_flush_room(context->meta, sizeof(*e)))

@@ -223,18 +223,11 @@ SEC("iter/bpf_map_elem")
 SONDE_OVER(flows)
 int at_interval_flows(struct bpf_iter__bpf_map_elem *context)
 {
-	const struct flow_key *found = context->key;
-	struct entry *entry;
 	struct flow_key key;
+	struct entry *entry = SONDE_ELEMENT(context, &flows, &key);
 	struct flow *e;
 
-	if (!found)
-		return 0;
-	key = *found;
-	entry = bpf_map_lookup_elem(&flows, &key);
-	if (!entry)
-		return 0;
-	if (!sonde_count_is_new(&entry->amount.packets, context->meta))
+	if (!entry || !sonde_count_is_new(&entry->amount.packets, context->meta))
 		return 0;
 	if (!sonde_flush_room(context->meta, sizeof(*e)))
 		return 1; /* later */
@@ -260,14 +253,9 @@ SEC("iter/bpf_map_elem")
 SONDE_OVER(flows)
 int at_interval_sweep(struct bpf_iter__bpf_map_elem *context)
 {
-	const struct flow_key *found = context->key;
-	struct entry *entry;
 	struct flow_key key;
+	struct entry *entry = SONDE_ELEMENT(context, &flows, &key);
 
-	if (!found)
-		return 0;
-	key = *found;
-	entry = bpf_map_lookup_elem(&flows, &key);
 	if (entry && sonde_count_is_over(&entry->amount.packets))
 		bpf_map_delete_elem(&flows, &key);
 	return 0;
@@ -277,15 +265,10 @@ SEC("iter/bpf_map_elem")
 SONDE_OVER(others)
 int at_interval_others(struct bpf_iter__bpf_map_elem *context)
 {
-	const __u32 *found = context->key;
-	struct amount *amount;
 	__u32 direction;
+	struct amount *amount = SONDE_ELEMENT(context, &others, &direction);
 	struct flow *e;
 
-	if (!found)
-		return 0;
-	direction = *found;
-	amount = bpf_map_lookup_elem(&others, &direction);
 	if (!amount || !*(volatile __u64 *)&amount->packets)
 		return 0;
 	if (!sonde_flush_room(context->meta, sizeof(*e)))

@@ -167,17 +167,10 @@ SEC("iter/bpf_map_elem")
 SONDE_OVER(entries)
 int at_interval_entries(struct bpf_iter__bpf_map_elem *context)
 {
-	const struct key *found = context->key;
-	struct entry *entry;
 	struct key key;
+	struct entry *entry = SONDE_ELEMENT(context, &entries, &key);
 
-	if (!found)
-		return 0;
-	key = *found;
-	entry = bpf_map_lookup_elem(&entries, &key);
-	if (!entry)
-		return 0;
-	if (!sonde_count_is_new(&entry->amount.count, context->meta))
+	if (!entry || !sonde_count_is_new(&entry->amount.count, context->meta))
 		return 0;
 	if (!sonde_flush_room(context->meta, sizeof(struct syscall)))
 		return 1;
@@ -188,14 +181,9 @@ SEC("iter/bpf_map_elem")
 SONDE_OVER(entries)
 int at_interval_sweep(struct bpf_iter__bpf_map_elem *context)
 {
-	const struct key *found = context->key;
-	struct entry *entry;
 	struct key key;
+	struct entry *entry = SONDE_ELEMENT(context, &entries, &key);
 
-	if (!found)
-		return 0;
-	key = *found;
-	entry = bpf_map_lookup_elem(&entries, &key);
 	if (entry && (sonde_is_gone(key.pid, key.start_time_ns, &entry->amount.count) ||
 		      sonde_count_is_over(&entry->amount.count)))
 		bpf_map_delete_elem(&entries, &key);
@@ -206,14 +194,9 @@ SEC("iter/bpf_map_elem")
 SONDE_OVER(others)
 int at_interval_others(struct bpf_iter__bpf_map_elem *context)
 {
-	const __u32 *found = context->key;
-	struct amount *amount;
 	__u32 number;
+	struct amount *amount = SONDE_ELEMENT(context, &others, &number);
 
-	if (!found)
-		return 0;
-	number = *found;
-	amount = bpf_map_lookup_elem(&others, &number);
 	if (!amount || !*(volatile __u64 *)&amount->count)
 		return 0;
 	if (!sonde_flush_room(context->meta, sizeof(struct syscall)))
