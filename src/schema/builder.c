@@ -87,6 +87,17 @@ const char *sonde_builder_tag(const struct sonde_builder *builder, uint32_t type
 	return tag->text;
 }
 
+const struct btf_type *sonde_builder_next_variable(const struct sonde_builder *builder, uint32_t *id)
+{
+	while (++*id < builder->btf.n_types) {
+		const struct btf_type *type = sonde_btf_type(&builder->btf, *id);
+
+		if (sonde_btf_kind(type) == BTF_KIND_VAR)
+			return type;
+	}
+	return NULL;
+}
+
 const char *sonde_builder_variable_tag(const struct sonde_builder *builder, uint32_t variable, const char *key)
 {
 	uint32_t cursor = 0;

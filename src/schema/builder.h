@@ -48,6 +48,8 @@ const char *sonde_builder_error(void);
 int sonde_builder_find_tags(struct sonde_builder *builder);
 /** The next tag of a declaration, without "sonde:". @param cursor Starts at 0. @return NULL: no more. */
 const char *sonde_builder_tag(const struct sonde_builder *builder, uint32_t type, int32_t component, uint32_t *cursor);
+/** The variable after number *id, which begins at 0; it is in *id then. @return NULL: no more. */
+const struct btf_type *sonde_builder_next_variable(const struct sonde_builder *builder, uint32_t *id);
 /** The text behind `key` (e.g. "event=") of a variable's tag; NULL: it has no such tag. */
 const char *sonde_builder_variable_tag(const struct sonde_builder *builder, uint32_t variable, const char *key);
 

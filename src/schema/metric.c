@@ -131,20 +131,17 @@ static int metric_build(struct sonde_builder *builder, const struct btf_type *va
 int sonde_metrics_build(struct sonde_builder *builder, struct sonde_schema *schema)
 {
 	struct sonde_metric *metrics = sonde_arena_alloc(&builder->arena, SCHEMA_METRICS_MAX * sizeof(*metrics));
-	uint32_t n = 0;
+	const struct btf_type *variable;
+	uint32_t n = 0, id = 0;
 
 	if (!metrics)
 		return -ENOMEM;
-	for (uint32_t id = 1; id < builder->btf.n_types; id++) {
-		const struct btf_type *variable = sonde_btf_type(&builder->btf, id);
-		const char *counter, *gauge, *histogram;
+	while ((variable = sonde_builder_next_variable(builder, &id))) {
+		const char *counter = sonde_builder_variable_tag(builder, id, "counter="),
+			   *gauge = sonde_builder_variable_tag(builder, id, "gauge="),
+			   *histogram = sonde_builder_variable_tag(builder, id, "histogram=");
 		int r;
 
-		if (sonde_btf_kind(variable) != BTF_KIND_VAR)
-			continue;
-		counter = sonde_builder_variable_tag(builder, id, "counter=");
-		gauge = sonde_builder_variable_tag(builder, id, "gauge=");
-		histogram = sonde_builder_variable_tag(builder, id, "histogram=");
 		if (!counter && !gauge && !histogram)
 			continue;
 		if (n == SCHEMA_METRICS_MAX)

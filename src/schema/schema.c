@@ -105,18 +105,15 @@ static int event_build(struct sonde_builder *builder, const struct btf_type *var
 static int events_build(struct sonde_builder *builder, struct sonde_schema *schema)
 {
 	struct sonde_type *types = sonde_arena_alloc(&builder->arena, SCHEMA_TYPES_MAX * sizeof(*types));
-	uint32_t n = 0;
+	const struct btf_type *variable;
+	uint32_t n = 0, id = 0;
 
 	if (!types)
 		return -ENOMEM;
-	for (uint32_t id = 1; id < builder->btf.n_types; id++) {
-		const struct btf_type *variable = sonde_btf_type(&builder->btf, id);
-		const char *doc;
+	while ((variable = sonde_builder_next_variable(builder, &id))) {
+		const char *doc = sonde_builder_variable_tag(builder, id, "event=");
 		int r;
 
-		if (sonde_btf_kind(variable) != BTF_KIND_VAR)
-			continue;
-		doc = sonde_builder_variable_tag(builder, id, "event=");
 		if (!doc)
 			continue;
 		if (n == SCHEMA_TYPES_MAX)

@@ -68,18 +68,14 @@ static int setting_build(struct sonde_builder *builder, uint32_t variable_id, co
 int sonde_settings_build(struct sonde_builder *builder, struct sonde_schema *schema)
 {
 	struct sonde_setting *settings = sonde_arena_alloc(&builder->arena, SCHEMA_SETTINGS_MAX * sizeof(*settings));
-	uint32_t n = 0;
+	uint32_t n = 0, id = 0;
 
 	if (!settings)
 		return -ENOMEM;
-	for (uint32_t id = 1; id < builder->btf.n_types; id++) {
-		const struct btf_type *variable = sonde_btf_type(&builder->btf, id);
-		const char *doc;
+	while (sonde_builder_next_variable(builder, &id)) {
+		const char *doc = sonde_builder_variable_tag(builder, id, "setting=");
 		int r;
 
-		if (sonde_btf_kind(variable) != BTF_KIND_VAR)
-			continue;
-		doc = sonde_builder_variable_tag(builder, id, "setting=");
 		if (!doc)
 			continue;
 		if (n == SCHEMA_SETTINGS_MAX)
