@@ -26,6 +26,11 @@ int sonde_attach_parse(const char *text, enum sonde_attach *ret_attach)
 	return -EINVAL;
 }
 
+bool sonde_is_interface_setting(const char *name)
+{
+	return !strncmp(name, SONDE_INTERFACE_SETTING, strlen(SONDE_INTERFACE_SETTING));
+}
+
 bool sonde_interface_is_hook(const char *section)
 {
 	return !strcmp(section, "tcx/ingress") || !strcmp(section, "tcx/egress");

@@ -14,6 +14,8 @@
 
 #define SONDE_INTERFACES_MAX 4
 #define SONDE_INTERFACE_SETTING "interface_"
+/** Whether a setting of this name takes a network interface. */
+bool sonde_is_interface_setting(const char *name);
 
 /** How: auto is tcx where the kernel has it, else clsact. */
 enum sonde_attach { SONDE_ATTACH_AUTO, SONDE_ATTACH_TCX, SONDE_ATTACH_CLSACT };

@@ -46,8 +46,7 @@ static void add_value(struct sonde_grid *grid, const json_t *setting)
 	int64_t value = sonde_json_number_of(setting, "value");
 	char interface[IF_NAMESIZE];
 
-	if (!strncmp(sonde_json_text_of(setting, "name"), SONDE_INTERFACE_SETTING, strlen(SONDE_INTERFACE_SETTING)) && value > 0 &&
-	    if_indextoname((unsigned)value, interface))
+	if (sonde_is_interface_setting(sonde_json_text_of(setting, "name")) && value > 0 && if_indextoname((unsigned)value, interface))
 		sonde_grid_add(grid, interface);
 	else
 		sonde_grid_add(grid, sonde_json_text_of(setting, "text"));

@@ -201,11 +201,6 @@ static int boolean_parse(const char *text, bool *ret_value)
 	return 0;
 }
 
-static bool is_interface_setting(const char *name)
-{
-	return !strncmp(name, SONDE_INTERFACE_SETTING, strlen(SONDE_INTERFACE_SETTING));
-}
-
 /* As the kernel takes a name (dev_valid_name()). */
 static bool interface_is_valid(const char *text)
 {
@@ -238,7 +233,7 @@ int sonde_config_setting_parse(const char *name, const char *text, struct sonde_
 {
 	struct sonde_object_setting setting = {};
 
-	if (!is_interface_setting(name)) {
+	if (!sonde_is_interface_setting(name)) {
 		if (setting_number_parse(text, &setting.value) < 0)
 			return -EINVAL;
 	} else if (sonde_integer_parse(text, &setting.value) < 0) {
@@ -253,7 +248,7 @@ int sonde_config_setting_parse(const char *name, const char *text, struct sonde_
 
 const char *sonde_config_setting_allowed(const char *name)
 {
-	return is_interface_setting(name) ? "the name of a network interface, or its number" :
+	return sonde_is_interface_setting(name) ? "the name of a network interface, or its number" :
 					    "a number, a duration (10s), a size (16MiB), true or false";
 }
 
