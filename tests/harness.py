@@ -443,6 +443,34 @@ class Agent:
         return shown.decode().replace("\r\n", "\n")
 
 
+class Namespace:
+    """A network namespace with loopback up; what runs in it is a process of its own, so that this one stays where it is."""
+
+    made = 0
+
+    def __init__(self, test):
+        Namespace.made += 1
+        self.name = "sonde-%d-%d" % (os.getpid(), Namespace.made)
+        subprocess.run(["ip", "netns", "add", self.name], check=True)
+        test.addCleanup(subprocess.run, ["ip", "netns", "delete", self.name], check=True)
+        self.inode = os.stat("/run/netns/" + self.name).st_ino
+        self.run("ip", "link", "set", "lo", "up")
+
+    def run(self, *words, **options):
+        return subprocess.run(["ip", "netns", "exec", self.name, *words], check=True, capture_output=True, timeout=120, **options)
+
+
+def start_trace(test, *command):
+    """A `sonde trace` that is attached by now."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for close in (process.stdout.close, process.stderr.close, process.wait, process.kill):
+        test.addCleanup(close)
+    for line in process.stderr:
+        if b"tracing" in line:
+            return process
+    raise AssertionError("trace did not start")
+
+
 def load(count, rate=0):
     """Starts `count` calls of system call 1023, numbered from 0, in the background."""
     return subprocess.Popen([*END_WITH_US, GENERATE, "syscalls", str(count), str(rate), str(TAG)], stdout=subprocess.DEVNULL)

@@ -15,6 +15,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests"))
+import harness  # noqa: E402
 from harness import ROOT, SONDE, Agent, Trace, wait_for  # noqa: E402
 
 V4, V6 = "127.0.0.1", "::1"
@@ -61,20 +62,7 @@ def total(events):
     return sum(e["packets"] for e in events), sum(e["bytes"] for e in events)
 
 
-class Namespace:
-    made = 0
-
-    def __init__(self, test):
-        Namespace.made += 1
-        self.name = "sonde-flow-%d-%d" % (os.getpid(), Namespace.made)
-        run("ip", "netns", "add", self.name)
-        test.addCleanup(run, "ip", "netns", "delete", self.name)
-        self.inode = os.stat("/run/netns/" + self.name).st_ino
-        self.run("ip", "link", "set", "lo", "up")
-
-    def run(self, *words, **options):
-        return run("ip", "netns", "exec", self.name, *words, **options)
-
+class Namespace(harness.Namespace):
     def start(self, test, *words):
         process = subprocess.Popen(["ip", "netns", "exec", self.name, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         test.addCleanup(process.stdout.close)
@@ -454,14 +442,8 @@ class Interfaces(Case):
     attach = "tcx"
 
     def trace(self, inside, *arguments, attach=None):
-        process = subprocess.Popen(["ip", "netns", "exec", inside.name, SONDE, "trace", "flow", "-o", "json", "--attach",
-                                    attach or self.attach, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for close in (process.stdout.close, process.stderr.close, process.wait, process.kill):
-            self.addCleanup(close)
-        for line in process.stderr:
-            if b"tracing" in line:
-                return process
-        raise AssertionError("trace did not start")
+        return harness.start_trace(self, "ip", "netns", "exec", inside.name, SONDE, "trace", "flow", "-o", "json", "--attach",
+                                   attach or self.attach, *arguments)
 
     def end(self, process):
         process.send_signal(signal.SIGINT)

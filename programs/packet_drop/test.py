@@ -12,6 +12,7 @@ import threading
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests"))
+import harness  # noqa: E402
 from harness import Trace  # noqa: E402
 
 V4, V6 = "127.0.0.1", "::1"
@@ -27,26 +28,7 @@ def closed_port(address, kind=socket.SOCK_DGRAM):
         return s.getsockname()[1]
 
 
-def run(*words, **options):
-    return subprocess.run(words, check=True, capture_output=True, **options)
-
-
-class Namespace:
-    """A network namespace with loopback up; code runs in it by python -c, so that this process stays where it is."""
-
-    made = 0
-
-    def __init__(self, test):
-        Namespace.made += 1
-        self.name = "sonde-%d-%d" % (os.getpid(), Namespace.made)
-        run("ip", "netns", "add", self.name)
-        test.addCleanup(run, "ip", "netns", "delete", self.name)
-        self.inode = os.stat("/run/netns/" + self.name).st_ino
-        self.run("ip", "link", "set", "lo", "up")
-
-    def run(self, *words, **options):
-        return run("ip", "netns", "exec", self.name, *words, **options)
-
+class Namespace(harness.Namespace):
     def send_udp(self, count, address, port):
         code = "import socket\ns = socket.socket(%d, socket.SOCK_DGRAM)\ns.bind((%r, 0))\n" % (family(address), address)
         code += "for _ in range(%d):\n try: s.sendto(b'0123456789', (%r, %d))\n except OSError: pass\n" % (

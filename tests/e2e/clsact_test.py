@@ -14,7 +14,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from harness import SONDE, Agent, only, own_network, wait_for  # noqa: E402
+from harness import SONDE, Agent, only, own_network, start_trace, wait_for  # noqa: E402
 
 PORT = 4242
 FRAMES = 100
@@ -68,14 +68,7 @@ class Clsact(unittest.TestCase):
         return Agent(programs=only("flow", flow={"attach": "clsact", "settings": settings}), **options)
 
     def trace(self, *arguments):
-        process = subprocess.Popen([SONDE, "trace", "flow", "--attach", "clsact", "--set", "interface_1=near", *arguments],
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for close in (process.stdout.close, process.stderr.close, process.wait, process.kill):
-            self.addCleanup(close)
-        for line in process.stderr:
-            if b"tracing" in line:
-                return process
-        raise AssertionError("trace did not start")
+        return start_trace(self, SONDE, "trace", "flow", "--attach", "clsact", "--set", "interface_1=near", *arguments)
 
     def expect_counted(self, agent, frames=FRAMES):
         def counted():
