@@ -250,16 +250,15 @@ static int top_lists(struct summary *summary, const struct sonde_type *type, con
 	return r;
 }
 
-static int summary_type(struct summary *summary, const struct sonde_type *type)
+static int summary_type(struct summary *summary, const struct sonde_type *type, struct sonde_answer *answer)
 {
 	int index = sonde_type_measure(type), r;
 	const char *measure = index < 0 ? NULL : type->columns[index].name;
 	struct groups total = {.asked.opts.sum = measure};
 	struct sonde_buffer *out = &summary->request->out;
-	struct sonde_answer answer = {0};
 
 	summary->query.type = type->name;
-	r = sonde_store_count(summary->request->view->store, &summary->query, &total.asked.opts, total_row, &total, &answer);
+	r = sonde_store_count(summary->request->view->store, &summary->query, &total.asked.opts, total_row, &total, answer);
 	if (r < 0)
 		return r;
 	sonde_buffer_add_char(out, '{');
@@ -273,7 +272,7 @@ static int summary_type(struct summary *summary, const struct sonde_type *type)
 	if (summary->whole)
 		window_json(summary->request->view, type, measure, out);
 	sonde_buffer_add_text(out, ",\"top\":{");
-	r = answer.rows ? top_lists(summary, type, measure) : 0;
+	r = answer->rows ? top_lists(summary, type, measure) : 0;
 	sonde_buffer_add_text(out, "}}");
 	return r;
 }
@@ -296,9 +295,11 @@ static int summary_types(struct summary *summary, const struct sonde_type *only)
 	sonde_json_i64(out, "window_since_ns", sonde_window_since_ns(view->window) + sonde_clock_wall_offset_ns());
 	sonde_buffer_add_text(out, ",\"types\":[");
 	for (size_t i = 0; !r && i < n; i++) {
+		struct sonde_answer one = {};
+
 		if (i)
 			sonde_buffer_add_char(out, ',');
-		r = summary_type(summary, types[i]);
+		r = summary_type(summary, types[i], only ? &summary->all : &one);
 	}
 	sonde_buffer_add_text(out, "],");
 	sonde_answer_json(&summary->all, false, out);
@@ -320,7 +321,7 @@ int sonde_api_summary(struct sonde_request *request)
 		summary.query.until_ns = sonde_clock_wall_ns();
 	summary.whole = selection.query.pid < 0 && !selection.query.command && !selection.query.container && !selection.where;
 	/* What it is worth is asked of all types at once: those of one program have their losses in common. */
-	r = sonde_store_count(request->view->store, &summary.query, NULL, sonde_answer_total, &total, &summary.all);
+	r = selection.type ? 0 : sonde_store_count(request->view->store, &summary.query, NULL, sonde_answer_total, &total, &summary.all);
 	if (!r)
 		r = summary_types(&summary, selection.type);
 	sonde_selection_free(&selection);
