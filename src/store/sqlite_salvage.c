@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What can be read of a damaged file goes into the new one: what describes the events whole or not at all, then each block that
- * reads, newest first, as far as the time and the disk go: half of its room is for what comes. Nothing is repaired: a block's checksums tell later whether it is right. Totals are
- * taken over as they are, so that sqlite_blocks_load() finds what is missing, as in any other file.
+ * reads, newest first, as far as the time and the disk go: half of its room is for what comes. Nothing is repaired: a block's
+ * checksums tell later whether it is right. Totals are taken over as they are, so that sqlite_blocks_load() finds what is missing,
+ * as in any other file.
  */
 #include <store/sqlite.h>
 
