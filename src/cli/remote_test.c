@@ -94,10 +94,33 @@ static void values_come_back(void **state)
 	assert_memory_equal(row.values[ADDRESS].address, v4, 16);
 	assert_true(row.values[OK].type == SONDE_BOOL && row.values[OK].b);
 
-	assert_int_equal(read_line("{\"type\":\"x\",\"address\":\"::1\",\"duration_ns\":18446744073709549568}"), 0);
+	assert_int_equal(read_line("{\"type\":\"x\",\"address\":\"::1\",\"ok\":false}"), 0);
 	assert_memory_equal(row.values[ADDRESS].address, v6, 16);
-	assert_true(row.values[DURATION].type == SONDE_UINT && row.values[DURATION].u == 18446744073709549568u);
 	assert_int_equal(row.values[0].type, SONDE_NULL);
+	assert_int_equal(row.values[DURATION].type, SONDE_NULL);
+}
+
+/* A number that the JSON library cannot hold is exact, and so is what stands beside it. */
+static void large_numbers_are_exact(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t number;
+	} large[] = {{"9223372036854775808", 1ull << 63}, {"18446744073709549569", 18446744073709549569u}, {"18446744073709551615", UINT64_MAX}};
+	char line[256];
+
+	for (size_t i = 0; i < ARRAY_SIZE(large); i++) {
+		snprintf(line, sizeof(line), "{\"type\":\"x\",\"pid\":-9223372036854775807,\"command\":\"\\\"9223372036854775808\",\"duration_ns\":%s,"
+			 "\"weight\":9223372036854775807}", large[i].text);
+		assert_int_equal(read_line(line), 0);
+		assert_true(row.values[DURATION].type == SONDE_UINT && row.values[DURATION].u == large[i].number);
+		assert_true(row.values[2].type == SONDE_INT && row.values[2].i == -INT64_MAX);
+		assert_true(row.values[8].type == SONDE_UINT && row.values[8].u == INT64_MAX);
+		expect_text(5, "\"9223372036854775808", 20);
+	}
+	assert_int_equal(read_line("{\"type\":\"x\",\"pid\":7,\"duration_ns\":18446744073709551616}"), 0);
+	assert_int_equal(row.values[DURATION].type, SONDE_NULL);
+	assert_true(row.values[2].type == SONDE_UINT && row.values[2].u == 7);
 }
 
 /* Bytes that JSON cannot hold come as \xNN and go back to bytes; arguments are a finished line with its own backslashes. */
@@ -150,6 +173,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_schema_becomes_types),
 		cmocka_unit_test(values_come_back),
+		cmocka_unit_test(large_numbers_are_exact),
 		cmocka_unit_test(texts_are_unescaped_once),
 		cmocka_unit_test(values_of_the_wrong_kind_are_null),
 		cmocka_unit_test(what_is_no_event_is_told),
