@@ -80,17 +80,3 @@ int sonde_ask_exit(int error)
 		return SONDE_EXIT_DONE;
 	return error == -EINVAL ? SONDE_EXIT_USAGE : SONDE_EXIT_FAILED;
 }
-
-const char *sonde_json_text_of(const json_t *object, const char *name)
-{
-	const char *text = json_string_value(json_object_get(object, name));
-
-	return text ? text : "";
-}
-
-int64_t sonde_json_number_of(const json_t *object, const char *name)
-{
-	const json_t *number = json_object_get(object, name);
-
-	return json_is_integer(number) ? json_integer_value(number) : 0;
-}

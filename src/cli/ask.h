@@ -4,6 +4,7 @@
 /** @file ask.h What the commands that talk to the agent share. Errors have been said. */
 
 #include <cli/client.h>
+#include <cli/json.h>
 #include <cli/options.h>
 #include <cli/remote.h>
 #include <schema/schema.h>
@@ -24,7 +25,3 @@ void sonde_note_incomplete(bool complete, uint64_t lost, const char *reason);
 void sonde_note_json(const json_t *answer);
 /** An error of asking or writing to an exit code: Ctrl-C and a reader that went away are no failure. */
 int sonde_ask_exit(int error);
-
-/* Fields of an answer, with a fallback when they are not there. */
-const char *sonde_json_text_of(const json_t *object, const char *name);
-int64_t sonde_json_number_of(const json_t *object, const char *name);

@@ -18,6 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include <base/cleanup.h>
+#include <cli/json.h>
 #include <cli/say.h>
 
 #define READ_BYTES (64 * 1024)
@@ -309,7 +310,7 @@ static int say_refused(struct client *client)
 	if (r < 0)
 		return r;
 	if (client->input.length)
-		json = json_loadb(client->input.data, client->input.length, 0, NULL);
+		json = sonde_json_read(client->input.data, client->input.length, NULL);
 	if (json) {
 		message = json_string_value(json_object_get(json, "message"));
 		parameter = json_string_value(json_object_get(json, "parameter"));
@@ -422,7 +423,7 @@ int sonde_client_json(const struct sonde_client_request *request, json_t **ret_j
 	r = sonde_client_body(request, &body);
 	if (r < 0)
 		return r;
-	json = json_loadb(body.length ? body.data : "", body.length, JSON_REJECT_DUPLICATES, &error);
+	json = sonde_json_read(body.length ? body.data : "", body.length, &error);
 	if (!json)
 		return sonde_say_error(-EBADMSG, "what listens on %s did not answer like an agent: %s", request->socket, error.text);
 	*ret_json = json;

@@ -32,7 +32,7 @@ static json_t *value_json(const struct sonde_value *value)
 		.semantic = value->type == SONDE_ADDRESS ? SONDE_SEMANTIC_ADDRESS : SONDE_SEMANTIC_NONE};
 
 	sonde_encode_json_value(&column, value, &text);
-	return text.length ? json_loadb(text.data, text.length, JSON_DECODE_ANY, NULL) : NULL;
+	return text.length ? sonde_json_read(text.data, text.length, NULL) : NULL;
 }
 
 static int local_row(int n, const char *const *names, const struct sonde_value *values, void *userdata)

@@ -62,7 +62,7 @@ static int local_group(const struct sonde_group *group, void *userdata)
 		json_t *value;
 
 		sonde_encode_json_value(local->asked.columns[i], &group->values[i], &text);
-		value = text.length ? json_loadb(text.data, text.length, JSON_DECODE_ANY, NULL) : NULL;
+		value = text.length ? sonde_json_read(text.data, text.length, NULL) : NULL;
 		json_array_append_new(values, value ?: json_null());
 	}
 	group_add(local->options, counting, values, (int64_t)group->count, group->sum);

@@ -6,12 +6,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <base/buffer.h>
 #include <base/cleanup.h>
+#include <cli/json.h>
 #include <cli/moment.h>
 
 #define TYPES_MAX 256
-#define LARGE_DIGITS 19 /* of 2^63 */
 
 struct sonde_remote_schema {
 	json_t *json; /* all names and docs are borrowed from here */
@@ -163,35 +162,18 @@ static void address_value(const json_t *json, uint8_t address[16], struct sonde_
 	*value = (struct sonde_value){.type = SONDE_ADDRESS, .address = address};
 }
 
-static size_t span(const char *text, size_t length, const char *characters)
-{
-	size_t n = 0;
-
-	while (n < length && text[n] && strchr(characters, text[n]))
-		n++;
-	return n;
-}
-
 static void number_value(const json_t *json, struct sonde_value *value)
 {
-	if (json_integer_value(json) < 0)
+	uint64_t large;
+
+	if (!json_is_integer(json) && sonde_json_large(json, &large))
+		*value = (struct sonde_value){.type = SONDE_UINT, .u = large};
+	else if (!json_is_integer(json))
+		return;
+	else if (json_integer_value(json) < 0)
 		*value = (struct sonde_value){.type = SONDE_INT, .i = json_integer_value(json)};
 	else
 		*value = (struct sonde_value){.type = SONDE_UINT, .u = (uint64_t)json_integer_value(json)};
-}
-
-/* A number that came in quotes, see line_parse(). */
-static void large_value(const char *digits, struct sonde_value *value)
-{
-	uint64_t number;
-	char *end;
-
-	if (span(digits, strlen(digits), "0123456789") < LARGE_DIGITS)
-		return;
-	errno = 0;
-	number = strtoull(digits, &end, 10);
-	if (!*end && !errno)
-		*value = (struct sonde_value){.type = SONDE_UINT, .u = number};
 }
 
 static void value_read(struct sonde_remote_row *row, uint32_t i, bool literal, const json_t *json)
@@ -213,35 +195,9 @@ static void value_read(struct sonde_remote_row *row, uint32_t i, bool literal, c
 		address_value(json, row->addresses[i], value);
 	} else if (column->type == SONDE_BOOL && json_is_boolean(json)) {
 		*value = (struct sonde_value){.type = SONDE_BOOL, .b = json_is_true(json)};
-	} else if (column->type == SONDE_INT && json_is_integer(json)) {
+	} else if (column->type == SONDE_INT) {
 		number_value(json, value);
-	} else if (column->type == SONDE_INT && json_is_string(json)) {
-		large_value(json_string_value(json), value);
 	}
-}
-
-/* Numbers from 2^63 on do not fit the library's integers: such a line is read again with quotes around its long numbers. */
-static json_t *line_parse(const char *line, size_t length)
-{
-	struct sonde_buffer quoted CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
-	json_t *json = json_loadb(line, length, JSON_REJECT_DUPLICATES, NULL);
-	bool in_text = false;
-
-	for (size_t i = 0, n; !json && i < length; i += n) {
-		bool is_large;
-
-		n = in_text ? 0 : span(line + i, length - i, "+-.0123456789Ee");
-		is_large = n >= LARGE_DIGITS && span(line + i, n, "0123456789") == n;
-		if (!n)
-			n = in_text && line[i] == '\\' && i + 1 < length ? 2 : 1;
-		in_text ^= line[i] == '"';
-		sonde_buffer_add(&quoted, "\"", is_large);
-		sonde_buffer_add(&quoted, line + i, n);
-		sonde_buffer_add(&quoted, "\"", is_large);
-	}
-	if (quoted.length && !quoted.failed)
-		json = json_loadb(quoted.data, quoted.length, JSON_REJECT_DUPLICATES, NULL);
-	return json;
 }
 
 int sonde_remote_row_read(struct sonde_remote_row *row, const struct sonde_remote_schema *schema, const char *line, size_t length)
@@ -251,7 +207,7 @@ int sonde_remote_row_read(struct sonde_remote_row *row, const struct sonde_remot
 	if (length > UINT32_MAX)
 		return -EBADMSG;
 	json_decref(row->json);
-	row->json = line_parse(line, length);
+	row->json = sonde_json_read(line, length, NULL);
 	if (!json_is_object(row->json))
 		return -EBADMSG;
 	row->type = sonde_remote_schema_type(schema, text_of(row->json, "type"));

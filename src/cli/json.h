@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/** @file json.h JSON with whole numbers up to 2^64 - 1, which the library's integers end before. */
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** Any JSON value. Whole numbers from 2^63 on become texts of their digits. @param error May be NULL. @return NULL: it is none. */
+json_t *sonde_json_read(const char *text, size_t length, json_error_t *error);
+/** Whether the value is such a text, or a smaller one of as many digits. */
+bool sonde_json_large(const json_t *json, uint64_t *ret_number);
+/** Fields of an object; "" and 0 when they are not there. */
+const char *sonde_json_text_of(const json_t *object, const char *name);
+int64_t sonde_json_number_of(const json_t *object, const char *name);
