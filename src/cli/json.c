@@ -20,7 +20,7 @@ static size_t span(const char *text, size_t length, const char *characters)
 	return n;
 }
 
-/* Quotes around each long number. */
+/* Around each long number [""]. */
 static void quote(const char *text, size_t length, struct sonde_buffer *quoted)
 {
 	bool in_text = false;
@@ -33,9 +33,9 @@ static void quote(const char *text, size_t length, struct sonde_buffer *quoted)
 		if (!n)
 			n = in_text && text[i] == '\\' && i + 1 < length ? 2 : 1;
 		in_text ^= text[i] == '"';
-		sonde_buffer_add(quoted, "\"", is_large);
+		sonde_buffer_add(quoted, "[\"", is_large ? 2 : 0);
 		sonde_buffer_add(quoted, text + i, n);
-		sonde_buffer_add(quoted, "\"", is_large);
+		sonde_buffer_add(quoted, "\"]", is_large ? 2 : 0);
 	}
 }
 
@@ -57,13 +57,13 @@ json_t *sonde_json_read(const char *text, size_t length, json_error_t *error)
 
 bool sonde_json_large(const json_t *json, uint64_t *ret_number)
 {
-	const char *digits = json_string_value(json);
+	const char *digits = json_string_value(json_array_get(json, 0));
 
-	if (!digits || strlen(digits) < LARGE_DIGITS || strspn(digits, DIGITS) < strlen(digits))
+	if (json_array_size(json) != 1 || !digits || strspn(digits, DIGITS) < strlen(digits))
 		return false;
 	errno = 0;
 	*ret_number = strtoull(digits, NULL, 10);
-	return !errno;
+	return *digits && !errno;
 }
 
 const char *sonde_json_text_of(const json_t *object, const char *name)

@@ -8,9 +8,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Any JSON value. Whole numbers from 2^63 on become texts of their digits. @param error May be NULL. @return NULL: it is none. */
+/**
+ * @brief Any JSON value. Where one of its whole numbers is 2^63 or more, those of 19 digits and more are read as ["DIGITS"].
+ * @param error May be NULL. @return NULL: it is none.
+ */
 json_t *sonde_json_read(const char *text, size_t length, json_error_t *error);
-/** Whether the value is such a text, or a smaller one of as many digits. */
+/** Whether the value is such a number, and fits 64 bits. */
 bool sonde_json_large(const json_t *json, uint64_t *ret_number);
 /** Fields of an object; "" and 0 when they are not there. */
 const char *sonde_json_text_of(const json_t *object, const char *name);

@@ -22,7 +22,7 @@ static void expect_large(const json_t *json, uint64_t expected)
 	assert_true(number == expected);
 }
 
-static void large_numbers_become_texts(void **state)
+static void large_numbers_are_exact(void **state)
 {
 	json_t *json CLEANUP(json_decrefp) = read_text("{\"a\":[18446744073709551615, -9223372036854775808,9223372036854775807],"
 						       "\"b\":9223372036854775808,\"c\":1.2345678901234567890e5,\"d\":7}");
@@ -53,7 +53,8 @@ static void texts_stay(void **state)
 
 static void what_is_no_number_of_64_bits_is_none(void **state)
 {
-	static const char *const texts[] = {"18446744073709551616", "99999999999999999999999", "\"9223372036854775808x\"", "\"-1\"", "\"\"", "1e19"};
+	static const char *const texts[] = {"18446744073709551616", "99999999999999999999999", "\"9223372036854775808\"", "[\"9223372036854775808x\"]",
+					    "[\"-1\"]", "[\"\"]", "[\"1\", \"2\"]", "[]", "[1]", "1e19"};
 	uint64_t number;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
@@ -78,7 +79,7 @@ static void what_is_no_json_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(large_numbers_become_texts),
+		cmocka_unit_test(large_numbers_are_exact),
 		cmocka_unit_test(texts_stay),
 		cmocka_unit_test(what_is_no_number_of_64_bits_is_none),
 		cmocka_unit_test(what_is_no_json_is_refused),

@@ -149,55 +149,53 @@ static void text_value(struct sonde_remote_row *row, const json_t *json, struct 
 	*value = (struct sonde_value){.type = SONDE_TEXT, .length = (uint32_t)(to - start), .text = start};
 }
 
-static void address_value(const json_t *json, uint8_t address[16], struct sonde_value *value)
+static bool address_value(const char *text, uint8_t address[16], struct sonde_value *value)
 {
-	const char *text = json_string_value(json);
-
-	if (!text)
-		return;
 	memset(address, 0, 16);
 	address[10] = address[11] = 0xff;
 	if (inet_pton(AF_INET, text, address + 12) != 1 && inet_pton(AF_INET6, text, address) != 1)
-		return;
+		return false;
 	*value = (struct sonde_value){.type = SONDE_ADDRESS, .address = address};
+	return true;
 }
 
-static void number_value(const json_t *json, struct sonde_value *value)
+static struct sonde_value number_value(int64_t number)
 {
-	uint64_t large;
-
-	if (!json_is_integer(json) && sonde_json_large(json, &large))
-		*value = (struct sonde_value){.type = SONDE_UINT, .u = large};
-	else if (!json_is_integer(json))
-		return;
-	else if (json_integer_value(json) < 0)
-		*value = (struct sonde_value){.type = SONDE_INT, .i = json_integer_value(json)};
-	else
-		*value = (struct sonde_value){.type = SONDE_UINT, .u = (uint64_t)json_integer_value(json)};
+	if (number < 0)
+		return (struct sonde_value){.type = SONDE_INT, .i = number};
+	return (struct sonde_value){.type = SONDE_UINT, .u = (uint64_t)number};
 }
 
-static void value_read(struct sonde_remote_row *row, uint32_t i, bool literal, const json_t *json)
+static void string_value(struct sonde_remote_row *row, uint32_t i, bool literal, const json_t *json)
 {
 	const struct sonde_column *column = &row->type->columns[i];
 	struct sonde_value *value = &row->values[i];
+	const char *text = json_string_value(json);
 	int64_t ns;
 
-	*value = (struct sonde_value){.type = SONDE_NULL};
-	if (column->semantic == SONDE_SEMANTIC_TIME) {
-		if (json_is_string(json) && sonde_moment_rfc3339_parse(json_string_value(json), &ns) == 0)
-			*value = (struct sonde_value){.type = SONDE_INT, .i = ns};
-	} else if (column->type == SONDE_TEXT && literal && json_is_string(json)) {
-		*value = (struct sonde_value){
-			.type = SONDE_TEXT, .length = (uint32_t)json_string_length(json), .text = json_string_value(json)};
-	} else if (column->type == SONDE_TEXT && json_is_string(json)) {
+	if (column->semantic == SONDE_SEMANTIC_TIME && sonde_moment_rfc3339_parse(text, &ns) == 0)
+		*value = (struct sonde_value){.type = SONDE_INT, .i = ns};
+	else if (literal)
+		*value = (struct sonde_value){.type = SONDE_TEXT, .length = (uint32_t)json_string_length(json), .text = text};
+	else if (column->type != SONDE_ADDRESS || !address_value(text, row->addresses[i], value))
 		text_value(row, json, value);
-	} else if (column->type == SONDE_ADDRESS) {
-		address_value(json, row->addresses[i], value);
-	} else if (column->type == SONDE_BOOL && json_is_boolean(json)) {
+}
+
+/* As it came, whatever the column is now: an event may be older than its type. */
+static void value_read(struct sonde_remote_row *row, uint32_t i, bool literal, const json_t *json)
+{
+	struct sonde_value *value = &row->values[i];
+	uint64_t large;
+
+	*value = (struct sonde_value){.type = SONDE_NULL};
+	if (json_is_string(json))
+		string_value(row, i, literal, json);
+	else if (json_is_boolean(json))
 		*value = (struct sonde_value){.type = SONDE_BOOL, .b = json_is_true(json)};
-	} else if (column->type == SONDE_INT) {
-		number_value(json, value);
-	}
+	else if (json_is_integer(json))
+		*value = number_value(json_integer_value(json));
+	else if (sonde_json_large(json, &large))
+		*value = (struct sonde_value){.type = SONDE_UINT, .u = large};
 }
 
 int sonde_remote_row_read(struct sonde_remote_row *row, const struct sonde_remote_schema *schema, const char *line, size_t length)

@@ -31,7 +31,7 @@ struct sonde_remote_row {
 
 /**
  * @brief Read a line of JSON into the row, replacing what was there.
- * A column that the line lacks, or whose value is not of its kind, is null.
+ * A column that the line lacks, or whose value is no number of 64 bits, text or boolean, is null.
  * @return 0; -ENOENT it is no event of a known type (`row->json` holds the object); -EBADMSG it is no JSON object; -ENOMEM.
  */
 int sonde_remote_row_read(struct sonde_remote_row *row, const struct sonde_remote_schema *schema, const char *line, size_t length);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rows of any columns to standard output, by the same encoders as events. */
+#include <cli/json.h>
 #include <cli/result.h>
 
 #include <stdio.h>
@@ -55,6 +56,8 @@ static void value_of(const json_t *json, struct sonde_value *value)
 		*value = (struct sonde_value){.type = SONDE_BOOL, .b = json_is_true(json)};
 	} else if (json_is_real(json)) {
 		*value = (struct sonde_value){.type = SONDE_REAL, .real = json_real_value(json)};
+	} else if (sonde_json_large(json, &value->u)) {
+		value->type = SONDE_UINT;
 	}
 }
 
@@ -67,17 +70,19 @@ static void row_json(const json_t *columns, const json_t *row, struct sonde_buff
 	sonde_buffer_add_char(out, '{');
 	json_array_foreach(columns, i, column) {
 		const json_t *cell = json_array_get(row, i);
-		char *value CLEANUP_FREE = json_dumps(cell, JSON_ENCODE_ANY | JSON_COMPACT);
+		char *text CLEANUP_FREE = json_dumps(cell, JSON_ENCODE_ANY | JSON_COMPACT);
+		struct sonde_value value;
 
 		name = json_string_value(column);
 		if (i)
 			sonde_buffer_add_char(out, ',');
 		sonde_encode_json_text(name, strlen(name), out);
 		sonde_buffer_add_char(out, ':');
-		if (json_is_real(cell)) /* jansson would write 0.1 with 17 digits */
-			sonde_encode_json_value(NULL, &(struct sonde_value){.type = SONDE_REAL, .real = json_real_value(cell)}, out);
+		value_of(cell, &value);
+		if (value.type == SONDE_REAL || value.type == SONDE_UINT) /* jansson writes 0.1 with 17 digits, and has no large numbers */
+			sonde_encode_json_value(NULL, &value, out);
 		else
-			sonde_buffer_add_text(out, value ? value : "null");
+			sonde_buffer_add_text(out, text ? text : "null");
 	}
 	sonde_buffer_add_text(out, "}\n");
 }
@@ -114,16 +119,18 @@ static int rows_csv(const json_t *columns, const json_t *rows, struct sonde_buff
 /* Columns that hold numbers wherever they hold anything stand on the right. */
 static uint64_t number_columns(const json_t *columns, const json_t *rows)
 {
-	uint64_t right = 0;
-	const json_t *row;
+	uint64_t right = 0, large;
+	const json_t *row, *cell;
 	size_t i;
 
 	for (size_t c = 0; c < json_array_size(columns); c++)
 		right |= 1ull << c;
 	json_array_foreach(rows, i, row)
-		for (size_t c = 0; c < json_array_size(columns); c++)
-			if (!json_is_number(json_array_get(row, c)) && !json_is_null(json_array_get(row, c)))
+		for (size_t c = 0; c < json_array_size(columns); c++) {
+			cell = json_array_get(row, c);
+			if (!json_is_number(cell) && !json_is_null(cell) && !sonde_json_large(cell, &large))
 				right &= ~(1ull << c);
+		}
 	return right;
 }
 

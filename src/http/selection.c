@@ -12,34 +12,40 @@
 #define TYPES_MAX 256
 /* A shorter text than a container's short id must be the whole name (store.h). */
 
-static bool type_listed(const struct sonde_type *const *types, size_t n, const char *name)
+static size_t type_place(const struct sonde_type *const *types, size_t n, const char *name)
 {
-	for (size_t i = 0; i < n; i++)
-		if (!strcmp(types[i]->name, name))
-			return true;
-	return false;
+	size_t i = 0;
+
+	while (i < n && strcmp(types[i]->name, name))
+		i++;
+	return i;
 }
 
+/* Of a program that has lost columns, the stored type has more than the running one: those stand behind. */
 size_t sonde_types(const struct sonde_view *view, const struct sonde_type **types, size_t max)
 {
 	struct sonde_program_status *programs = calloc(SONDE_PROGRAMS_MAX, sizeof(*programs));
 	const struct sonde_type *stored[TYPES_MAX];
 	const struct sonde_schema *schema;
-	size_t n = 0, n_programs = programs ? view->programs(view->userdata, programs, SONDE_PROGRAMS_MAX) : 0, n_stored;
+	size_t n = 0, n_programs = programs ? view->programs(view->userdata, programs, SONDE_PROGRAMS_MAX) : 0, n_stored, place;
 
 	for (size_t i = 0; i < n_programs; i++) {
 		schema = view->schema(view->userdata, programs[i].name);
 		for (uint32_t j = 0; schema && j < schema->n_types; j++)
-			if (n < max && !type_listed(types, n, schema->types[j].name))
+			if (n < max && type_place(types, n, schema->types[j].name) == n)
 				types[n++] = &schema->types[j];
 	}
 	free(programs);
 	n_stored = sonde_store_types(view->store, stored, TYPES_MAX);
 	if (n_stored > TYPES_MAX)
 		n_stored = TYPES_MAX;
-	for (size_t i = 0; i < n_stored; i++)
-		if (n < max && !type_listed(types, n, stored[i]->name))
+	for (size_t i = 0; i < n_stored; i++) {
+		place = type_place(types, n, stored[i]->name);
+		if (place < n && stored[i]->n_columns > types[place]->n_columns)
+			types[place] = stored[i];
+		else if (place == n && n < max)
 			types[n++] = stored[i];
+	}
 	return n;
 }
 
