@@ -6,7 +6,8 @@
 #include <base/cleanup.h>
 
 #include <arpa/inet.h>
-#include <endian.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
@@ -106,14 +107,17 @@ static void result_address(sqlite3_context *context, const uint8_t *address)
 	sqlite3_result_text(context, text, -1, SQLITE_TRANSIENT);
 }
 
+/* SQLite's integers end at 2^63 - 1: from there on, the digits, which it adds up and compares with numbers, rounded. */
 static void result_unsigned(sqlite3_context *context, uint64_t number)
 {
-	uint64_t bytes = htobe64(number);
+	char digits[24];
 
-	if (number <= INT64_MAX)
+	if (number <= INT64_MAX) {
 		sqlite3_result_int64(context, (sqlite3_int64)number);
-	else
-		sqlite3_result_blob(context, &bytes, sizeof(bytes), SQLITE_TRANSIENT);
+	} else {
+		snprintf(digits, sizeof(digits), "%" PRIu64, number);
+		sqlite3_result_text(context, digits, -1, SQLITE_TRANSIENT);
+	}
 }
 
 void sonde_vtab_result(sqlite3_context *context, const struct sonde_column *column, const struct sonde_value *value)

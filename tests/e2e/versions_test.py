@@ -76,6 +76,10 @@ class Versions(unittest.TestCase):
             self.assertEqual(len(self.ours(agent, "-o", "json", "--where", "lost = 7").splitlines()), 1)
             self.assertEqual(len(self.ours(agent, "-o", "json", "--where", "turned = 5").splitlines()), 1)
             self.check_counts(agent)
+            for where in ((), ("--store", agent.store)):
+                asked = "SELECT large, typeof(large), large > 5 FROM kit WHERE CAST(large AS TEXT) = '%d'" % LARGE
+                done = agent.cli("sql", asked, "-o", "csv", *where).stdout.decode().splitlines()
+                self.assertEqual(done[1:], ["%d,text,1" % LARGE] * 2)
 
     def check_counts(self, agent):
         mine = ("kit", "--pid", str(os.getpid()))
