@@ -16,6 +16,7 @@
 #include <base/log.h>
 #include <bpf/embedded.h>
 #include <bpf/object_file.h>
+#include <bpf/trial.h>
 #include <bpf/shared.h>
 #include <runtime/taken.h>
 
@@ -294,9 +295,11 @@ static int managed_open(const struct sonde_manager *manager, struct managed *p)
 		.ring_bytes = p->ring_bytes, .attach = p->attach, .settings = p->settings, .n_settings = p->n_settings,
 		.shared = manager->shared,
 	};
-	int r;
+	int r = 0;
 
-	r = sonde_object_new(&opts, p->status.reason, sizeof(p->status.reason), &p->bpf);
+	if (p->path)
+		r = sonde_object_try(&opts, p->status.reason, sizeof(p->status.reason));
+	r = r ?: sonde_object_new(&opts, p->status.reason, sizeof(p->status.reason), &p->bpf);
 	if (r < 0)
 		return managed_fail(p, r);
 	p->status.state = SONDE_PROGRAM_STARTING;
