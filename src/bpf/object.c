@@ -25,7 +25,7 @@
 
 /* ---- settings: variables of .rodata, set before load ---- */
 
-static struct bpf_map *object_section(struct bpf_object *object, const char *section)
+struct bpf_map *object_section(const struct bpf_object *object, const char *section)
 {
 	struct bpf_map *map;
 
@@ -77,7 +77,7 @@ int object_value(struct bpf_object *object, const char *name, const int64_t *set
 	if (r < 0)
 		return r;
 	data = map ? bpf_map__initial_value(map, &size) : NULL;
-	if (!data || offset + length > size || length > sizeof(int64_t))
+	if (!data || (uint64_t)offset + length > size || length > sizeof(int64_t))
 		return -EINVAL;
 	if (ret_value) {
 		*ret_value = 0;
@@ -228,23 +228,21 @@ static int object_open(struct sonde_object *object, const struct sonde_object_op
 {
 	LIBBPF_OPTS(bpf_object_open_opts, open_opts, .object_name = opts->name);
 	uint64_t ring_bytes = opts->ring_bytes ?: DEFAULT_RING_BYTES;
-	struct bpf_map *ring;
+	const char *why;
 	int r;
 
 	object->n_hooks = 0;
 	object->object = bpf_object__open_mem(opts->object, opts->size, &open_opts);
 	if (!object->object) {
 		r = -errno;
-		snprintf(error, error_size, "not a usable BPF object: %s", sonde_libbpf_message());
+		why = sonde_libbpf_message();
+		snprintf(error, error_size, "not a usable BPF object: %s", *why ? why : "libbpf does not say why: build it anew");
 		return r;
 	}
-	ring = bpf_object__find_map_by_name(object->object, "sonde_ring");
-	if (!ring || !bpf_object__find_map_by_name(object->object, "sonde_counters") ||
-	    !object_section(object->object, ".data.sonde")) {
-		snprintf(error, error_size, "it does not include <sonde/sonde.bpf.h>: ring or counters are missing");
-		return -EINVAL;
-	}
-	r = bpf_map__set_max_entries(ring, (__u32)ring_bytes);
+	r = object_check_maps(object->object, error, error_size);
+	if (r < 0)
+		return r;
+	r = bpf_map__set_max_entries(bpf_object__find_map_by_name(object->object, "sonde_ring"), (__u32)ring_bytes);
 	if (r < 0) {
 		snprintf(error, error_size, "ring_bytes %llu is not possible", (unsigned long long)ring_bytes);
 		return r;

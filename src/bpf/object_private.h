@@ -18,6 +18,10 @@ struct sonde_object {
 	struct sonde_interface_link interface_links[SONDE_OBJECT_HOOKS_MAX][SONDE_INTERFACES_MAX]; /* of hooks on interfaces, instead */
 };
 
+/** The map of a section, e.g. ".rodata"; NULL: it has none. */
+struct bpf_map *object_section(const struct bpf_object *object, const char *section);
+/** Whether an open object's maps are those that we read, and of a bounded size. @return 0, -EINVAL, -E2BIG with `error` in words. */
+int object_check_maps(const struct bpf_object *object, char *error, size_t error_size);
 /** Value of a setting in .rodata; `set` NULL: only read it. @return 0, -ENOENT, ... */
 int object_value(struct bpf_object *object, const char *name, const int64_t *set, int64_t *ret_value);
 /** The setting interface_1 (`n` 0) to interface_4; 0: not set, or no such setting. */

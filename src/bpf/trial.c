@@ -30,7 +30,8 @@ static void child_load(const struct sonde_object_opts *opts, int out)
 	alarm(SECONDS);
 	sonde_log_set_level(SONDE_LOG_ERROR);
 	own.shared = NULL; /* nothing is pinned */
-	sonde_object_new(&own, error, sizeof(error), &object);
+	if (!sonde_object_new(&own, error, sizeof(error), &object))
+		sonde_object_free(&object); /* finds out whether it wrote where it must not */
 	_exit(write(out, "", 1) != 1);
 }
 

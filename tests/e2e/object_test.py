@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Objects of one's own: the guide's program works as it stands there, hooks that are optional, and what a refusal says."""
 import os
+import random
 import re
 import subprocess
 import sys
@@ -66,6 +67,30 @@ class Objects(unittest.TestCase):
         answer = self.check("unchecked", EVENT + GOOD.replace("	if (!e)\n		return 0;\n", ""))
         self.assertEqual(answer.returncode, 1, answer)
         self.assertRegex(answer.stdout, r"'good': R\d invalid mem access '\w+', at: e->number = 1")
+
+    def test_maps_that_are_too_large(self):
+        array = """
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, %d); __type(key, __u32); __type(value, __u64); } mine_too SEC(".maps");
+"""
+        answer = self.check("large", EVENT + array % 1000000000 + GOOD.replace("e->number = 1", "e->number = (__u64)&mine_too"))
+        self.assertEqual(answer.returncode, 1, answer)
+        self.assertRegex(answer.stdout, r"its maps would take \d{4,} MiB, most of them 'mine_too': 256 MiB is the most")
+
+    def test_damaged(self):
+        """libbpf does not survive some of these: that ends the process which tried, not sonde."""
+        with open(build_object(self.folder, "whole", EVENT + GOOD), "rb") as file:
+            whole = file.read()
+        damaged = os.path.join(self.folder, "damaged.bpf.o")
+        chance = random.Random(11)
+        for _ in range(120):
+            copy = bytearray(whole)
+            for _ in range(chance.choice((1, 3, 10, 50))):
+                copy[chance.randrange(len(copy))] = chance.randrange(256)
+            with open(damaged, "wb") as file:
+                file.write(copy)
+            answer = subprocess.run([SONDE, "trace", damaged, "--for", "1ms"], capture_output=True, timeout=90)
+            self.assertIn(answer.returncode, (0, 1), answer.stderr)
+            self.assertTrue(answer.stderr)
 
 
 if __name__ == "__main__":
