@@ -22,7 +22,7 @@ void sonde_grid_begin(struct sonde_grid *grid, const char *const *headings, uint
 		sonde_grid_add(grid, headings[i]);
 }
 
-void sonde_grid_add(struct sonde_grid *grid, const char *text)
+void sonde_grid_add_bytes(struct sonde_grid *grid, const char *bytes, size_t length)
 {
 	struct sonde_buffer safe = SONDE_BUFFER_INIT;
 	unsigned capacity;
@@ -38,7 +38,7 @@ void sonde_grid_add(struct sonde_grid *grid, const char *text)
 		grid->cells = cells;
 		grid->capacity = capacity;
 	}
-	sonde_encode_terminal_text(text, strlen(text), &safe);
+	sonde_encode_terminal_text(bytes, length, &safe);
 	sonde_buffer_add(&safe, "", 1); /* so that an empty text has memory too */
 	if (sonde_buffer_error(&safe) < 0) {
 		sonde_buffer_free(&safe);
@@ -46,6 +46,11 @@ void sonde_grid_add(struct sonde_grid *grid, const char *text)
 		return;
 	}
 	grid->cells[grid->n_cells++] = safe.data;
+}
+
+void sonde_grid_add(struct sonde_grid *grid, const char *text)
+{
+	sonde_grid_add_bytes(grid, text, strlen(text));
 }
 
 void sonde_grid_addf(struct sonde_grid *grid, const char *format, ...)

@@ -66,6 +66,33 @@ bool sonde_json_large(const json_t *json, uint64_t *ret_number)
 	return *digits && !errno;
 }
 
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+int sonde_json_unescape(json_t *json)
+{
+	const char *from = json_string_value(json), *end = from + json_string_length(json);
+	CLEANUP_FREE char *bytes = NULL;
+	char *to;
+
+	if (!from || !strstr(from, "\\x"))
+		return 0;
+	to = bytes = malloc((size_t)(end - from));
+	if (!bytes)
+		return -ENOMEM;
+	while (from < end) {
+		if (end - from >= 4 && from[0] == '\\' && from[1] == 'x' && hex_digit(from[2]) >= 0 && hex_digit(from[3]) >= 0) {
+			*to++ = (char)(hex_digit(from[2]) << 4 | hex_digit(from[3]));
+			from += 4;
+		} else {
+			*to++ = *from++;
+		}
+	}
+	return json_string_setn_nocheck(json, bytes, (size_t)(to - bytes)) ? -ENOMEM : 0;
+}
+
 const char *sonde_json_text_of(const json_t *object, const char *name)
 {
 	const char *text = json_string_value(json_object_get(object, name));

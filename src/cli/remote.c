@@ -126,29 +126,6 @@ const struct sonde_type *sonde_remote_schema_type(const struct sonde_remote_sche
 	return NULL;
 }
 
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* The JSON encoder writes bytes that JSON cannot hold as \xNN (schema/encode.h): back to bytes, for the table to escape. */
-static void text_value(struct sonde_remote_row *row, const json_t *json, struct sonde_value *value)
-{
-	const char *from = json_string_value(json), *end = from + json_string_length(json);
-	char *to = row->text + row->text_length, *start = to;
-
-	while (from < end) {
-		if (end - from >= 4 && from[0] == '\\' && from[1] == 'x' && hex_digit(from[2]) >= 0 && hex_digit(from[3]) >= 0) {
-			*to++ = (char)(hex_digit(from[2]) << 4 | hex_digit(from[3]));
-			from += 4;
-		} else {
-			*to++ = *from++;
-		}
-	}
-	row->text_length = (size_t)(to - row->text);
-	*value = (struct sonde_value){.type = SONDE_TEXT, .length = (uint32_t)(to - start), .text = start};
-}
-
 static bool address_value(const char *text, uint8_t address[16], struct sonde_value *value)
 {
 	memset(address, 0, 16);
@@ -166,41 +143,46 @@ static struct sonde_value number_value(int64_t number)
 	return (struct sonde_value){.type = SONDE_UINT, .u = (uint64_t)number};
 }
 
-static void string_value(struct sonde_remote_row *row, uint32_t i, bool literal, const json_t *json)
+static int string_value(struct sonde_remote_row *row, uint32_t i, bool literal, json_t *json)
 {
 	const struct sonde_column *column = &row->type->columns[i];
 	struct sonde_value *value = &row->values[i];
 	const char *text = json_string_value(json);
 	int64_t ns;
 
-	if (column->semantic == SONDE_SEMANTIC_TIME && sonde_moment_rfc3339_parse(text, &ns) == 0)
+	if (column->semantic == SONDE_SEMANTIC_TIME && sonde_moment_rfc3339_parse(text, &ns) == 0) {
 		*value = (struct sonde_value){.type = SONDE_INT, .i = ns};
-	else if (literal)
-		*value = (struct sonde_value){.type = SONDE_TEXT, .length = (uint32_t)json_string_length(json), .text = text};
-	else if (column->type != SONDE_ADDRESS || !address_value(text, row->addresses[i], value))
-		text_value(row, json, value);
+		return 0;
+	}
+	if (column->type == SONDE_ADDRESS && address_value(text, row->addresses[i], value))
+		return 0;
+	if (!literal && sonde_json_unescape(json) < 0)
+		return -ENOMEM;
+	*value = (struct sonde_value){.type = SONDE_TEXT, .length = (uint32_t)json_string_length(json), .text = json_string_value(json)};
+	return 0;
 }
 
 /* As it came, whatever the column is now: an event may be older than its type. */
-static void value_read(struct sonde_remote_row *row, uint32_t i, bool literal, const json_t *json)
+static int value_read(struct sonde_remote_row *row, uint32_t i, bool literal, json_t *json)
 {
 	struct sonde_value *value = &row->values[i];
 	uint64_t large;
 
 	*value = (struct sonde_value){.type = SONDE_NULL};
 	if (json_is_string(json))
-		string_value(row, i, literal, json);
-	else if (json_is_boolean(json))
+		return string_value(row, i, literal, json);
+	if (json_is_boolean(json))
 		*value = (struct sonde_value){.type = SONDE_BOOL, .b = json_is_true(json)};
 	else if (json_is_integer(json))
 		*value = number_value(json_integer_value(json));
 	else if (sonde_json_large(json, &large))
 		*value = (struct sonde_value){.type = SONDE_UINT, .u = large};
+	return 0;
 }
 
 int sonde_remote_row_read(struct sonde_remote_row *row, const struct sonde_remote_schema *schema, const char *line, size_t length)
 {
-	char *text;
+	int r = 0;
 
 	if (length > UINT32_MAX)
 		return -EBADMSG;
@@ -211,22 +193,13 @@ int sonde_remote_row_read(struct sonde_remote_row *row, const struct sonde_remot
 	row->type = sonde_remote_schema_type(schema, text_of(row->json, "type"));
 	if (!row->type)
 		return -ENOENT;
-	if (row->text_capacity < length) { /* unescaped, the texts of a line are never longer than the line */
-		text = realloc(row->text, length);
-		if (!text)
-			return -ENOMEM;
-		row->text = text;
-		row->text_capacity = length;
-	}
-	row->text_length = 0;
-	for (uint32_t i = 0; i < row->type->n_columns; i++)
-		value_read(row, i, schema->literal[row->type - schema->types] >> i & 1, json_object_get(row->json, row->type->columns[i].name));
-	return 0;
+	for (uint32_t i = 0; !r && i < row->type->n_columns; i++)
+		r = value_read(row, i, schema->literal[row->type - schema->types] >> i & 1, json_object_get(row->json, row->type->columns[i].name));
+	return r;
 }
 
 void sonde_remote_row_free(struct sonde_remote_row *row)
 {
 	json_decref(row->json);
-	free(row->text);
 	*row = (struct sonde_remote_row){0};
 }

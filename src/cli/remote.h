@@ -25,8 +25,6 @@ struct sonde_remote_row {
 	struct sonde_value values[SONDE_COLUMNS_MAX];
 	json_t *json;
 	uint8_t addresses[SONDE_COLUMNS_MAX][16];
-	char *text; /* unescaped texts */
-	size_t text_length, text_capacity;
 };
 
 /**

@@ -3,6 +3,7 @@
 #include <cli/json.h>
 #include <cli/result.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,8 +70,6 @@ static void row_json(const json_t *columns, const json_t *row, struct sonde_buff
 
 	sonde_buffer_add_char(out, '{');
 	json_array_foreach(columns, i, column) {
-		const json_t *cell = json_array_get(row, i);
-		char *text CLEANUP_FREE = json_dumps(cell, JSON_ENCODE_ANY | JSON_COMPACT);
 		struct sonde_value value;
 
 		name = json_string_value(column);
@@ -78,11 +77,8 @@ static void row_json(const json_t *columns, const json_t *row, struct sonde_buff
 			sonde_buffer_add_char(out, ',');
 		sonde_encode_json_text(name, strlen(name), out);
 		sonde_buffer_add_char(out, ':');
-		value_of(cell, &value);
-		if (value.type == SONDE_REAL || value.type == SONDE_UINT) /* jansson writes 0.1 with 17 digits, and has no large numbers */
-			sonde_encode_json_value(NULL, &value, out);
-		else
-			sonde_buffer_add_text(out, text ? text : "null");
+		value_of(json_array_get(row, i), &value);
+		sonde_encode_json_value(NULL, &value, out);
 	}
 	sonde_buffer_add_text(out, "}\n");
 }
@@ -151,17 +147,29 @@ static int rows_table(const struct sonde_options *options, const json_t *columns
 			struct sonde_buffer cell CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
 
 			value_of(json_array_get(row, c), &value);
-			/* The grid makes texts safe; anything else is safe already. */
-			if (value.type == SONDE_TEXT)
-				sonde_buffer_add(&cell, value.text, value.length);
-			else
-				sonde_encode_human(&column, &value, &cell);
+			if (value.type == SONDE_TEXT) { /* the grid makes it safe */
+				sonde_grid_add_bytes(&grid, value.text, value.length);
+				continue;
+			}
+			sonde_encode_human(&column, &value, &cell);
 			sonde_grid_add(&grid, cell.data ? cell.data : "");
 		}
 	return sonde_result_grid(options, &grid);
 }
 
-int sonde_result_rows(const struct sonde_options *options, const json_t *columns, const json_t *rows)
+static int rows_unescape(json_t *rows)
+{
+	size_t i, c;
+	json_t *row, *cell;
+
+	json_array_foreach(rows, i, row)
+		json_array_foreach(row, c, cell)
+			if (sonde_json_unescape(cell) < 0)
+				return -ENOMEM;
+	return 0;
+}
+
+int sonde_result_rows(const struct sonde_options *options, const json_t *columns, json_t *rows)
 {
 	struct sonde_buffer out CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
 	const json_t *column;
@@ -173,6 +181,8 @@ int sonde_result_rows(const struct sonde_options *options, const json_t *columns
 	json_array_foreach(columns, i, column)
 		if (!json_is_string(column))
 			return sonde_say_error(SONDE_EXIT_FAILED, "the answer cannot be read: a column has no name");
+	if (rows_unescape(rows) < 0)
+		return no_memory();
 	if (options->format == SONDE_FORMAT_TABLE)
 		return rows_table(options, columns, rows);
 	if (options->format == SONDE_FORMAT_JSON)
