@@ -302,6 +302,23 @@ static int memory_commit(struct sonde_store *base, const struct sonde_checkpoint
 	return r ? sonde_store_fail(r, "no room for the checkpoints of %zu programs", n) : 0;
 }
 
+/* Events of a ring that another process kept: they went with it. When the first of them was is not known: not before the boot. */
+static void memory_forgotten(struct memory_store *store, const struct sonde_checkpoint *checkpoint)
+{
+	struct sonde_gap gap = {
+		.cause = "the worker ended", .from_ns = sonde_clock_wall_offset_ns(), .to_ns = store->started_ns,
+		.count = checkpoint->stored,
+	};
+
+	if (!checkpoint->stored)
+		return;
+	snprintf(gap.program, sizeof(gap.program), "%s", checkpoint->program);
+	for (size_t i = 0; i < store->gaps.n; i++)
+		if (!strcmp(store->gaps.items[i].program, gap.program) && !strcmp(store->gaps.items[i].cause, gap.cause))
+			return;
+	sonde_gaps_add(&store->gaps, &gap);
+}
+
 static int memory_checkpoint(struct sonde_store *base, const char *program, uint64_t ring_id,
 			     struct sonde_checkpoint *ret_checkpoint)
 {
@@ -319,6 +336,7 @@ static int memory_checkpoint(struct sonde_store *base, const char *program, uint
 		checkpoint.expired = sonde_checkpoint_expired(checkpoint.stored, ring->base, expired);
 	} else if (sonde_checkpoints_find(&store->shared, program, ring_id, &checkpoint)) {
 		checkpoint.expired = checkpoint.stored;
+		memory_forgotten(store, &checkpoint);
 	}
 	pthread_mutex_unlock(&store->lock);
 	*ret_checkpoint = checkpoint;

@@ -107,7 +107,8 @@ static void result_address(sqlite3_context *context, const uint8_t *address)
 	sqlite3_result_text(context, text, -1, SQLITE_TRANSIENT);
 }
 
-/* SQLite's integers end at 2^63 - 1: from there on, the digits, which it adds up and compares with numbers, rounded. */
+/* SQLite's integers end at 2^63 - 1. From there on, 20 digits: as texts they come after the integers and in their order, are exact,
+ * and are added up, rounded. */
 static void result_unsigned(sqlite3_context *context, uint64_t number)
 {
 	char digits[24];
@@ -115,7 +116,7 @@ static void result_unsigned(sqlite3_context *context, uint64_t number)
 	if (number <= INT64_MAX) {
 		sqlite3_result_int64(context, (sqlite3_int64)number);
 	} else {
-		snprintf(digits, sizeof(digits), "%" PRIu64, number);
+		snprintf(digits, sizeof(digits), "%020" PRIu64, number);
 		sqlite3_result_text(context, digits, -1, SQLITE_TRANSIENT);
 	}
 }

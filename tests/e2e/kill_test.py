@@ -62,7 +62,9 @@ class Kill(unittest.TestCase):
             self.assertEqual((ledger["ring_full"], ledger["invalid"]), (0, 0), ledger)
             self.assertEqual(ledger["stored"], ledger["entered"])
             self.assertGreater(ledger["expired"], 0)
-            self.assertEqual(agent.count("flood")["count"], ledger["readable"])
+            answer = agent.count("flood")
+            self.assertEqual((answer["count"], answer["complete"], answer["lost"]), (ledger["readable"], False, ledger["expired"]), answer)
+            self.assertIn("of flood lost (the worker ended)", answer["reason"])
 
     def test_loader(self):
         """Without its loader the worker saves what is in the rings, and ends; the kernel takes the hooks away."""

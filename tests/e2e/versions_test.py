@@ -77,9 +77,9 @@ class Versions(unittest.TestCase):
             self.assertEqual(len(self.ours(agent, "-o", "json", "--where", "turned = 5").splitlines()), 1)
             self.check_counts(agent)
             for where in ((), ("--store", agent.store)):
-                asked = "SELECT large, typeof(large), large > 5 FROM kit WHERE CAST(large AS TEXT) = '%d'" % LARGE
+                asked = "SELECT large, typeof(large), large > 5 FROM kit WHERE CAST(large AS TEXT) = '%020d'" % LARGE
                 done = agent.cli("sql", asked, "-o", "csv", *where).stdout.decode().splitlines()
-                self.assertEqual(done[1:], ["%d,text,1" % LARGE] * 2)
+                self.assertEqual(done[1:], ["%020d,text,1" % LARGE] * 2)
 
     def check_counts(self, agent):
         mine = ("kit", "--pid", str(os.getpid()))
