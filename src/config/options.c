@@ -48,7 +48,7 @@ const struct sonde_config_option sonde_config_options[] = {
 	}, {
 		.section = "store", .name = "max_bytes", .type = SONDE_CONFIG_SIZE, .default_text = "1GiB", .min = MIB,
 		.max = INT64_MAX, .zero = "no limit", FIELD(store.max_bytes),
-		.help = "Above this size the oldest events are deleted.",
+		.help = "Above this size the oldest events are deleted. A file has at least 8MiB.",
 	}, {
 		.section = "store", .name = "max_age", .type = SONDE_CONFIG_DURATION, .default_text = "7d",
 		.min = 60 * SONDE_NS_PER_S, .max = 3650 * DAY, .zero = "no limit", FIELD(store.max_age_ns),

@@ -192,7 +192,11 @@ static void sqlite_close(struct sonde_store *base)
 
 static void limits_set(struct sqlite_store *store, const struct sonde_store_opts *opts)
 {
-	store->max_bytes = opts->max_bytes && opts->max_bytes < LEAST_BYTES ? LEAST_BYTES : opts->max_bytes;
+	store->max_bytes = opts->max_bytes;
+	if (opts->max_bytes && opts->max_bytes < LEAST_BYTES) {
+		store->max_bytes = LEAST_BYTES;
+		sonde_log_warning("the store '%s': max_bytes is %llu MiB, the least for a file", opts->path, LEAST_BYTES >> 20);
+	}
 	store->max_age_ns = opts->max_age_ns;
 	store->intake.names = opts->names;
 	store->intake.max_bytes = PENDING_MAX;

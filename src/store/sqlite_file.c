@@ -203,6 +203,9 @@ int sqlite_file_lock(const char *path)
 	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
 	int64_t end = sonde_clock_boot_ns() + LOCK_WAIT_NS;
 
+	if (fd < 0 && errno == EACCES)
+		return sonde_store_fail(-errno, "cannot open '%s': it is not the worker's: chown %u:%u it, and what stands beside it",
+					path, geteuid(), getegid());
 	if (fd < 0)
 		return sonde_store_fail(-errno, "cannot open '%s': %s", path, strerror(errno));
 	while (flock(fd, LOCK_EX | LOCK_NB)) {
