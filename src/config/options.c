@@ -113,8 +113,8 @@ const struct sonde_config_option sonde_config_options[] = {
 	}, {
 		.section = "programs.NAME", .name = "settings", .type = SONDE_CONFIG_SETTINGS,
 		.help = "The program's own settings, as its page lists them: at most 16. A value is a number, a duration, a size, "
-			"true or false; of `interface_1` to `interface_4` the name of a network interface. One that is not there fails "
-			"this program alone; it is looked for again at `sonde programs start NAME` and at a reload.",
+			"true or false; of `interface_1` to `interface_4` the name of a network interface. One that is not there is "
+			"waited for (but not by a `required` program).",
 	},
 };
 

@@ -176,25 +176,23 @@ class Names(Start):
 
 class Interfaces(Start):
     def test_one_that_comes_later(self):
-        """flow fails alone, and runs when its interface is there: by `programs start`, or at a reload."""
+        """flow waits, and begins when its interface is there (again). More of this: clsact_test.py"""
         name = "sonde%d" % (os.getpid() % 1000000)
         flow = {"settings": {"interface_1": name}}
         self.assertEqual(self.config({"flow": flow}), (0, "FILE is right\n"))
         with Agent(programs=only("process", "flow", flow=flow)) as agent:
-            for command in (["programs", "start", "flow"], ["reload"]):
-                self.assertEqual(self.states(agent)["flow"], ("failed", "there is no network interface '%s'" % name))
-                self.assertEqual(self.states(agent)["process"][0], "running")
-                agent.cli(*command, check=command == ["reload"])
+            for _ in range(2):
+                waits = "running", "waits for the network interface '%s'" % name
+                wait_for(lambda: self.states(agent)["flow"] == waits, "flow waits")
+                self.assertEqual(self.states(agent)["process"], ("running", ""))
                 subprocess.run(["ip", "link", "add", name, "type", "veth", "peer", "name", name + "p"], check=True)
                 try:
-                    agent.cli(*command)
-                    wait_for(lambda: self.states(agent)["flow"][0] == "running", "flow runs")
+                    wait_for(lambda: self.states(agent)["flow"] == ("running", ""), "flow has its hooks")
                     shown = agent.cli("programs", "show", "flow").stdout.decode()
                     self.assertRegex(shown, r"interface_1 +%s +0 " % name)
                     self.assertRegex(shown, r"update_interval_ns +10s +10s ")
                 finally:
                     subprocess.run(["ip", "link", "del", name], check=True)
-                agent.cli("programs", "reload", "flow", check=False)  # it is gone
 
     def test_required(self):
         flow = {"required": True, "settings": {"interface_1": "sonde_no_such"}}
