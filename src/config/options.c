@@ -34,7 +34,8 @@ const struct sonde_config_option sonde_config_options[] = {
 		.zero = "off", FIELD(programs_directory),
 		.help = "Every `NAME.bpf.o` in it is a program, called as the file before its first dot, unless `programs` has a section with "
 			"an `object` of that name. Directory and files must be root's and writable by nobody else. A file that cannot be a "
-			"program (its name, its owner, the name of a built-in one) is in state `failed` and says why.",
+			"program (its name, its owner, the name of a built-in one) is in state `failed` and says why; so is the directory, as "
+			"`directory:programs.d`, and then nothing in it runs.",
 	}, {
 		.section = "", .name = "shutdown_timeout", .type = SONDE_CONFIG_DURATION, .default_text = "10s",
 		.min = SONDE_NS_PER_S, .max = 300 * SONDE_NS_PER_S, FIELD(shutdown_timeout_ns),

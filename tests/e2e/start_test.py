@@ -79,6 +79,27 @@ class Objects(Start):
             wait_for(lambda: self.states(agent)["LATER"][0] == "failed", "it is there and says why")
             self.assertEqual(self.states(agent)["flood"][0], "running")
 
+    def test_directory_of_others(self):
+        """Nothing in it is loaded, it says why, and everything else runs. Mended, it is taken at a reload."""
+        self.put("flood.bpf.o")
+        for spoil, mend in ((lambda: os.chmod(self.programs_d, 0o777), lambda: os.chmod(self.programs_d, 0o755)),
+                            (lambda: os.chown(self.programs_d, 65534, 0), lambda: os.chown(self.programs_d, 0, 0))):
+            spoil()
+            remedy = "no program in it runs: '%s' is not root's alone: chown root:root and chmod go-w it, or move it" % self.programs_d
+            self.assertIn("program directory:programs.d will not run: " + remedy, self.config({})[1])
+            with Agent(programs=only("process"), programs_directory=self.programs_d) as agent:
+                states = self.states(agent)
+                self.assertEqual((states["directory:programs.d"], states["process"][0]), (("failed", remedy), "running"))
+                self.assertNotIn("flood", states)
+                self.assertIn("program directory:programs.d: " + remedy, agent.log())
+                self.assertEqual(agent.health().json["reason"], "program directory:programs.d failed: " + remedy)
+                self.assertIn(remedy, agent.cli("programs", "show", "directory:programs.d").stdout.decode())
+                self.assertIn('sonde_program_state{program="directory:programs.d",state="failed"} 1', agent.metrics().text)
+                mend()
+                agent.cli("reload")
+                wait_for(lambda: self.states(agent).get("flood", ("",))[0] == "running", "it is taken")
+                wait_for(lambda: self.states(agent)["directory:programs.d"][0] == "disabled", "nothing is wrong with it")
+
     def test_config_tells_of_them(self):
         self.put("UPPER.bpf.o")
         code, said = self.config({"away": {"object": "/no/such/away.bpf.o"}})
