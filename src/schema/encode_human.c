@@ -82,6 +82,8 @@ static void add_number(struct sonde_buffer *out, enum sonde_semantic semantic, u
 		add_bytes(out, number);
 	else
 		sonde_buffer_add_u64(out, number);
+	if (semantic == SONDE_SEMANTIC_PERCENT)
+		sonde_buffer_add_char(out, '%');
 }
 
 int sonde_encode_terminal_text(const char *bytes, size_t length, struct sonde_buffer *out)

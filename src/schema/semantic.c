@@ -26,6 +26,7 @@ static const char *const names[] = {
 	[SONDE_SEMANTIC_SIGNAL_NAME] = "signal_name",
 	[SONDE_SEMANTIC_ARGUMENTS] = "arguments",
 	[SONDE_SEMANTIC_ADDRESS_NAME] = "address_name",
+	[SONDE_SEMANTIC_PERCENT] = "percent",
 };
 
 #define N_NAMES (sizeof(names) / sizeof(names[0]))
