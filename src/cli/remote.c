@@ -13,7 +13,6 @@
 
 struct sonde_remote_schema {
 	json_t *json; /* all names and docs are borrowed from here */
-	uint64_t literal[TYPES_MAX]; /* columns of each type whose backslashes are their own: arguments, quoted for a shell */
 	size_t n_types;
 	struct sonde_type *types;
 };
@@ -50,7 +49,7 @@ static int column_read(const json_t *json, struct sonde_column *column)
 	return *column->name && column->type != SONDE_NULL ? 0 : -EBADMSG;
 }
 
-static int type_read(const json_t *json, struct sonde_type *type, uint64_t *literal)
+static int type_read(const json_t *json, struct sonde_type *type)
 {
 	const json_t *list = json_object_get(json, "columns"), *item;
 	struct sonde_column *columns;
@@ -72,9 +71,7 @@ static int type_read(const json_t *json, struct sonde_type *type, uint64_t *lite
 		if (r < 0)
 			return r;
 		if (columns[i].semantic == SONDE_SEMANTIC_ARGUMENTS) {
-			/* What comes is the line already: the encoder must not quote it again. */
-			columns[i].semantic = SONDE_SEMANTIC_NONE;
-			*literal |= 1ull << i;
+			columns[i].semantic = SONDE_SEMANTIC_ESCAPED; /* the encoder must not quote it again */
 		}
 	}
 	return 0;
@@ -96,7 +93,7 @@ int sonde_remote_schema_new(const json_t *json, struct sonde_remote_schema **ret
 	if (!schema->types)
 		return -ENOMEM;
 	json_array_foreach(list, i, item) {
-		r = type_read(item, &schema->types[i], &schema->literal[i]);
+		r = type_read(item, &schema->types[i]);
 		schema->n_types++;
 		if (r < 0)
 			return r;
@@ -173,7 +170,7 @@ static void number_value(const json_t *json, struct sonde_value *value)
 		*value = (struct sonde_value){.type = SONDE_UINT, .u = (uint64_t)real};
 }
 
-static void value_read(struct sonde_remote_row *row, uint32_t i, bool literal, const json_t *json)
+static void value_read(struct sonde_remote_row *row, uint32_t i, const json_t *json)
 {
 	const struct sonde_column *column = &row->type->columns[i];
 	struct sonde_value *value = &row->values[i];
@@ -183,7 +180,7 @@ static void value_read(struct sonde_remote_row *row, uint32_t i, bool literal, c
 	if (column->semantic == SONDE_SEMANTIC_TIME) {
 		if (json_is_string(json) && sonde_moment_rfc3339_parse(json_string_value(json), &ns) == 0)
 			*value = (struct sonde_value){.type = SONDE_INT, .i = ns};
-	} else if (column->type == SONDE_TEXT && literal && json_is_string(json)) {
+	} else if (column->semantic == SONDE_SEMANTIC_ESCAPED && json_is_string(json)) {
 		*value = (struct sonde_value){
 			.type = SONDE_TEXT, .length = (uint32_t)json_string_length(json), .text = json_string_value(json)};
 	} else if (column->type == SONDE_TEXT && json_is_string(json)) {
@@ -221,7 +218,7 @@ int sonde_remote_row_read(struct sonde_remote_row *row, const struct sonde_remot
 	}
 	row->text_length = 0;
 	for (uint32_t i = 0; i < row->type->n_columns; i++)
-		value_read(row, i, schema->literal[row->type - schema->types] >> i & 1, json_object_get(row->json, row->type->columns[i].name));
+		value_read(row, i, json_object_get(row->json, row->type->columns[i].name));
 	return 0;
 }
 

@@ -101,7 +101,7 @@ static int rows_csv(const json_t *columns, const json_t *rows, struct sonde_buff
 	size_t i;
 
 	for (uint32_t c = 0; c < type.n_columns; c++)
-		list[c].name = json_string_value(json_array_get(columns, c));
+		list[c] = (struct sonde_column){.name = json_string_value(json_array_get(columns, c)), .semantic = SONDE_SEMANTIC_ESCAPED};
 	sonde_encode_csv_header(&type, out);
 	json_array_foreach(rows, i, row) {
 		for (uint32_t c = 0; c < type.n_columns; c++)

@@ -159,7 +159,8 @@ static bool is_free_text(const struct sonde_column *column)
 {
 	return column->type == SONDE_TEXT &&
 	       (column->semantic == SONDE_SEMANTIC_NONE || column->semantic == SONDE_SEMANTIC_SYMBOL ||
-		column->semantic == SONDE_SEMANTIC_ARGUMENTS || column->semantic == SONDE_SEMANTIC_ADDRESS_NAME);
+		column->semantic == SONDE_SEMANTIC_ARGUMENTS || column->semantic == SONDE_SEMANTIC_ESCAPED ||
+		column->semantic == SONDE_SEMANTIC_ADDRESS_NAME);
 }
 
 static void add_column(struct sonde_layout *layout, uint32_t index)
