@@ -58,6 +58,7 @@
 typedef __u64 sonde_time_ns;	  /* CLOCK_BOOTTIME; shown as wall-clock time (RFC 3339) */
 typedef __u64 sonde_duration_ns;  /* shown in JSON as the number, on a terminal as 1.25ms */
 typedef __u64 sonde_bytes;	  /* shown in JSON as the number, on a terminal as 1.5MiB */
+typedef __u32 sonde_percent;	  /* a share, 0 to 100; shown in JSON as the number, on a terminal as 97% */
 typedef __u64 sonde_count;	  /* a plain number of things */
 typedef __u64 sonde_symbol;	  /* kernel text address; shown as the function's name */
 typedef __u64 sonde_cookie;	  /* socket cookie (never reused until reboot) */

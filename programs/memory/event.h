@@ -41,13 +41,14 @@ struct memory {
 	__s32 oom_score SONDE_DOC("the victim's weight for the kernel: thousandths of the limit, oom_score_adj added")
 		SONDE_ABSENT(-2000);
 	__s32 oom_score_adj SONDE_DOC("its adjustment, -1000 to 1000") SONDE_ABSENT(-2000);
-	__u32 confidence_pct SONDE_DOC("how sure the forecast is") SONDE_ABSENT(0) SONDE_MAIN;
-	__u32 pressure_some_pct SONDE_DOC("share of the last 10 s in which some task waited for memory") SONDE_ABSENT(-1);
-	__u32 pressure_full_pct SONDE_DOC("share of the last 10 s in which all tasks did") SONDE_ABSENT(-1);
+	sonde_percent confidence_pct SONDE_DOC("how sure the forecast is") SONDE_ABSENT(0) SONDE_MAIN;
+	sonde_percent pressure_some_pct SONDE_DOC("share of the last 10 s in which some task waited for memory") SONDE_ABSENT(-1);
+	sonde_percent pressure_full_pct SONDE_DOC("share of the last 10 s in which all tasks did") SONDE_ABSENT(-1);
 	__u32 untracked SONDE_DOC("cgroups with a limit that are not watched") SONDE_ABSENT(0);
 	__u64 limit_cgroup_id SONDE_HIDDEN;  /* whose limit it is; as sonde_header.cgroup_id */
 	__u64 victim_cgroup_id SONDE_HIDDEN; /* the header's, from the kernel, is that of the process that asked */
-	char cgroup[MEMORY_CGROUP_SIZE] SONDE_DOC("path of the cgroup whose limit it is; scope node: of the victim's") SONDE_TOP;
+	char cgroup[MEMORY_CGROUP_SIZE] SONDE_DOC("path of the cgroup whose limit it is; scope node: of the victim's") SONDE_TOP
+		SONDE_MAIN;
 };
 
 /* The black box: what led to a kill. */
@@ -61,8 +62,8 @@ struct memory_history {
 	sonde_bytes most_bytes SONDE_DOC("most that was used, as far as looked at") SONDE_ABSENT(-1);
 	sonde_duration_ns span_ns SONDE_DOC("time that the curve covers") SONDE_ABSENT(0);
 	sonde_duration_ns warned_ns SONDE_DOC("how long before the kill its first forecast was said") SONDE_ABSENT(0);
-	__u32 pressure_some_pct SONDE_DOC("share of the last 10 s in which some task waited for memory") SONDE_ABSENT(-1);
-	__u32 pressure_full_pct SONDE_DOC("share of the last 10 s in which all tasks did") SONDE_ABSENT(-1);
+	sonde_percent pressure_some_pct SONDE_DOC("share of the last 10 s in which some task waited for memory") SONDE_ABSENT(-1);
+	sonde_percent pressure_full_pct SONDE_DOC("share of the last 10 s in which all tasks did") SONDE_ABSENT(-1);
 	char cgroup[MEMORY_CGROUP_SIZE] SONDE_DOC("path of the cgroup whose limit it is; scope node: of the victim's") SONDE_TOP;
 	sonde_count mapping_count SONDE_DOC("mappings that the victim had") SONDE_ABSENT(0);
 	sonde_count mappings_looked SONDE_DOC("how many of these were looked at, from the lowest address on") SONDE_ABSENT(0);

@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """process against the real kernel: each kind of start and end, every field; ends are held against what wait() says."""
+import csv
+import ctypes
+import io
+import json
 import os
 import shutil
 import signal
@@ -11,7 +15,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests"))
-from harness import Trace  # noqa: E402
+from harness import Agent, Trace, only  # noqa: E402
 
 TRUE, SLEEP, SHELL = (os.path.realpath(shutil.which(x)) for x in ("true", "sleep", "sh"))
 PYTHON = os.path.realpath(sys.executable)
@@ -312,6 +316,59 @@ class HeldUpMemory(unittest.TestCase):
                 pass
         running = trace.of(kind="running", pid=child.pid)
         self.assertEqual([(e["path"], e["arguments"]) for e in running], [(PYTHON, None)])
+
+
+class Arguments(unittest.TestCase):
+    """Whatever the words are, each form has them all, and each only once: a shell that reads the line gets them back."""
+    CASES = (
+        [b"true", b"a", b"b"], [b"true", b"a", b""], [b"", b"a"], [b"true", b"", b"b"], [b"", b"", b""], [b""], [],
+        [b"true", b"a\nb", b"c\n"], [b"true", b"it's", b'"x"', b"`y`", b"$z", b"\\"], [b"true", b"\xff\xfe", b"ok\x80"],
+        [b"true", "\u00e4\u20ac\U0001f600".encode()], [b"true", b" ", b"  a "], [b"true", b"\t", b"\x1b[31mred", b"\\xff"],
+        [b"true", b"*", b"?", b"~", b"#x", b"a=b", b"{a,b}", b"$'x'"], [b"true"] + [b"x" * 1000] * 200, [b"true"] + [b""] * 100000,
+        [b"true", b"y" * 505], [b"true", b"y" * 506], [b"true", b"y" * 507], [b"true", b"y" * 505, b""],
+    )
+
+    @staticmethod
+    def run_with(words):
+        pid = os.fork()
+        if not pid:
+            try:
+                ctypes.CDLL(None).execve(TRUE.encode(), (ctypes.c_char_p * (len(words) + 1))(*words, None),
+                                         (ctypes.c_char_p * 1)(None))
+            finally:
+                os._exit(99)
+        return pid, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    @staticmethod
+    def words_of(line):
+        """As a shell reads it: printf repeats its format for each word."""
+        return subprocess.run(["bash"], input=b"printf '%s\\0' " + line, capture_output=True, check=True).stdout[:-1].split(b"\0")
+
+    def test_words(self):
+        with Agent(programs=only("process")) as agent:
+            ran = [(words, *self.run_with(words)) for words in self.CASES]
+            agent.settle()
+            for words, pid, code in ran:
+                self.assertEqual(code, 0)
+                raw = b"".join(word + b"\0" for word in words or [b""])  # Linux gives a program without words an empty one
+                expected = (raw[:511] if raw[511:512] == b"\0" else raw[:512]) if len(raw) >= 512 else raw[:-1]
+                event = agent.events("process", pid=pid, where="kind = exec")[0]
+                self.assertEqual((event["path"], event["arguments_bytes"]), (TRUE, len(raw)))
+                line = event["arguments"]
+                ask = "events", "process", "--pid", str(pid), "-w", "kind = exec", "-o"
+                sql = agent.cli("sql", "-o", "json", "select hex(arguments) as line from process where kind = 'exec' and pid = %d" % pid)
+                count = "count", "process", "--by", "arguments", "--pid", str(pid), "-w", "kind = exec", "-o", "csv"
+                row, counted = (next(csv.DictReader(io.StringIO(agent.cli(*question).stdout.decode())))["arguments"]
+                                for question in ((*ask, "csv"), count))
+                self.assertEqual(counted, row)
+                lines = {
+                    "API": line.encode(), "JSON": json.loads(agent.cli(*ask, "json").stdout)["arguments"].encode(),
+                    "CSV": row[row[0] == "'":].encode(),  # what a spreadsheet could take for a formula, or this mark, has it in front
+                    "SQL": bytes.fromhex(json.loads(sql.stdout)["line"]),
+                }
+                for form, found in lines.items():
+                    self.assertEqual(self.words_of(found), expected.split(b"\0"), form)
+                self.assertIn("  %s  " % line, agent.cli(*ask[:-1]).stdout.decode())
 
 
 class ControlGroups(unittest.TestCase):

@@ -121,8 +121,10 @@ static int loader_loop(struct loader *loader, int signal_fd, bool follow)
 	int r;
 
 	for (;;) {
-		struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN}, {.fd = loader->socket, .events = POLLIN}};
-		int64_t wait = loader_worker_watch(loader), due = sonde_manager_run_due(loader->manager);
+		struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN}, {.fd = loader->socket, .events = POLLIN},
+				       {.fd = sonde_manager_watch_fd(loader->manager), .events = POLLIN}};
+		int64_t wait = loader_worker_watch(loader), due = sonde_manager_run_due(loader->manager),
+			look = loader_programs_mend(loader);
 
 		if (loader->worker_ready && !said) {
 			said = true;
@@ -135,8 +137,10 @@ static int loader_loop(struct loader *loader, int signal_fd, bool follow)
 			loader_follow(loader);
 		if (due >= 0 && due < wait)
 			wait = due;
+		if (look >= 0 && look < wait)
+			wait = look;
 		fds[1].fd = loader->socket;
-		r = poll(fds, 2, (int)(wait / SONDE_NS_PER_MS) + 1);
+		r = poll(fds, ARRAY_SIZE(fds), (int)(wait / SONDE_NS_PER_MS) + 1);
 		if (r > 0 && fds[1].revents)
 			(void)loader_worker_message(loader);
 		r = loader_signals(loader, signal_fd);

@@ -44,6 +44,8 @@ int loader_programs_start(struct loader *loader);
 /** Tell a new worker about all programs. */
 void loader_programs_tell(struct loader *loader);
 void loader_request(struct loader *loader, const struct sonde_message *request);
+/** Look after hooks on network interfaces. @return ns until the next look, -1: none is due. */
+int64_t loader_programs_mend(struct loader *loader);
 void loader_programs_detach(struct loader *loader);
 int loader_program_register(struct loader *loader, const char *name, const struct sonde_config_program *section);
 int loader_program_start(struct loader *loader, const char *name);

@@ -213,6 +213,22 @@ void loader_program_stop(struct loader *loader, const char *name)
 	loader_tell_status(loader, name);
 }
 
+static void program_mended(const char *name, void *userdata)
+{
+	const struct sonde_program_status *status = sonde_manager_status(((struct loader *)userdata)->manager, name);
+
+	if (status->waits)
+		sonde_log_warning("program %s: %s", name, status->reason);
+	else
+		sonde_log_info("program %s: its network interfaces are there, and all hooks attached again", name);
+	loader_tell_status(userdata, name);
+}
+
+int64_t loader_programs_mend(struct loader *loader)
+{
+	return sonde_manager_mend(loader->manager, program_mended, loader);
+}
+
 void loader_programs_detach(struct loader *loader)
 {
 	const char *names[SONDE_PROGRAMS_MAX];

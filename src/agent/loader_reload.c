@@ -114,8 +114,7 @@ static bool changes_have(const struct changes *changes, const char *name)
 static void changes_add(struct changes *changes, const struct loader *loader, const struct sonde_config *to, const char *name)
 {
 	if (changes->n == SONDE_PROGRAMS_MAX || changes_have(changes, name) ||
-	    (section_equals(sonde_config_program(loader->config, name), sonde_config_program(to, name)) &&
-	     !sonde_manager_is_outdated(loader->manager, name)))
+	    section_equals(sonde_config_program(loader->config, name), sonde_config_program(to, name)))
 		return;
 	snprintf(changes->names[changes->n++], SONDE_PROGRAM_NAME_MAX, "%s", name);
 }
@@ -141,7 +140,7 @@ static int changes_apply(struct loader *loader, const struct changes *changes, c
 	return r;
 }
 
-/* What failed before may have what it lacked now: its interface, its file. @return how many run now. */
+/* What failed before may have what it lacked now: its file, a place on its interface. @return how many run now. */
 static unsigned failed_start(struct loader *loader, const struct changes *changes)
 {
 	const char *names[SONDE_PROGRAMS_MAX];

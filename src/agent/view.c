@@ -85,7 +85,10 @@ static bool view_ready(struct worker *worker, char *reason, size_t size)
 	return false;
 }
 
-/* One failed program is said with its reason; of several the names, so that none of them is cut off. */
+/*
+ * One program that failed, or that waits for a network interface, is said with its reason; of several the names, so that none of
+ * them is cut off.
+ */
 static size_t view_failed(struct worker *worker, char *reason, size_t size)
 {
 	const struct sonde_program_status *failed = NULL;
@@ -95,7 +98,7 @@ static size_t view_failed(struct worker *worker, char *reason, size_t size)
 	for (unsigned i = 0; i < worker->n_programs; i++) {
 		const struct sonde_program_status *status = &worker->programs[i].status;
 
-		if (status->state != SONDE_PROGRAM_FAILED)
+		if (status->state != SONDE_PROGRAM_FAILED && !status->waits)
 			continue;
 		failed = status;
 		if (used < sizeof(names))
@@ -105,8 +108,9 @@ static size_t view_failed(struct worker *worker, char *reason, size_t size)
 	if (!failed)
 		return 0;
 	if (n == 1)
-		return (size_t)snprintf(reason, size, "program %s failed: %s", failed->name, failed->reason);
-	return (size_t)snprintf(reason, size, "%zu programs failed: %s", n, names);
+		return (size_t)snprintf(reason, size, "program %s%s: %s", failed->name, failed->waits ? "" : " failed",
+					failed->reason);
+	return (size_t)snprintf(reason, size, "%zu programs failed, or wait: %s", n, names);
 }
 
 /* What is not as configured, though the rest works. */

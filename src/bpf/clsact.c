@@ -276,6 +276,15 @@ void sonde_clsact_detach(struct sonde_clsact_filter *filter)
 	(void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 }
 
+bool sonde_clsact_is_there(const struct sonde_clsact_filter *filter)
+{
+	CLEANUP_CLOSE int fd = sonde_netlink_open();
+	struct sonde_tc_request request;
+
+	filter_request(&request, RTM_GETTFILTER, 0, filter);
+	return fd < 0 || !sonde_tc_request_send(fd, &request); /* who cannot ask does not know that it is gone */
+}
+
 /* ---- all interfaces ---- */
 
 struct interfaces {

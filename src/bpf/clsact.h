@@ -29,5 +29,7 @@ struct sonde_clsact_filter {
 int sonde_clsact_attach(int program_fd, uint32_t interface, bool egress, struct sonde_clsact_filter *ret_filter);
 /** Also if the interface or the filter is gone. When it returns, the program runs no more. */
 void sonde_clsact_detach(struct sonde_clsact_filter *filter);
+/** Whether it is still there: any other tool can remove it. */
+bool sonde_clsact_is_there(const struct sonde_clsact_filter *filter);
 /** Remove what those left that were killed, on all interfaces. @return How many filters. */
 unsigned sonde_clsact_sweep(void);

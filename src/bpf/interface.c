@@ -47,15 +47,34 @@ static int tcx_attach(int program_fd, bool egress, uint32_t interface)
 int sonde_interface_attach(int program_fd, const char *section, uint32_t interface, enum sonde_attach how,
 			   struct sonde_interface_link *ret_link)
 {
+	struct sonde_interface_link link = {.interface = interface};
 	bool egress = strcmp(section, "tcx/ingress");
-	int fd = how == SONDE_ATTACH_CLSACT ? -EINVAL : tcx_attach(program_fd, egress, interface);
+	int fd = how == SONDE_ATTACH_CLSACT ? -EINVAL : tcx_attach(program_fd, egress, interface), r = 0;
 
 	if (fd == -EINVAL && how != SONDE_ATTACH_TCX)
-		return sonde_clsact_attach(program_fd, interface, egress, &ret_link->filter);
-	if (fd < 0)
-		return fd;
-	ret_link->fd = fd;
-	return 0;
+		r = sonde_clsact_attach(program_fd, interface, egress, &link.filter);
+	else if (fd < 0)
+		r = fd;
+	else
+		link.fd = fd;
+	if (!r)
+		*ret_link = link;
+	return r;
+}
+
+/* A link of tcx outlives its interface, and then has none: its number is 0. */
+static bool tcx_is_attached(int fd)
+{
+	struct bpf_link_info info = {};
+	__u32 size = sizeof(info);
+
+	/* Where older headers do not know tcx, they know xdp, which says the interface in the same place. */
+	return bpf_obj_get_info_by_fd(fd, &info, &size) || info.xdp.ifindex;
+}
+
+bool sonde_interface_is_attached(const struct sonde_interface_link *link)
+{
+	return link->fd > 0 ? tcx_is_attached(link->fd) : link->filter.life > 0 && sonde_clsact_is_there(&link->filter);
 }
 
 void sonde_interface_detach(struct sonde_interface_link *link)

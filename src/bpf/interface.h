@@ -4,7 +4,8 @@
 /**
  * @file interface.h
  * Hooks on network interfaces: SEC("tcx/ingress") and SEC("tcx/egress"). A program says which by settings called interface_1 to
- * interface_4, the numbers of interfaces in this process's network namespace (the configuration takes their names).
+ * interface_4, the numbers of interfaces in this process's network namespace (the configuration takes their names, and an interface of
+ * that name has the hook also when it comes later or gets another number).
  */
 
 #include <stdbool.h>
@@ -24,6 +25,7 @@ int sonde_attach_parse(const char *text, enum sonde_attach *ret_attach);
 
 /** A hook on one interface. All zero: none. */
 struct sonde_interface_link {
+	uint32_t interface; /* its number */
 	int fd; /* of tcx */
 	struct sonde_clsact_filter filter;
 };
@@ -36,5 +38,7 @@ bool sonde_interface_is_hook(const char *section);
  */
 int sonde_interface_attach(int program_fd, const char *section, uint32_t interface, enum sonde_attach how,
 			   struct sonde_interface_link *ret_link);
+/** Whether packets still pass it: the interface is the same, and nobody has removed the hook. Also of none. */
+bool sonde_interface_is_attached(const struct sonde_interface_link *link);
 /** Also of none. */
 void sonde_interface_detach(struct sonde_interface_link *link);

@@ -13,6 +13,7 @@
 
 #define ANSWER_BYTES_MAX 32768 /* what the kernel puts into one part of a list at most */
 #define ANSWER_SECONDS_MAX 5
+#define WATCH_MESSAGES_MAX 1000 /* at a time; more wait for the next */
 
 int sonde_netlink_open(void)
 {
@@ -22,6 +23,32 @@ int sonde_netlink_open(void)
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)))
 		return -errno;
 	return TAKE_FD(fd);
+}
+
+/* ---- what changes ---- */
+
+int sonde_netlink_watch_open(void)
+{
+	const struct sockaddr_nl groups = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK | 1u << (RTNLGRP_TC - 1)};
+	CLEANUP_CLOSE int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&groups, sizeof(groups)))
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+/* What a message says does not matter, and one that found no room (ENOBUFS) is a change as well. */
+bool sonde_netlink_watch_take(int fd)
+{
+	bool changed = false;
+	char start[1];
+
+	for (unsigned i = 0; i < WATCH_MESSAGES_MAX; i++) {
+		if (recv(fd, start, sizeof(start), 0) < 0 && errno != ENOBUFS)
+			break;
+		changed = true;
+	}
+	return changed;
 }
 
 /* ---- requests ---- */

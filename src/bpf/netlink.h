@@ -9,6 +9,7 @@
  */
 
 #include <linux/rtnetlink.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,14 @@ struct sonde_tc_request {
 
 /** @return A descriptor, or a negative errno. */
 int sonde_netlink_open(void);
+
+/**
+ * Readable when a network interface of this namespace, a qdisc or a filter came, changed or went.
+ * @return A descriptor that does not block, or a negative errno.
+ */
+int sonde_netlink_watch_open(void);
+/** Take what there is to read. @return Whether there was something; also if the kernel had to leave some out. */
+bool sonde_netlink_watch_take(int fd);
 
 /** @param type RTM_NEWQDISC, RTM_DELTFILTER ... @param flags NLM_F_CREATE ... */
 void sonde_tc_request_init(struct sonde_tc_request *request, uint16_t type, uint16_t flags, uint32_t interface, uint32_t parent);

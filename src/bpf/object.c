@@ -93,43 +93,58 @@ int object_value(struct bpf_object *object, const char *name, const int64_t *set
 	return bpf_map__set_initial_value(map, copy, size);
 }
 
-uint32_t object_interface(struct bpf_object *object, unsigned n)
-{
-	char setting[] = SONDE_INTERFACE_SETTING "0";
-	int64_t interface = 0;
-
-	setting[sizeof(setting) - 2] = (char)('1' + n);
-	(void)object_value(object, setting, NULL, &interface);
-	return (uint32_t)interface;
-}
-
 static int object_setting(struct sonde_object *object, const struct sonde_schema *schema,
 			  const struct sonde_object_setting *wanted, char *error, size_t error_size)
 {
+	int64_t value = wanted->interface[0] ? if_nametoindex(wanted->interface) : wanted->value;
 	int r;
 
-	if (sonde_setting_check(schema, wanted->name, wanted->value, error, error_size) < 0)
+	/* A hook that hangs on this setting is wanted also while its interface is not there. */
+	if (wanted->interface[0] && !value)
+		value = INT32_MAX;
+	if (sonde_setting_check(schema, wanted->name, value, error, error_size) < 0)
 		return -EINVAL;
-	r = object_value(object->object, wanted->name, &wanted->value, NULL);
+	r = object_value(object->object, wanted->name, &value, NULL);
 	if (r < 0)
 		snprintf(error, error_size, "cannot set the setting '%s'", wanted->name);
 	return r < 0 ? -EINVAL : 0;
 }
 
+static void object_interfaces(struct sonde_object *object, const struct sonde_object_opts *opts)
+{
+	char setting[] = SONDE_INTERFACE_SETTING "0";
+
+	for (unsigned n = 0; n < SONDE_INTERFACES_MAX; n++) {
+		struct object_interface *interface = &object->interfaces[n];
+		int64_t number = 0;
+
+		setting[sizeof(setting) - 2] = (char)('1' + n);
+		(void)object_value(object->object, setting, NULL, &number);
+		*interface = (struct object_interface){.number = (uint32_t)number};
+		for (size_t i = 0; i < opts->n_settings; i++)
+			if (!strcmp(opts->settings[i].name, setting))
+				memcpy(interface->name, opts->settings[i].interface, sizeof(interface->name));
+	}
+}
+
 /* The kernel would say "File exists" of the second one. */
 static int object_interfaces_differ(const struct sonde_object *object, char *error, size_t error_size)
 {
-	int64_t interfaces[SONDE_INTERFACES_MAX];
 	char name[IF_NAMESIZE];
 
 	for (unsigned n = 0; n < SONDE_INTERFACES_MAX; n++) {
-		interfaces[n] = object_interface(object->object, n);
-		for (unsigned before = 0; interfaces[n] && before < n; before++) {
-			if (interfaces[n] != interfaces[before])
+		const struct object_interface *interface = &object->interfaces[n];
+
+		for (unsigned before = 0; interface->number && before < n; before++) {
+			const struct object_interface *other = &object->interfaces[before];
+
+			/* Two that are not there have the same number. */
+			if (interface->number != other->number || (interface->name[0] && other->name[0] &&
+								   strcmp(interface->name, other->name)))
 				continue;
 			snprintf(error, error_size, SONDE_INTERFACE_SETTING "%u and " SONDE_INTERFACE_SETTING
-				 "%u are the same network interface '%s'", before + 1, n + 1,
-				 if_indextoname((unsigned)interfaces[n], name) ?: "?");
+				 "%u are the same network interface '%s'", before + 1, n + 1, interface->name[0] ? interface->name :
+				 other->name[0] ? other->name : if_indextoname(interface->number, name) ?: "?");
 			return -EINVAL;
 		}
 	}
@@ -142,7 +157,7 @@ static bool setting_is_given(const struct sonde_object_opts *opts, const char *n
 		const struct sonde_object_setting *given = &opts->settings[i];
 
 		if (strlen(given->name) == length && !strncmp(given->name, name, length) &&
-		    given->value != sonde_schema_setting(opts->schema, given->name)->value)
+		    (given->interface[0] || given->value != sonde_schema_setting(opts->schema, given->name)->value))
 			return true;
 	}
 	return false;
@@ -189,6 +204,7 @@ static int object_settings(struct sonde_object *object, const struct sonde_objec
 			return r;
 	}
 	(void)object_value(object->object, INTERVAL_SETTING, NULL, &object->interval_ns); /* most have none */
+	object_interfaces(object, opts);
 	r = object_interfaces_differ(object, error, error_size);
 	return r ? r : object_needs(object, opts, error, error_size);
 }
@@ -378,6 +394,14 @@ size_t sonde_object_hooks(const struct sonde_object *object, const struct sonde_
 {
 	*ret_hooks = object->hooks;
 	return object->n_hooks;
+}
+
+const char *sonde_object_interface(const struct sonde_object *object, unsigned n, uint32_t *ret_number)
+{
+	const struct object_interface *interface = &object->interfaces[n];
+
+	*ret_number = interface->name[0] ? if_nametoindex(interface->name) : interface->number;
+	return interface->name;
 }
 
 int sonde_object_ring_fd(const struct sonde_object *object)

@@ -30,6 +30,7 @@ struct sonde_object_hook {
 	char name[64];	  /* as in SEC() */
 	char reason[128]; /* why it is not attached; of one that is: how, if not in the usual way */
 	bool attached, optional, iterator;
+	bool waits; /* of one on network interfaces: for one that is not there, or for a place on it */
 	bool unwanted; /* a setting switches it off */
 	int program_fd; /* owned by the object; -1 */
 };
@@ -38,7 +39,7 @@ struct sonde_object_hook {
 struct sonde_object_setting {
 	char name[48];
 	int64_t value;
-	char interface[16]; /* a network interface, whose number is `value` when the manager has loaded the program; "": none */
+	char interface[16]; /* the name of a network interface, which stands for its number; "": the value counts */
 };
 
 struct sonde_object_opts {
@@ -61,8 +62,17 @@ struct sonde_object_opts {
 int sonde_object_new(const struct sonde_object_opts *opts, char *error, size_t error_size, struct sonde_object **ret_object);
 void sonde_object_free(struct sonde_object **object);
 
-/** Attach all hooks, then run the at_start_ iterators. On failure everything is detached again. */
+/** The setting interface_1 (`n` 0) to interface_4: its name ("" where its number was given), and its number, 0: not there. */
+const char *sonde_object_interface(const struct sonde_object *object, unsigned n, uint32_t *ret_number);
+
+/** Attach all hooks, but those whose network interface is not there (they wait), then run the at_start_ iterators. On failure everything is detached again. */
 int sonde_object_attach(struct sonde_object *object, char *error, size_t error_size);
+/**
+ * Attach to network interfaces that came or were made anew, and where somebody has removed the hook; what cannot be attached now
+ * waits for the next call.
+ * @return How many were attached.
+ */
+unsigned sonde_object_mend(struct sonde_object *object);
 /** Detach all hooks; maps and ring stay, so that the rest can be read. */
 void sonde_object_detach(struct sonde_object *object);
 /** Run the at_start_and_interval_ iterators. */

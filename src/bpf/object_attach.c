@@ -50,34 +50,71 @@ static struct bpf_link *hook_attach(struct bpf_object *object, struct bpf_progra
 	return bpf_program__attach_cgroup(program, cgroup);
 }
 
-/* On each interface that the settings name. All or nothing: detaching takes care of the rest. */
-static int hook_attach_interfaces(struct sonde_object *object, size_t i)
+/* One hook on one interface, as it has to be. @return 1: it is attached now and was not; 0: it was; -ENXIO: no such interface yet. */
+static int interface_mend(struct sonde_object *object, size_t i, unsigned n)
 {
-	int r = -ENODEV;
+	struct sonde_interface_link *link = &object->interface_links[i][n];
+	uint32_t number;
+	int r;
 
+	(void)sonde_object_interface(object, n, &number);
+	if (number && number == link->interface && sonde_interface_is_attached(link))
+		return 0;
+	sonde_interface_detach(link);
+	if (!number)
+		return -ENXIO;
+	r = sonde_interface_attach(object->hooks[i].program_fd, object->hooks[i].name, number, object->attach, link);
+	return r < 0 ? r : 1;
+}
+
+/* On each interface that the settings name. @return How many were attached; *ret_error: why one could not be. */
+static unsigned hook_mend(struct sonde_object *object, size_t i, int *ret_error)
+{
+	struct sonde_object_hook *hook = &object->hooks[i];
+	unsigned attached = 0, n_wanted = 0;
+
+	hook->reason[0] = '\0';
+	hook->waits = false;
 	for (unsigned n = 0; n < SONDE_INTERFACES_MAX; n++) {
-		uint32_t interface = object_interface(object->object, n);
+		int r;
 
-		if (!interface)
+		if (!object->interfaces[n].number)
 			continue;
-		r = sonde_interface_attach(object->hooks[i].program_fd, object->hooks[i].name, interface, object->attach,
-					   &object->interface_links[i][n]);
-		if (r < 0)
-			break;
-		if (object->interface_links[i][n].filter.life)
-			snprintf(object->hooks[i].reason, sizeof(object->hooks[i].reason), "by clsact");
+		n_wanted++;
+		r = interface_mend(object, i, n);
+		attached += r == 1;
+		if (r == -ENXIO)
+			snprintf(hook->reason, sizeof(hook->reason), "waits for the network interface '%s'", object->interfaces[n].name);
+		else if (r < 0)
+			snprintf(hook->reason, sizeof(hook->reason), "%s", sonde_attach_reason(hook->name, *ret_error = r));
+		else if (!hook->waits && object->interface_links[i][n].filter.life)
+			snprintf(hook->reason, sizeof(hook->reason), "by clsact");
+		hook->waits |= r < 0;
 	}
-	return r;
+	if (!n_wanted)
+		*ret_error = -ENODEV;
+	hook->attached = n_wanted && !hook->waits;
+	return attached;
+}
+
+unsigned sonde_object_mend(struct sonde_object *object)
+{
+	unsigned attached = 0;
+	int ignored = 0;
+
+	for (size_t i = 0; i < object->n_hooks; i++)
+		if (object->hooks[i].program_fd >= 0 && sonde_interface_is_hook(object->hooks[i].name))
+			attached += hook_mend(object, i, &ignored);
+	return attached;
 }
 
 static int hook_put_on(struct sonde_object *object, size_t i)
 {
 	struct sonde_object_hook *hook = &object->hooks[i];
-	int r;
+	int r = 0;
 
 	if (sonde_interface_is_hook(hook->name)) {
-		r = hook_attach_interfaces(object, i);
-		hook->attached = !r;
+		(void)hook_mend(object, i, &r);
 		return r;
 	}
 	object->links[i] = hook_attach(object->object, object->programs[i], hook->name, hook->iterator);
@@ -170,7 +207,7 @@ void sonde_object_detach(struct sonde_object *object)
 			(void)object_run_iterator(object->links[i]);
 		bpf_link__destroy(object->links[i]);
 		object->links[i] = NULL;
-		object->hooks[i].attached = false;
+		object->hooks[i].attached = object->hooks[i].waits = false;
 	}
 }
 

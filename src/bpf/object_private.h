@@ -6,6 +6,12 @@
 #include <bpf/libbpf.h>
 #include <bpf/object.h>
 
+/* One that the settings name. */
+struct object_interface {
+	char name[16];	 /* "": they give its number */
+	uint32_t number; /* 0: there is none; of one with a name: when the object was loaded */
+};
+
 struct sonde_object {
 	struct bpf_object *object;
 	const struct sonde_schema *schema;
@@ -15,6 +21,7 @@ struct sonde_object {
 	struct bpf_program *programs[SONDE_OBJECT_HOOKS_MAX];
 	struct bpf_link *links[SONDE_OBJECT_HOOKS_MAX];
 	enum sonde_attach attach;
+	struct object_interface interfaces[SONDE_INTERFACES_MAX];
 	struct sonde_interface_link interface_links[SONDE_OBJECT_HOOKS_MAX][SONDE_INTERFACES_MAX]; /* of hooks on interfaces, instead */
 };
 
@@ -24,5 +31,3 @@ struct bpf_map *object_section(const struct bpf_object *object, const char *sect
 int object_check_maps(const struct bpf_object *object, char *error, size_t error_size);
 /** Value of a setting in .rodata; `set` NULL: only read it. @return 0, -ENOENT, ... */
 int object_value(struct bpf_object *object, const char *name, const int64_t *set, int64_t *ret_value);
-/** The setting interface_1 (`n` 0) to interface_4; 0: not set, or no such setting. */
-uint32_t object_interface(struct bpf_object *object, unsigned n);

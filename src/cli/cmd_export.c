@@ -16,7 +16,6 @@
 #include <store/damage.h>
 #include <store/inspect.h>
 
-#define DEFAULT_STORE "/var/lib/sonde/events.db"
 /* So much is read at once, then written: who reads slowly from a pipe must not hold the store's old pages. */
 #define PAGE_BYTES (16u << 20)
 
@@ -194,7 +193,7 @@ static int run(const struct sonde_options *options)
 	bool csv = ends_with(file, ".csv") || (!strcmp(file, "-") && options->format == SONDE_FORMAT_CSV);
 	struct sonde_options copy = *options;
 
-	copy.store = options->store ? options->store : DEFAULT_STORE;
+	copy.store = options->store ? options->store : SONDE_DEFAULT_STORE;
 	if (ends_with(file, ".db") || ends_with(file, ".sqlite"))
 		return export_sqlite(&copy, file, type);
 	if (csv && !type)

@@ -3,11 +3,9 @@
 #include <cli/command.h>
 
 #include <errno.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <base/cleanup.h>
-#include <bpf/interface.h>
 #include <cli/ask.h>
 #include <cli/result.h>
 #include <cli/say.h>
@@ -40,18 +38,6 @@ static int list(const struct sonde_options *options)
 	return sonde_result_grid(options, &grid);
 }
 
-/* The number of an interface says little. */
-static void add_value(struct sonde_grid *grid, const json_t *setting)
-{
-	int64_t value = sonde_json_number_of(setting, "value");
-	char interface[IF_NAMESIZE];
-
-	if (sonde_is_interface_setting(sonde_json_text_of(setting, "name")) && value > 0 && if_indextoname((unsigned)value, interface))
-		sonde_grid_add(grid, interface);
-	else
-		sonde_grid_add(grid, sonde_json_text_of(setting, "text"));
-}
-
 static int show_settings(const struct sonde_options *options, const json_t *settings)
 {
 	static const char *const headings[] = {"SETTING", "IS", "DEFAULT", "WHAT IT IS", NULL};
@@ -65,7 +51,7 @@ static int show_settings(const struct sonde_options *options, const json_t *sett
 	sonde_grid_begin(&grid, headings, 0);
 	json_array_foreach(settings, i, setting) {
 		sonde_grid_add(&grid, sonde_json_text_of(setting, "name"));
-		add_value(&grid, setting);
+		sonde_grid_add(&grid, sonde_json_text_of(setting, "text"));
 		sonde_grid_add(&grid, sonde_json_text_of(setting, "default"));
 		sonde_grid_add(&grid, sonde_json_text_of(setting, "doc"));
 	}

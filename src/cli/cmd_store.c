@@ -7,12 +7,12 @@
 #include <string.h>
 #include <jansson.h>
 #include <base/cleanup.h>
+#include <cli/local.h>
 #include <cli/result.h>
 #include <cli/say.h>
 #include <schema/encode.h>
 #include <store/inspect.h>
 
-#define DEFAULT_STORE "/var/lib/sonde/events.db"
 
 static void size_cell(struct sonde_grid *grid, uint64_t bytes)
 {
@@ -135,7 +135,7 @@ static int say_unreadable(const struct sonde_options *options, const char *path,
 
 static int run(const struct sonde_options *options)
 {
-	const char *verb = options->arguments[0], *path = options->store ? options->store : DEFAULT_STORE;
+	const char *verb = options->arguments[0], *path = options->store ? options->store : SONDE_DEFAULT_STORE;
 	struct sonde_store_report *report CLEANUP_FREE = calloc(1, sizeof(*report));
 	bool verify = !strcmp(verb, "verify");
 	uint64_t lost = 0;
@@ -143,16 +143,17 @@ static int run(const struct sonde_options *options)
 
 	if (!verify && strcmp(verb, "info"))
 		return sonde_say_error(SONDE_EXIT_USAGE, "'%s' is neither 'info' nor 'verify'", verb);
-	if (!strcmp(path, "memory"))
-		return sonde_say_error(SONDE_EXIT_USAGE, "a store in memory has no file");
 	if (!report)
 		return sonde_say_error(SONDE_EXIT_FAILED, "no memory left");
+	r = sonde_local_check(path);
+	if (r)
+		return r;
 	report->on_bad = say_bad;
 	r = sonde_store_inspect(path, verify, report);
 	if (r == -EUCLEAN && verify && report->n)
 		return say_unreadable(options, path, report);
 	if (r < 0)
-		return sonde_say_error(SONDE_EXIT_FAILED, "%s cannot be read as a store: %s", path, sonde_store_error(NULL));
+		return sonde_local_say_unread(path, r);
 	for (size_t i = 0; i < report->n; i++)
 		lost += lost_of(&report->types[i]);
 	r = options->json ? show_json(report) : verify ? show_verify(options, report) : show_info(options, report);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -166,8 +167,8 @@ static int trace_begin(struct trace *trace, unsigned i)
 	int r;
 
 	r = sonde_manager_load(trace->manager, name);
-	if (r < 0) /* an interface was named by --set */
-		return sonde_say_error(r == -ENODEV ? SONDE_EXIT_USAGE : SONDE_EXIT_FAILED, "%s: %s%s", name, status->reason, sonde_privilege_hint(r));
+	if (r < 0)
+		return sonde_say_error(SONDE_EXIT_FAILED, "%s: %s%s", name, status->reason, sonde_privilege_hint(r));
 	r = trace_check_filter(trace, sonde_manager_schema(trace->manager, name));
 	if (r)
 		return r;
@@ -182,21 +183,33 @@ static int trace_begin(struct trace *trace, unsigned i)
 	return SONDE_EXIT_DONE;
 }
 
+static void trace_changed(const char *name, void *userdata)
+{
+	const struct trace *trace = userdata;
+	const struct sonde_program_status *status = sonde_manager_status(trace->manager, name);
+
+	sonde_say_note("%s: %s", name, status->waits ? status->reason : "its network interfaces are there, and all hooks attached again");
+}
+
 static void trace_wait(struct trace *trace, int signal_fd)
 {
 	int64_t end = trace->options->for_ns ? sonde_clock_boot_ns() + trace->options->for_ns : INT64_MAX;
-	struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN}, {.fd = trace->done_fd, .events = POLLIN}};
+	struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN}, {.fd = trace->done_fd, .events = POLLIN},
+			       {.fd = sonde_manager_watch_fd(trace->manager), .events = POLLIN}};
 
 	for (;;) {
-		int64_t due = sonde_manager_run_due(trace->manager), left = end - sonde_clock_boot_ns();
+		int64_t due = sonde_manager_run_due(trace->manager), look = sonde_manager_mend(trace->manager, trace_changed, trace),
+			left = end - sonde_clock_boot_ns();
 		int timeout;
 
 		if (left <= 0)
 			return;
 		if (due >= 0 && due < left)
 			left = due;
+		if (look >= 0 && look < left)
+			left = look;
 		timeout = left / SONDE_NS_PER_MS > 60000 ? 60000 : (int)(left / SONDE_NS_PER_MS) + 1;
-		if (poll(fds, 2, timeout) > 0)
+		if (poll(fds, ARRAY_SIZE(fds), timeout) > 0 && (fds[0].revents || fds[1].revents))
 			return;
 	}
 }
@@ -227,6 +240,8 @@ static int trace_settings(struct trace *trace)
 		if (sonde_config_setting_parse(name, value, &trace->settings[i]) < 0)
 			return sonde_say_error(SONDE_EXIT_USAGE, "--set %s: bad value '%s'; allowed is %s", name, value,
 					       sonde_config_setting_allowed(name));
+		if (trace->settings[i].interface[0] && !if_nametoindex(trace->settings[i].interface))
+			return sonde_say_error(SONDE_EXIT_USAGE, "--set %s: there is no network interface '%s'", name, value);
 	}
 	return SONDE_EXIT_DONE;
 }

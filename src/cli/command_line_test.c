@@ -133,7 +133,7 @@ static void without_an_agent_the_commands_say_what_to_do(void **state)
 		snprintf(words, sizeof(words), "%s --socket /nonexistent/sonde.sock", commands[i]);
 		expect(words, 1, "no agent is listening on /nonexistent/sonde.sock: start it with 'sonde run'");
 	}
-	expect("events --store /nonexistent/events.db", 1, "/nonexistent/events.db cannot be read: No such file or directory");
+	expect("events --store /nonexistent/events.db", 1, "there is no store /nonexistent/events.db: is the path right?");
 }
 
 static void a_full_disk_is_a_failure(void **state)

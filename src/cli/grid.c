@@ -22,8 +22,10 @@ void sonde_grid_begin(struct sonde_grid *grid, const char *const *headings, uint
 		sonde_grid_add(grid, headings[i]);
 }
 
-void sonde_grid_add_bytes(struct sonde_grid *grid, const char *bytes, size_t length)
+void sonde_grid_add(struct sonde_grid *grid, const char *text)
 {
+	/* Foreign bytes come out of JSON, where they are escaped: not once more. */
+	static const struct sonde_column told = {.name = "", .semantic = SONDE_SEMANTIC_ESCAPED};
 	struct sonde_buffer safe = SONDE_BUFFER_INIT;
 	unsigned capacity;
 	char **cells;
@@ -38,7 +40,7 @@ void sonde_grid_add_bytes(struct sonde_grid *grid, const char *bytes, size_t len
 		grid->cells = cells;
 		grid->capacity = capacity;
 	}
-	sonde_encode_terminal_text(bytes, length, &safe);
+	sonde_encode_human(&told, &(struct sonde_value){.type = SONDE_TEXT, .text = text, .length = (uint32_t)strlen(text)}, &safe);
 	sonde_buffer_add(&safe, "", 1); /* so that an empty text has memory too */
 	if (sonde_buffer_error(&safe) < 0) {
 		sonde_buffer_free(&safe);
@@ -46,11 +48,6 @@ void sonde_grid_add_bytes(struct sonde_grid *grid, const char *bytes, size_t len
 		return;
 	}
 	grid->cells[grid->n_cells++] = safe.data;
-}
-
-void sonde_grid_add(struct sonde_grid *grid, const char *text)
-{
-	sonde_grid_add_bytes(grid, text, strlen(text));
 }
 
 void sonde_grid_addf(struct sonde_grid *grid, const char *format, ...)

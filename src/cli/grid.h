@@ -24,7 +24,6 @@ struct sonde_grid {
 void sonde_grid_begin(struct sonde_grid *grid, const char *const *headings, uint64_t right);
 /** The next cell; a row is complete with its last column. */
 void sonde_grid_add(struct sonde_grid *grid, const char *text);
-void sonde_grid_add_bytes(struct sonde_grid *grid, const char *bytes, size_t length);
 void sonde_grid_addf(struct sonde_grid *grid, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /** Lay it out: the last column is cut to `width` (0: nothing is cut). @return 0, -ENOMEM. */
 int sonde_grid_write(const struct sonde_grid *grid, unsigned width, bool color, struct sonde_buffer *out);

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <base/buffer.h>
 #include <base/cleanup.h>
 
@@ -55,6 +57,38 @@ static int local_where(struct sonde_local *local, const struct sonde_options *op
 	return 0;
 }
 
+int sonde_local_check(const char *path)
+{
+	struct stat st;
+	int error = lstat(path, &st) < 0 ? errno : 0;
+
+	if (!strcmp(path, "memory"))
+		return sonde_say_error(SONDE_EXIT_USAGE, "a store in memory can only be asked through its agent: leave --store out");
+	if (error == ENOENT)
+		return sonde_say_error(SONDE_EXIT_FAILED, "there is no store %s: is the path right? An agent makes its store when it starts",
+				       path);
+	if (!error && !S_ISREG(st.st_mode))
+		return sonde_say_error(SONDE_EXIT_FAILED, "%s is %s: give the store's file itself, such as " SONDE_DEFAULT_STORE, path,
+				       S_ISLNK(st.st_mode) ? "a symbolic link" : S_ISDIR(st.st_mode) ? "a directory" : "no plain file");
+	if (!error && access(path, R_OK) < 0)
+		error = errno;
+	if (error)
+		return sonde_say_error(SONDE_EXIT_FAILED, "%s cannot be read: %s%s", path, strerror(error),
+				       error == EACCES ? "; ask as root, or as the user of the agent's worker" : "");
+	return 0;
+}
+
+int sonde_local_say_unread(const char *path, int error)
+{
+	const char *why = sonde_store_error(NULL), *begins = "cannot open the store: ";
+
+	if (!strncmp(why, begins, strlen(begins)))
+		why += strlen(begins);
+	return sonde_say_error(SONDE_EXIT_FAILED, "%s cannot be read as a store: %s%s", path, *why ? why : strerror(-error),
+			       error == -EBUSY ? "; end that one, or ask again when it has ended" :
+			       error == -EUCLEAN ? "; if it was one, docs/store.md says what can be saved (\"When the file is damaged\")" : "");
+}
+
 int sonde_local_open(const struct sonde_options *options, const char *type, struct sonde_local *local)
 {
 	const struct sonde_store_opts opts = {.path = options->store, .read_only = true};
@@ -70,13 +104,12 @@ int sonde_local_open(const struct sonde_options *options, const char *type, stru
 		.limit = (uint32_t)options->limit,
 		.oldest_first = options->oldest_first,
 	}};
-	if (!strcmp(options->store, "memory"))
-		return sonde_say_error(SONDE_EXIT_USAGE, "a store in memory can only be asked through its agent: leave --store out");
-	if (access(options->store, R_OK) < 0)
-		return sonde_say_error(SONDE_EXIT_FAILED, "%s cannot be read: %s", options->store, strerror(errno));
+	r = sonde_local_check(options->store);
+	if (r)
+		return r;
 	r = sonde_store_open(&opts, &local->store);
 	if (r < 0)
-		return sonde_say_error(SONDE_EXIT_FAILED, "%s cannot be opened as a store: %s", options->store, strerror(-r));
+		return sonde_local_say_unread(options->store, r);
 	if (type && !sonde_local_type(local, type))
 		return say_unknown_type(local, options->store, type);
 	return local_where(local, options, type);

@@ -6,6 +6,8 @@
 #include <cli/options.h>
 #include <store/store.h>
 
+#define SONDE_DEFAULT_STORE "/var/lib/sonde/events.db"
+
 struct sonde_local {
 	struct sonde_store *store;
 	struct sonde_filter *where;
@@ -17,5 +19,9 @@ struct sonde_local {
  * @return 0, or an exit code (positive): it has been said why. Close it either way.
  */
 int sonde_local_open(const struct sonde_options *options, const char *type, struct sonde_local *local);
+/** Whether the path can be that of a store. @return 0, or an exit code: it has been said why not, and what to do. */
+int sonde_local_check(const char *path);
+/** Say why a store cannot be read that passed the check, and what to do. @return an exit code */
+int sonde_local_say_unread(const char *path, int error);
 void sonde_local_close(struct sonde_local *local);
 const struct sonde_type *sonde_local_type(struct sonde_local *local, const char *name); /* or NULL */

@@ -14,7 +14,6 @@
 
 struct sonde_remote_schema {
 	json_t *json; /* all names and docs are borrowed from here */
-	uint64_t literal[TYPES_MAX]; /* columns of each type whose backslashes are their own: arguments, quoted for a shell */
 	size_t n_types;
 	struct sonde_type *types;
 };
@@ -51,7 +50,7 @@ static int column_read(const json_t *json, struct sonde_column *column)
 	return *column->name && column->type != SONDE_NULL ? 0 : -EBADMSG;
 }
 
-static int type_read(const json_t *json, struct sonde_type *type, uint64_t *literal)
+static int type_read(const json_t *json, struct sonde_type *type)
 {
 	const json_t *list = json_object_get(json, "columns"), *item;
 	struct sonde_column *columns;
@@ -73,9 +72,7 @@ static int type_read(const json_t *json, struct sonde_type *type, uint64_t *lite
 		if (r < 0)
 			return r;
 		if (columns[i].semantic == SONDE_SEMANTIC_ARGUMENTS) {
-			/* What comes is the line already: the encoder must not quote it again. */
-			columns[i].semantic = SONDE_SEMANTIC_NONE;
-			*literal |= 1ull << i;
+			columns[i].semantic = SONDE_SEMANTIC_ESCAPED; /* the encoder must not quote it again */
 		}
 	}
 	return 0;
@@ -97,7 +94,7 @@ int sonde_remote_schema_new(const json_t *json, struct sonde_remote_schema **ret
 	if (!schema->types)
 		return -ENOMEM;
 	json_array_foreach(list, i, item) {
-		r = type_read(item, &schema->types[i], &schema->literal[i]);
+		r = type_read(item, &schema->types[i]);
 		schema->n_types++;
 		if (r < 0)
 			return r;
@@ -143,7 +140,7 @@ static struct sonde_value number_value(int64_t number)
 	return (struct sonde_value){.type = SONDE_UINT, .u = (uint64_t)number};
 }
 
-static int string_value(struct sonde_remote_row *row, uint32_t i, bool literal, json_t *json)
+static int string_value(struct sonde_remote_row *row, uint32_t i, json_t *json)
 {
 	const struct sonde_column *column = &row->type->columns[i];
 	struct sonde_value *value = &row->values[i];
@@ -156,21 +153,21 @@ static int string_value(struct sonde_remote_row *row, uint32_t i, bool literal, 
 	}
 	if (column->type == SONDE_ADDRESS && address_value(text, row->addresses[i], value))
 		return 0;
-	if (!literal && sonde_json_unescape(json) < 0)
+	if (column->semantic != SONDE_SEMANTIC_ESCAPED && sonde_json_unescape(json) < 0)
 		return -ENOMEM;
 	*value = (struct sonde_value){.type = SONDE_TEXT, .length = (uint32_t)json_string_length(json), .text = json_string_value(json)};
 	return 0;
 }
 
 /* As it came, whatever the column is now: an event may be older than its type. */
-static int value_read(struct sonde_remote_row *row, uint32_t i, bool literal, json_t *json)
+static int value_read(struct sonde_remote_row *row, uint32_t i, json_t *json)
 {
 	struct sonde_value *value = &row->values[i];
 	uint64_t large;
 
 	*value = (struct sonde_value){.type = SONDE_NULL};
 	if (json_is_string(json))
-		return string_value(row, i, literal, json);
+		return string_value(row, i, json);
 	if (json_is_boolean(json))
 		*value = (struct sonde_value){.type = SONDE_BOOL, .b = json_is_true(json)};
 	else if (json_is_integer(json))
@@ -194,7 +191,7 @@ int sonde_remote_row_read(struct sonde_remote_row *row, const struct sonde_remot
 	if (!row->type)
 		return -ENOENT;
 	for (uint32_t i = 0; !r && i < row->type->n_columns; i++)
-		r = value_read(row, i, schema->literal[row->type - schema->types] >> i & 1, json_object_get(row->json, row->type->columns[i].name));
+		r = value_read(row, i, json_object_get(row->json, row->type->columns[i].name));
 	return r;
 }
 

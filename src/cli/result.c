@@ -3,7 +3,6 @@
 #include <cli/json.h>
 #include <cli/result.h>
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +63,7 @@ static void value_of(const json_t *json, struct sonde_value *value)
 
 static void row_json(const json_t *columns, const json_t *row, struct sonde_buffer *out)
 {
+	static const struct sonde_column told = {.name = "", .semantic = SONDE_SEMANTIC_ESCAPED};
 	const char *name;
 	size_t i;
 	const json_t *column;
@@ -78,7 +78,7 @@ static void row_json(const json_t *columns, const json_t *row, struct sonde_buff
 		sonde_encode_json_text(name, strlen(name), out);
 		sonde_buffer_add_char(out, ':');
 		value_of(json_array_get(row, i), &value);
-		sonde_encode_json_value(NULL, &value, out);
+		sonde_encode_json_value(&told, &value, out);
 	}
 	sonde_buffer_add_text(out, "}\n");
 }
@@ -102,7 +102,7 @@ static int rows_csv(const json_t *columns, const json_t *rows, struct sonde_buff
 	size_t i;
 
 	for (uint32_t c = 0; c < type.n_columns; c++)
-		list[c].name = json_string_value(json_array_get(columns, c));
+		list[c] = (struct sonde_column){.name = json_string_value(json_array_get(columns, c)), .semantic = SONDE_SEMANTIC_ESCAPED};
 	sonde_encode_csv_header(&type, out);
 	json_array_foreach(rows, i, row) {
 		for (uint32_t c = 0; c < type.n_columns; c++)
@@ -147,29 +147,17 @@ static int rows_table(const struct sonde_options *options, const json_t *columns
 			struct sonde_buffer cell CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
 
 			value_of(json_array_get(row, c), &value);
-			if (value.type == SONDE_TEXT) { /* the grid makes it safe */
-				sonde_grid_add_bytes(&grid, value.text, value.length);
-				continue;
-			}
-			sonde_encode_human(&column, &value, &cell);
+			/* The grid makes texts safe; anything else is safe already. */
+			if (value.type == SONDE_TEXT)
+				sonde_buffer_add(&cell, value.text, value.length);
+			else
+				sonde_encode_human(&column, &value, &cell);
 			sonde_grid_add(&grid, cell.data ? cell.data : "");
 		}
 	return sonde_result_grid(options, &grid);
 }
 
-static int rows_unescape(json_t *rows)
-{
-	size_t i, c;
-	json_t *row, *cell;
-
-	json_array_foreach(rows, i, row)
-		json_array_foreach(row, c, cell)
-			if (sonde_json_unescape(cell) < 0)
-				return -ENOMEM;
-	return 0;
-}
-
-int sonde_result_rows(const struct sonde_options *options, const json_t *columns, json_t *rows)
+int sonde_result_rows(const struct sonde_options *options, const json_t *columns, const json_t *rows)
 {
 	struct sonde_buffer out CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
 	const json_t *column;
@@ -181,8 +169,6 @@ int sonde_result_rows(const struct sonde_options *options, const json_t *columns
 	json_array_foreach(columns, i, column)
 		if (!json_is_string(column))
 			return sonde_say_error(SONDE_EXIT_FAILED, "the answer cannot be read: a column has no name");
-	if (rows_unescape(rows) < 0)
-		return no_memory();
 	if (options->format == SONDE_FORMAT_TABLE)
 		return rows_table(options, columns, rows);
 	if (options->format == SONDE_FORMAT_JSON)

@@ -12,10 +12,10 @@
 
 /**
  * @brief Rows in the format that the options ask for: a table, one JSON object a row, or CSV.
- * @param columns Array of names. @param rows Array of arrays of values; texts as JSON has them become bytes.
+ * @param columns Array of names. @param rows Array of arrays of values.
  * @return an exit code; a failure has been said.
  */
-int sonde_result_rows(const struct sonde_options *options, const json_t *columns, json_t *rows);
+int sonde_result_rows(const struct sonde_options *options, const json_t *columns, const json_t *rows);
 /** One object, on one line. @return an exit code. */
 int sonde_result_json(const json_t *json);
 /** @return an exit code. */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What is wrong with a configuration that only this binary knows, not the file's grammar: which programs there are and what
- * settings they have. Part of
- * reading it, so that start, reload and `sonde config` do not differ in what they call right.
+ * settings they have. Part of reading it, so that start, reload and `sonde config` do not differ in what they call right.
  */
 #include <config/config.h>
 
@@ -50,7 +49,7 @@ int sonde_config_check(const struct sonde_config *config, char *ret_error, size_
 	for (unsigned i = 0; i < config->n_programs; i++) {
 		const struct sonde_config_program *program = &config->programs[i];
 
-		if (program->object[0])
+		if (program->object[0] || program->refused[0])
 			continue; /* its file may come later, and change */
 		if (!sonde_embedded_find(program->name)) {
 			snprintf(text, sizeof(text), "there is no program '%s', and no 'object' says where it is", program->name);

@@ -29,7 +29,7 @@ struct sonde_config_program {
 	enum sonde_attach attach;
 	char object[256];	/* path of a user's own .bpf.o; "" for a built-in program */
 	bool from_directory;	/* of `programs_directory`, not of a section */
-	char refused[192];	/* of one of these: why it is not to be loaded; "": it is */
+	char refused[256];	/* of one of these: why it is not to be loaded; "": it is */
 	unsigned n_settings, line, column;
 	struct sonde_config_setting settings[16];
 };
@@ -83,8 +83,9 @@ int sonde_config_load(struct sonde_config *config, const char *path, char *ret_e
 void sonde_config_object_name(const char *path, char *ret_name, size_t size);
 /**
  * @brief Add the objects of `programs_directory` that no section names. No such directory: nothing to add. One whose name will
- * not do is added too, with `refused`: it is to be seen, and keeps nobody else from running.
- * @return 0; -EPERM somebody else could change what is in the directory; -E2BIG; with `ret_error`.
+ * not do is added too, with `refused`: it is to be seen, and keeps nobody else from running. So is a directory that cannot be read,
+ * or that somebody else could change: of what is in it nothing is added.
+ * @return 0; -E2BIG, -ENAMETOOLONG with `ret_error`.
  */
 int sonde_config_add_objects(struct sonde_config *config, char *ret_error, size_t error_size);
 /** What this binary knows of its programs against the sections. @return 0, -EINVAL with `ret_error`: file, line, column. */

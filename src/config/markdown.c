@@ -35,7 +35,7 @@ void sonde_config_markdown(struct sonde_buffer *out)
 		"names, replaces the defaults below. `deploy/sonde.yaml` is an example with every option.\n\n"
 		"A wrong file is never used in part: the agent does not start (exit code 2), or, at a reload, goes on as it was. The\n"
 		"message names file, line, column and what is allowed; names and values of the settings of built-in programs too. What\n"
-		"is not in the file (an interface, the object of a program of your own) fails that program alone. `sonde config -c FILE`\n"
+		"is not in the file (the object of a program of your own) fails that program alone. `sonde config -c FILE`\n"
 		"checks a file and changes nothing.\n\n"
 		"The file is YAML, UTF-8, at most 1 MiB, without anchors, aliases and tags. Sizes take B, KiB, MiB, GiB, TiB, kB, MB, GB,\n"
 		"TB; durations ns, us, ms, s, m, h, d, w (`1h30m`).\n\n## Top level\n\n");

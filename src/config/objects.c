@@ -75,9 +75,19 @@ static int object_refuse(const struct sonde_config *config, const char *file, ch
 	return 0;
 }
 
+static struct sonde_config_program *add_program(struct sonde_config *config, const char *name)
+{
+	struct sonde_config_program *program = &config->programs[config->n_programs++];
+
+	sonde_config_program_default(program, name);
+	program->enabled = program->enabled_given = true;
+	program->from_directory = true;
+	return program;
+}
+
 static int add(struct sonde_config *config, const char *file, char *ret_error, size_t error_size)
 {
-	struct sonde_config_program *program = &config->programs[config->n_programs];
+	struct sonde_config_program *program;
 	char path[sizeof(program->object)], name[sizeof(program->name)], why[sizeof(program->refused)];
 
 	if (snprintf(path, sizeof(path), "%s/%s", config->programs_directory, file) >= (int)sizeof(path)) {
@@ -91,13 +101,28 @@ static int add(struct sonde_config *config, const char *file, char *ret_error, s
 			 config->programs_directory);
 		return -E2BIG;
 	}
-	sonde_config_program_default(program, name);
-	program->enabled = program->enabled_given = true;
-	program->from_directory = true;
+	program = add_program(config, name);
 	strcpy(program->object, path);
 	strcpy(program->refused, why);
-	config->n_programs++;
 	return 0;
+}
+
+/* A directory that cannot be used is itself what failed; the colon keeps its name apart from all programs'. */
+static void add_directory(struct sonde_config *config, int error)
+{
+	const char *path = config->programs_directory, *slash = strrchr(path, '/');
+	char file[sizeof(config->programs_directory) + 16], name[SONDE_PROGRAM_NAME_MAX];
+	struct sonde_config_program *program;
+
+	if (config->n_programs == ARRAY_SIZE(config->programs))
+		return;
+	snprintf(file, sizeof(file), "directory:%s", slash && slash[1] ? slash + 1 : path);
+	shown_name(file, name, sizeof(name));
+	program = add_program(config, name);
+	if (error)
+		snprintf(program->refused, sizeof(program->refused), "cannot read '%s', no program in it runs: %s", path, strerror(error));
+	else
+		snprintf(program->refused, sizeof(program->refused), "no program in it runs: '%s' " SONDE_NOT_ROOTS_ALONE, path);
 }
 
 int sonde_config_add_objects(struct sonde_config *config, char *ret_error, size_t error_size)
@@ -109,14 +134,13 @@ int sonde_config_add_objects(struct sonde_config *config, char *ret_error, size_
 	if (!config->programs_directory[0] || stat(config->programs_directory, &st))
 		return 0;
 	if (!sonde_file_is_roots_alone(&st)) {
-		snprintf(ret_error, error_size, "'%s' " SONDE_NOT_ROOTS_ALONE, config->programs_directory);
-		return -EPERM;
+		add_directory(config, 0);
+		return 0;
 	}
 	n = scandir(config->programs_directory, &entries, is_object, alphasort);
 	if (n < 0) {
-		r = -errno;
-		snprintf(ret_error, error_size, "cannot read '%s': %s", config->programs_directory, strerror(-r));
-		return r;
+		add_directory(config, errno);
+		return 0;
 	}
 	for (int i = 0; i < n; i++) {
 		if (!r)

@@ -113,9 +113,29 @@ static void test_only_root_may_put_programs_there(void **state)
 	if (geteuid() != 0)
 		skip();
 	assert_int_equal(chmod(config.programs_directory, 0777), 0);
-	assert_int_equal(sonde_config_add_objects(&config, error, sizeof(error)), -EPERM);
-	assert_non_null(strstr(error, config.programs_directory));
-	assert_int_equal(config.n_programs, 0);
+	put("zebra.bpf.o", 0644);
+	assert_int_equal(sonde_config_add_objects(&config, error, sizeof(error)), 0);
+	assert_int_equal(config.n_programs, 1);
+	assert_non_null(strstr(config.programs[0].name, "directory:sonde-test-"));
+	assert_string_equal(config.programs[0].object, "");
+	assert_non_null(strstr(config.programs[0].refused, config.programs_directory));
+	assert_non_null(strstr(config.programs[0].refused, "chown root:root and chmod go-w"));
+	assert_int_equal(sonde_config_check(&config, error, sizeof(error)), 0);
+}
+
+/* It keeps no other program from running that it is no directory. */
+static void test_no_directory(void **state)
+{
+	char directory[sizeof(config.programs_directory)];
+
+	memcpy(directory, config.programs_directory, sizeof(directory));
+	put("file", 0600);
+	strcat(config.programs_directory, "/file");
+	assert_int_equal(sonde_config_add_objects(&config, error, sizeof(error)), 0);
+	assert_int_equal(config.n_programs, 1);
+	assert_string_equal(config.programs[0].name, "directory:file");
+	assert_non_null(strstr(config.programs[0].refused, "Not a directory"));
+	memcpy(config.programs_directory, directory, sizeof(directory));
 }
 
 static void test_nothing_there(void **state)
@@ -151,6 +171,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bad_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_names_that_are_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_only_root_may_put_programs_there, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_directory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
 	};

@@ -34,7 +34,8 @@ const struct sonde_config_option sonde_config_options[] = {
 		.zero = "off", FIELD(programs_directory),
 		.help = "Every `NAME.bpf.o` in it is a program, called as the file before its first dot, unless `programs` has a section with "
 			"an `object` of that name. Directory and files must be root's and writable by nobody else. A file that cannot be a "
-			"program (its name, its owner, the name of a built-in one) is in state `failed` and says why.",
+			"program (its name, its owner, the name of a built-in one) is in state `failed` and says why; so is the directory, as "
+			"`directory:programs.d`, and then nothing in it runs.",
 	}, {
 		.section = "", .name = "shutdown_timeout", .type = SONDE_CONFIG_DURATION, .default_text = "10s",
 		.min = SONDE_NS_PER_S, .max = 300 * SONDE_NS_PER_S, FIELD(shutdown_timeout_ns),
@@ -113,8 +114,8 @@ const struct sonde_config_option sonde_config_options[] = {
 	}, {
 		.section = "programs.NAME", .name = "settings", .type = SONDE_CONFIG_SETTINGS,
 		.help = "The program's own settings, as its page lists them: at most 16. A value is a number, a duration, a size, "
-			"true or false; of `interface_1` to `interface_4` the name of a network interface. One that is not there fails "
-			"this program alone; it is looked for again at `sonde programs start NAME` and at a reload.",
+			"true or false; of `interface_1` to `interface_4` the name of a network interface. One that is not there is "
+			"waited for (but not by a `required` program).",
 	},
 };
 

@@ -217,6 +217,10 @@ static void collect_program(struct sonde_prometheus *p, const struct sonde_progr
 	    program_label(p, program->name, NULL, NULL), program->state == SONDE_PROGRAM_RUNNING);
 	own(p, "sonde_program_required", "1 if the agent does not run without the program: it ends when the program cannot start.",
 	    program_label(p, program->name, NULL, NULL), program->required);
+	own(p, "sonde_program_hooks_reattached_total",
+	    "Hooks attached to a network interface after the start: it came, it was made anew, or another tool had removed the hook. "
+	    "If it keeps growing, look for that tool: tc monitor.",
+	    program_label(p, program->name, NULL, NULL), program->reattached);
 	for (uint32_t i = 0; i < program->n_hooks && i < SONDE_HOOKS_MAX; i++) {
 		runs += program->hooks[i].runs;
 		run_time_ns += program->hooks[i].run_time_ns;

@@ -24,6 +24,8 @@ static void program_json(const struct sonde_program_status *program, struct sond
 	sonde_json_text(out, "reason", program->reason);
 	sonde_buffer_add_char(out, ',');
 	sonde_json_i64(out, "started_ns", program->started_ns);
+	sonde_buffer_add_char(out, ',');
+	sonde_json_u64(out, "reattached", program->reattached);
 	sonde_buffer_add_text(out, ",\"hooks\":[");
 	for (uint32_t i = 0; i < program->n_hooks && i < SONDE_HOOKS_MAX; i++) {
 		const struct sonde_hook_status *hook = &program->hooks[i];
@@ -45,17 +47,32 @@ static void program_json(const struct sonde_program_status *program, struct sond
 	sonde_buffer_add_char(out, ']');
 }
 
+struct settings {
+	const struct sonde_program_status *program;
+	struct sonde_buffer *out;
+};
+
+/* Of a setting that names a network interface; NULL: it does not. */
+static const struct sonde_interface_status *interface_of(const struct sonde_program_status *program, const char *setting)
+{
+	size_t n = sonde_is_interface_setting(setting) ? (size_t)(setting[strlen(SONDE_INTERFACE_SETTING)] - '1') : SONDE_INTERFACES_MAX;
+
+	return n < SONDE_INTERFACES_MAX && program->interfaces[n].name[0] ? &program->interfaces[n] : NULL;
+}
+
 static void setting_json(const struct sonde_setting *setting, int64_t value, void *userdata)
 {
+	const struct settings *settings = userdata;
+	const struct sonde_interface_status *interface = interface_of(settings->program, setting->name);
 	char text[SONDE_SETTING_TEXT_MAX];
-	struct sonde_buffer *out = userdata;
+	struct sonde_buffer *out = settings->out;
 
 	sonde_buffer_add_text(out, out->data[out->length - 1] == '[' ? "{" : ",{");
 	sonde_json_text(out, "name", setting->name);
 	sonde_buffer_add_char(out, ',');
-	sonde_json_i64(out, "value", value);
+	sonde_json_i64(out, "value", interface ? interface->number : value);
 	sonde_buffer_add_char(out, ',');
-	sonde_json_text(out, "text", sonde_setting_text(setting, value, text));
+	sonde_json_text(out, "text", interface ? interface->name : sonde_setting_text(setting, value, text));
 	sonde_buffer_add_char(out, ',');
 	sonde_json_text(out, "default", sonde_setting_text(setting, setting->value, text));
 	sonde_buffer_add_char(out, ',');
@@ -81,8 +98,10 @@ static int programs_json(const struct sonde_view *view, const char *name, struct
 			sonde_buffer_add_char(out, ',');
 		program_json(&programs[i], out);
 		if (name) {
+			struct settings settings = {.program = &programs[i], .out = out};
+
 			sonde_buffer_add_text(out, ",\"settings\":[");
-			view->settings(view->userdata, name, setting_json, out);
+			view->settings(view->userdata, name, setting_json, &settings);
 			sonde_buffer_add_char(out, ']');
 		}
 		sonde_buffer_add_char(out, '}');

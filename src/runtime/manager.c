@@ -15,6 +15,7 @@
 #include <base/clock.h>
 #include <base/log.h>
 #include <bpf/embedded.h>
+#include <bpf/netlink.h>
 #include <bpf/object_file.h>
 #include <bpf/trial.h>
 #include <bpf/shared.h>
@@ -22,6 +23,7 @@
 
 #define SETTINGS_MAX 16
 #define LOAD_THREADS_MAX 4
+#define LOOK_INTERVAL_NS (100 * SONDE_NS_PER_MS) /* at least between two looks at the interfaces: another tool may not cease */
 
 /* No names of its own: enums are asked of the running kernel. */
 static const struct sonde_names kernel_names = {0};
@@ -47,6 +49,9 @@ struct managed {
 struct sonde_manager {
 	struct managed *programs; /* in the order of registration */
 	struct sonde_shared_maps *shared;
+	int watch_fd;	   /* what changes with network interfaces; -1 */
+	bool has_changed;  /* and nobody looked since */
+	int64_t looked_ns; /* boot time */
 };
 
 const char *sonde_program_state_name(enum sonde_program_state state)
@@ -81,6 +86,7 @@ int sonde_manager_new(struct sonde_manager **ret_manager)
 
 	if (!manager)
 		return -ENOMEM;
+	manager->watch_fd = -1;
 	r = sonde_shared_maps_new(&manager->shared);
 	if (r < 0) {
 		free(manager);
@@ -108,6 +114,8 @@ void sonde_manager_free(struct sonde_manager **pointer)
 		managed_free(p);
 	}
 	sonde_shared_maps_free(&manager->shared);
+	if (manager->watch_fd >= 0)
+		close(manager->watch_fd);
 	free(manager);
 }
 
@@ -179,6 +187,7 @@ int sonde_manager_unregister(struct sonde_manager *manager, const char *name)
 static int managed_fail(struct managed *p, int r)
 {
 	p->status.state = SONDE_PROGRAM_FAILED;
+	p->status.waits = false;
 	sonde_object_free(&p->bpf);
 	return r;
 }
@@ -218,6 +227,7 @@ static void managed_hooks(struct managed *p)
 	size_t n = sonde_object_hooks(p->bpf, &hooks), used = 0;
 
 	p->status.n_hooks = (uint32_t)n;
+	p->status.waits = false;
 	p->status.reason[0] = '\0';
 	for (size_t i = 0; i < n; i++) {
 		struct sonde_hook_status *to = &p->status.hooks[i];
@@ -226,39 +236,33 @@ static void managed_hooks(struct managed *p)
 		memcpy(to->reason, hooks[i].reason, sizeof(to->reason));
 		to->attached = hooks[i].attached;
 		to->unwanted = hooks[i].unwanted;
-		if (!to->attached && !to->unwanted && to->reason[0] && used < sizeof(p->status.reason))
+		if (hooks[i].waits && used < sizeof(p->status.reason) && !strstr(p->status.reason, to->reason)) /* of both directions */
+			used += (size_t)snprintf(p->status.reason + used, sizeof(p->status.reason) - used, "%s%s",
+						 used ? "; " : "", to->reason);
+		else if (!hooks[i].waits && !to->attached && !to->unwanted && to->reason[0] && used < sizeof(p->status.reason))
 			used += (size_t)snprintf(p->status.reason + used, sizeof(p->status.reason) - used, "%swithout %s (%s)",
 						 used ? "; " : "", to->name, to->reason);
+		p->status.waits |= hooks[i].waits;
+	}
+	for (unsigned i = 0; i < SONDE_INTERFACES_MAX; i++) {
+		struct sonde_interface_status *to = &p->status.interfaces[i];
+
+		snprintf(to->name, sizeof(to->name), "%s", sonde_object_interface(p->bpf, i, &to->number));
 	}
 }
 
+/* A required program has all of its interfaces at the start, others wait for them. */
 static int managed_interfaces(struct managed *p)
 {
-	for (size_t i = 0; i < p->n_settings; i++) {
-		struct sonde_object_setting *setting = &p->settings[i];
+	for (size_t i = 0; p->status.required && i < p->n_settings; i++) {
+		const char *interface = p->settings[i].interface;
 
-		if (!setting->interface[0])
+		if (!interface[0] || if_nametoindex(interface))
 			continue;
-		setting->value = if_nametoindex(setting->interface);
-		if (setting->value)
-			continue;
-		snprintf(p->status.reason, sizeof(p->status.reason), "there is no network interface '%s'", setting->interface);
+		snprintf(p->status.reason, sizeof(p->status.reason), "there is no network interface '%s'", interface);
 		return -ENODEV;
 	}
 	return 0;
-}
-
-bool sonde_manager_is_outdated(const struct sonde_manager *manager, const char *name)
-{
-	const struct managed *p = manager_find(manager, name);
-
-	for (size_t i = 0; p && p->bpf && i < p->n_settings; i++) {
-		unsigned now = p->settings[i].interface[0] ? if_nametoindex(p->settings[i].interface) : 0;
-
-		if (now && now != p->settings[i].value)
-			return true;
-	}
-	return false;
 }
 
 /* An own object must not use a name of others: it would write into their tables. */
@@ -359,6 +363,24 @@ void sonde_manager_load_all(struct sonde_manager *manager, const char *const *na
 		pthread_join(threads[--started], NULL);
 }
 
+/* Before it looks for its interfaces, so that no change is missed. */
+static int manager_watch(struct sonde_manager *manager, struct managed *p)
+{
+	bool is_wanted = false;
+	int r;
+
+	for (size_t i = 0; i < p->n_settings; i++)
+		is_wanted |= sonde_is_interface_setting(p->settings[i].name);
+	if (!is_wanted || manager->watch_fd >= 0)
+		return 0;
+	r = sonde_netlink_watch_open();
+	if (r < 0)
+		snprintf(p->status.reason, sizeof(p->status.reason), "cannot watch the network interfaces: %s", strerror(-r));
+	else
+		manager->watch_fd = r;
+	return r < 0 ? r : 0;
+}
+
 int sonde_manager_attach(struct sonde_manager *manager, const char *name)
 {
 	struct managed *p = manager_find(manager, name);
@@ -369,7 +391,8 @@ int sonde_manager_attach(struct sonde_manager *manager, const char *name)
 		return -ENOENT;
 	if (p->status.state != SONDE_PROGRAM_STARTING)
 		return -EINVAL;
-	r = sonde_object_attach(p->bpf, p->status.reason, sizeof(p->status.reason));
+	r = manager_watch(manager, p);
+	r = r ?: sonde_object_attach(p->bpf, p->status.reason, sizeof(p->status.reason));
 	if (r < 0)
 		return managed_fail(p, r);
 	managed_hooks(p);
@@ -444,6 +467,39 @@ const void *sonde_manager_image(const struct sonde_manager *manager, const char 
 		return NULL;
 	*ret_size = p->object_size;
 	return p->image;
+}
+
+int sonde_manager_watch_fd(const struct sonde_manager *manager)
+{
+	return manager->watch_fd;
+}
+
+static void managed_mend(struct managed *p, sonde_changed_fn changed, void *userdata)
+{
+	char before[sizeof(p->status.reason)];
+	unsigned attached = sonde_object_mend(p->bpf);
+
+	memcpy(before, p->status.reason, sizeof(before));
+	managed_hooks(p);
+	p->status.reattached += attached;
+	if (attached || strcmp(before, p->status.reason))
+		changed(p->status.name, userdata);
+}
+
+int64_t sonde_manager_mend(struct sonde_manager *manager, sonde_changed_fn changed, void *userdata)
+{
+	int64_t wait = manager->looked_ns + LOOK_INTERVAL_NS - sonde_clock_boot_ns();
+
+	if (manager->watch_fd >= 0 && sonde_netlink_watch_take(manager->watch_fd))
+		manager->has_changed = true;
+	if (!manager->has_changed || wait > 0)
+		return manager->has_changed ? wait : -1;
+	manager->has_changed = false;
+	manager->looked_ns = sonde_clock_boot_ns();
+	for (struct managed *p = manager->programs; p; p = p->next)
+		if (p->status.state == SONDE_PROGRAM_RUNNING)
+			managed_mend(p, changed, userdata);
+	return -1;
 }
 
 int64_t sonde_manager_run_due(struct sonde_manager *manager)

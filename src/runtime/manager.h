@@ -40,8 +40,8 @@ int sonde_manager_register(struct sonde_manager *manager, const struct sonde_pro
 int sonde_manager_unregister(struct sonde_manager *manager, const char *name);
 
 /**
- * @brief Read the schema, look for the network interfaces of the settings, open, load. On failure the status says why.
- * @return 0, -ENOENT, -EALREADY, -ENODEV there is no such interface, -EEXIST the name of an event or metric is another program's,
+ * @brief Read the schema, open, load. On failure the status says why.
+ * @return 0, -ENOENT, -EALREADY, -ENODEV a required one's network interface is not there, -EEXIST the name of an event or metric is another program's,
  * or the load's error.
  */
 int sonde_manager_load(struct sonde_manager *manager, const char *name);
@@ -56,9 +56,6 @@ int sonde_manager_attach(struct sonde_manager *manager, const char *name);
 int sonde_manager_detach(struct sonde_manager *manager, const char *name);
 int sonde_manager_unload(struct sonde_manager *manager, const char *name);
 
-/** Has a network interface that the settings of a loaded program name another number now: was it made anew? */
-bool sonde_manager_is_outdated(const struct sonde_manager *manager, const char *name);
-
 size_t sonde_manager_list(const struct sonde_manager *manager, const char **ret_names, size_t max);
 /** NULL: no such program. Valid until the program is unregistered; changes with its state. */
 const struct sonde_program_status *sonde_manager_status(const struct sonde_manager *manager, const char *name);
@@ -67,6 +64,16 @@ struct sonde_object *sonde_manager_object(const struct sonde_manager *manager, c
 const struct sonde_schema *sonde_manager_schema(const struct sonde_manager *manager, const char *name);
 /** The ELF file of a user's own program (borrowed); NULL for a built-in one. */
 const void *sonde_manager_image(const struct sonde_manager *manager, const char *name, size_t *ret_size);
+
+/** Readable when it is time for sonde_manager_mend(); -1: no program has hooks on network interfaces. Stays the same. */
+int sonde_manager_watch_fd(const struct sonde_manager *manager);
+/** The status of a program has changed. */
+typedef void (*sonde_changed_fn)(const char *name, void *userdata);
+/**
+ * @brief Look after hooks on network interfaces: those that came, were made anew, or from which somebody removed a hook.
+ * @return ns until the next look, -1: when the descriptor is readable.
+ */
+int64_t sonde_manager_mend(struct sonde_manager *manager, sonde_changed_fn changed, void *userdata);
 
 /** Run the interval iterators that are due. @return ns until the next one, -1: none. */
 int64_t sonde_manager_run_due(struct sonde_manager *manager);

@@ -9,8 +9,9 @@
 
 /* Without "sonde_". */
 static const char *const agents_metrics[] = {
-	"build_info", "alive", "ready", "degraded", "program_state", "program_running", "program_required", "program_runs_total",
-	"program_run_seconds_total", "events_total", "events_consumed_total", "events_entered_total", "events_made_total",
+	"build_info", "alive", "ready", "degraded", "program_state", "program_running", "program_required",
+	"program_hooks_reattached_total", "program_runs_total", "program_run_seconds_total", "events_total",
+	"events_consumed_total", "events_entered_total", "events_made_total",
 	"events_in_ring", "events_pending", "events_readable", "events_expired_total", "hook_recursion_misses_total",
 	"map_overflows_total", "ledger_residual", "ledger_settled", "store_bytes", "store_events_stored_total",
 	"store_events_expired_total", "store_events_readable", "store_commits_total", "store_failed_commits_total",

@@ -9,6 +9,7 @@
  * waits for the loader, 10 s at most).
  */
 
+#include <bpf/interface.h>
 #include <runtime/bus.h>
 #include <runtime/ledger.h>
 #include <runtime/window.h>
@@ -34,13 +35,21 @@ struct sonde_hook_status {
 	uint64_t runs, run_time_ns; /* 0 unless kernel statistics are on */
 };
 
+struct sonde_interface_status {
+	char name[16];	 /* "": none, or only its number was given */
+	uint32_t number; /* 0: it is not there */
+};
+
 struct sonde_program_status {
 	char name[32];
 	char doc[160];
 	char source[16]; /* "ebpf" */
 	enum sonde_program_state state;
 	bool required;
-	char reason[256]; /* failed: why and what to do; running: optional hooks that are missing, or "" */
+	char reason[256]; /* failed: why and what to do; running: what is missing of its hooks, or "" */
+	bool waits;	  /* running: for a network interface, or a place on it */
+	uint64_t reattached; /* hooks on network interfaces, after the start */
+	struct sonde_interface_status interfaces[SONDE_INTERFACES_MAX]; /* of interface_1 to 4, at the last look */
 	int64_t started_ns; /* wall clock */
 	uint32_t n_hooks;
 	struct sonde_hook_status hooks[SONDE_HOOKS_MAX];

@@ -34,6 +34,7 @@ static const struct {
 	{"sonde_time_ns", SONDE_SEMANTIC_TIME, SONDE_INT, NULL},
 	{"sonde_duration_ns", SONDE_SEMANTIC_DURATION_NS, SONDE_NULL, "ns"},
 	{"sonde_bytes", SONDE_SEMANTIC_BYTES, SONDE_NULL, "bytes"},
+	{"sonde_percent", SONDE_SEMANTIC_PERCENT, SONDE_NULL, "%"},
 	{"sonde_count", SONDE_SEMANTIC_COUNT, SONDE_NULL, NULL},
 	{"sonde_symbol", SONDE_SEMANTIC_SYMBOL, SONDE_TEXT, NULL},
 	{"sonde_cookie", SONDE_SEMANTIC_COOKIE, SONDE_NULL, NULL},

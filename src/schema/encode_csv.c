@@ -37,15 +37,15 @@ static void add_text(struct sonde_buffer *out, enum sonde_semantic semantic, con
 {
 	CLEANUP(sonde_buffer_free) struct sonde_buffer safe = SONDE_BUFFER_INIT;
 
-	/* Null is an empty cell, so empty text is a quoted one: readers that care can tell them apart. */
-	if (!value->length) {
+	/* Null is an empty cell, so empty text is a quoted one: readers that care can tell them apart. No arguments are a word. */
+	if (!value->length && semantic != SONDE_SEMANTIC_ARGUMENTS) {
 		sonde_buffer_add_text(out, "\"\"");
 		return;
 	}
 	if (semantic == SONDE_SEMANTIC_ARGUMENTS)
 		sonde_text_add_arguments(&safe, value->text, value->length);
 	else
-		sonde_encode_terminal_text(value->text, value->length, &safe);
+		sonde_text_add_safe(&safe, value->text, value->length, semantic == SONDE_SEMANTIC_ESCAPED);
 	if (safe.failed)
 		out->failed = true;
 	else

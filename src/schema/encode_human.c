@@ -82,30 +82,13 @@ static void add_number(struct sonde_buffer *out, enum sonde_semantic semantic, u
 		add_bytes(out, number);
 	else
 		sonde_buffer_add_u64(out, number);
+	if (semantic == SONDE_SEMANTIC_PERCENT)
+		sonde_buffer_add_char(out, '%');
 }
 
 int sonde_encode_terminal_text(const char *bytes, size_t length, struct sonde_buffer *out)
 {
-	size_t at = 0;
-
-	while (at < length) {
-		size_t n = sonde_text_plain(bytes + at, length - at);
-		uint32_t code;
-
-		sonde_buffer_add(out, bytes + at, n);
-		at += n;
-		if (at == length)
-			break;
-		n = sonde_text_decode(bytes + at, length - at, &code);
-		if (n && !sonde_text_unsafe(code) && !sonde_text_looks_escaped(bytes + at, length - at)) {
-			sonde_buffer_add(out, bytes + at, n);
-		} else {
-			n = n ? n : 1;
-			for (size_t i = 0; i < n; i++)
-				sonde_text_add_escape(out, (unsigned char)bytes[at + i]);
-		}
-		at += n;
-	}
+	sonde_text_add_safe(out, bytes, length, false);
 	return sonde_buffer_error(out);
 }
 
@@ -138,7 +121,7 @@ int sonde_encode_human(const struct sonde_column *column, const struct sonde_val
 		if (semantic == SONDE_SEMANTIC_ARGUMENTS)
 			sonde_text_add_arguments(out, value->text, value->length);
 		else
-			sonde_encode_terminal_text(value->text, value->length, out);
+			sonde_text_add_safe(out, value->text, value->length, semantic == SONDE_SEMANTIC_ESCAPED);
 		break;
 	case SONDE_ADDRESS:
 		sonde_buffer_add(out, text, sonde_text_address(value->address, text));

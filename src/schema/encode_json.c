@@ -176,7 +176,7 @@ static void put_value(struct writer *writer, enum sonde_semantic semantic, const
 		if (semantic == SONDE_SEMANTIC_ARGUMENTS)
 			put_arguments(writer, value->text, value->length);
 		else
-			put_string(writer, value->text, value->length, false);
+			put_string(writer, value->text, value->length, semantic == SONDE_SEMANTIC_ESCAPED);
 		break;
 	case SONDE_ADDRESS:
 		put_quoted(writer, text, sonde_text_address(value->address, text));

@@ -39,6 +39,7 @@ static unsigned semantic_rank(enum sonde_semantic semantic)
 		return RANK_TRIVIAL;
 	case SONDE_SEMANTIC_BYTES:
 	case SONDE_SEMANTIC_DURATION_NS:
+	case SONDE_SEMANTIC_PROTOCOL:
 		return RANK_USEFUL;
 	default:
 		return RANK_USEFUL + 1;
@@ -117,6 +118,7 @@ static void column_name(struct sonde_layout_column *column, const struct sonde_t
 	enum sonde_semantic semantic = type->columns[column->column].semantic;
 	const char *suffix = semantic == SONDE_SEMANTIC_DURATION_NS ? "_ns" :
 			     semantic == SONDE_SEMANTIC_BYTES	    ? "_bytes" :
+			     semantic == SONDE_SEMANTIC_PERCENT	    ? "_pct" :
 			     column->port >= 0			    ? "_address" :
 								      "";
 	size_t length = strlen(name), end = strlen(suffix);
@@ -157,7 +159,8 @@ static bool is_free_text(const struct sonde_column *column)
 {
 	return column->type == SONDE_TEXT &&
 	       (column->semantic == SONDE_SEMANTIC_NONE || column->semantic == SONDE_SEMANTIC_SYMBOL ||
-		column->semantic == SONDE_SEMANTIC_ARGUMENTS || column->semantic == SONDE_SEMANTIC_ADDRESS_NAME);
+		column->semantic == SONDE_SEMANTIC_ARGUMENTS || column->semantic == SONDE_SEMANTIC_ESCAPED ||
+		column->semantic == SONDE_SEMANTIC_ADDRESS_NAME);
 }
 
 static void add_column(struct sonde_layout *layout, uint32_t index)
@@ -288,7 +291,8 @@ bool sonde_layout_fit(struct sonde_layout *layout, size_t width)
 	used = choose(layout, RANK_IMPORTANT + 1, RANK_USEFUL, limit, used, false);
 	used += grow(layout, RANK_USEFUL, TEXT_LONG, limit - used, true);
 	used += grow(layout, RANK_MAIN, GROW_MAX, limit - used, true);
-	used = choose(layout, RANK_USEFUL + 1, RANK_MAX, limit, used, false);
+	/* No room is filled with what is trivial and was not even seen. */
+	used = choose(layout, RANK_USEFUL + 1, width ? RANK_TRIVIAL + RANK_UNSEEN - 1 : RANK_MAX, limit, used, false);
 	used += grow(layout, RANK_MAX, GROW_MAX, limit - used, true);
 	for (size_t i = 0; i < layout->n_columns; i++)
 		if (layout->columns[i].shown)
@@ -313,14 +317,27 @@ static size_t stepped_width(const struct sonde_layout_column *column, bool first
 	return (width + STEP - 1) / STEP * STEP;
 }
 
-bool sonde_layout_learn(struct sonde_layout_column *column, const struct sonde_value *value, size_t cell_width)
+/* The first victim is mostly the process of the row itself: its name and number again say nothing. */
+static bool is_said_already(const struct sonde_layout *layout, uint32_t index, const struct sonde_value *values)
 {
+	const struct sonde_value *value = &values[index], *pid = &values[SONDE_COLUMN_PID], *command = &values[SONDE_COLUMN_COMMAND];
+
+	if (index == SONDE_COLUMN_TID || (index != SONDE_COLUMN_PID && layout->type->columns[index].semantic == SONDE_SEMANTIC_PID))
+		return value->type == SONDE_UINT && pid->type == SONDE_UINT && value->u == pid->u;
+	return index >= SONDE_COLUMN_COMMON_MAX && value->type == SONDE_TEXT && command->type == SONDE_TEXT &&
+	       value->length == command->length && !memcmp(value->text, command->text, value->length);
+}
+
+bool sonde_layout_learn(struct sonde_layout *layout, size_t i, const struct sonde_value *values, size_t cell_width)
+{
+	struct sonde_layout_column *column = &layout->columns[i];
+	const struct sonde_value *value = &values[column->column];
 	bool news = false, first = !column->seen;
 
 	if (value->type == SONDE_NULL ||
 	    (column->column == SONDE_COLUMN_WEIGHT && value->type == SONDE_UINT && value->u == 1))
 		return false;
-	if (first) {
+	if (first && !is_said_already(layout, column->column, values)) {
 		column->seen = true;
 		news = !column->shown && column->rank <= RANK_USEFUL;
 	}

@@ -40,5 +40,5 @@ struct sonde_layout {
 void sonde_layout_init(struct sonde_layout *layout, const struct sonde_type *type);
 /** Decide again which columns are shown. `width` 0: all. @return true if what is shown, or where, changed. */
 bool sonde_layout_fit(struct sonde_layout *layout, size_t width);
-/** Learn from a cell. @return true if the layout has to be fitted again. */
-bool sonde_layout_learn(struct sonde_layout_column *column, const struct sonde_value *value, size_t cell_width);
+/** Learn from a row's cell of column `i` of the layout. @return true if the layout has to be fitted again. */
+bool sonde_layout_learn(struct sonde_layout *layout, size_t i, const struct sonde_value *values, size_t cell_width);

@@ -232,8 +232,7 @@ static void learn(struct sonde_table *table, const struct sonde_type *type, cons
 		struct sonde_layout_column *column = &table->layout.columns[i];
 
 		format_cell(table, type, column, values);
-		fit |= sonde_layout_learn(column, &values[column->column],
-					  sonde_text_width(table->cell.data, table->cell.length));
+		fit |= sonde_layout_learn(&table->layout, i, values, sonde_text_width(table->cell.data, table->cell.length));
 	}
 	if (fit)
 		changed |= sonde_layout_fit(&table->layout, table->width);

@@ -123,6 +123,43 @@ static void test_main_columns(void **state)
 	}
 }
 
+enum { KILL_PID = SONDE_COLUMN_COMMON_MAX, KILL_COMMAND, KILL_SURE, KILL_PLACE, KILL_MAX };
+
+static const struct sonde_column kill_columns[] = {
+	COMMON_COLUMNS,
+	COLUMN("victim_pid", UINT, PID),
+	{.name = "victim_command", .type = SONDE_TEXT, .is_main = true},
+	{.name = "sure_pct", .type = SONDE_UINT, .semantic = SONDE_SEMANTIC_PERCENT, .is_main = true},
+	{.name = "place", .type = SONDE_TEXT, .is_main = true},
+};
+static const struct sonde_type kill_type = {.name = "kill", .n_columns = KILL_MAX, .columns = kill_columns};
+
+/* The name and the number that the row begins with take no second column, until they are another's. */
+static void test_not_said_twice(void **state)
+{
+	CLEANUP(sonde_buffer_free) struct sonde_buffer out = SONDE_BUFFER_INIT;
+	CLEANUP(sonde_table_free) struct sonde_table *table = NULL;
+	struct sonde_value values[KILL_MAX];
+
+	assert_int_equal(sonde_table_new(60, false, &table), 0);
+	fill_common(&kill_type, values);
+	values[KILL_PID] = values[SONDE_COLUMN_PID];
+	values[KILL_COMMAND] = values[SONDE_COLUMN_COMMAND];
+	values[KILL_SURE] = value_uint(97);
+	values[KILL_PLACE] = value_string("/a/b");
+	assert_int_equal(sonde_table_row(table, &kill_type, values, &out), 0);
+	values[KILL_PID] = value_uint(7);
+	values[KILL_COMMAND] = value_string("other");
+	assert_int_equal(sonde_table_row(table, &kill_type, values, &out), 0);
+	assert_string_equal(out.data,
+			    "2026-11-20 UTC\n"
+			    "TIME              PID  COMMAND     CONTAINER    SURE  PLACE\n"
+			    "22:52:54.000     1234  nginx       -             97%  /a/b\n"
+			    "TIME              PID  COMMAND     VICTIM_COMMAND   SURE\n"
+			    "22:52:54.000     1234  nginx       other             97%\n");
+	check_lines(&out, 60);
+}
+
 /* An error takes the room that it needs: cut it would be another error, or none. */
 static void test_error_is_whole(void **state)
 {
@@ -344,6 +381,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_type),
 		cmocka_unit_test(test_main_columns),
+		cmocka_unit_test(test_not_said_twice),
 		cmocka_unit_test(test_text_grows),
 		cmocka_unit_test(test_error_is_whole),
 		cmocka_unit_test(test_no_terminal),

@@ -261,15 +261,34 @@ static void add_quoted_word(struct sonde_buffer *out, const char *word, size_t l
 	sonde_buffer_add_char(out, '\'');
 }
 
+void sonde_text_add_safe(struct sonde_buffer *out, const char *bytes, size_t length, bool literal)
+{
+	size_t at = 0;
+
+	while (at < length) {
+		size_t n = sonde_text_plain(bytes + at, length - at);
+		uint32_t code;
+
+		sonde_buffer_add(out, bytes + at, n);
+		at += n;
+		if (at == length)
+			break;
+		n = sonde_text_decode(bytes + at, length - at, &code);
+		if (n && !sonde_text_unsafe(code) && (literal || !sonde_text_looks_escaped(bytes + at, length - at))) {
+			sonde_buffer_add(out, bytes + at, n);
+		} else {
+			n = n ? n : 1;
+			for (size_t i = 0; i < n; i++)
+				sonde_text_add_escape(out, (unsigned char)bytes[at + i]);
+		}
+		at += n;
+	}
+}
+
 void sonde_text_add_arguments(struct sonde_buffer *out, const char *bytes, size_t length)
 {
 	const char *word = bytes, *end = bytes + length, *next;
 
-	if (!length)
-		return;
-	/* The kernel ends each word with a NUL; a captured piece may lack the last one. */
-	if (!end[-1])
-		end--;
 	for (;; word = next + 1) {
 		size_t size;
 

@@ -40,7 +40,9 @@ size_t sonde_text_real(double real, char text[SONDE_TEXT_REAL_SIZE]);
 /** "10.0.0.1", "2001:db8::1"; NUL-terminated. @return its length. */
 size_t sonde_text_address(const uint8_t address[16], char text[SONDE_TEXT_ADDRESS_SIZE]);
 bool sonde_address_is_ipv4(const uint8_t address[16]);
-/** NUL-separated words as one line for the shell; the result has only safe characters. */
+/** Foreign text with what is not safe as escapes. `literal`: its backslashes are its own, not to be told from these. */
+void sonde_text_add_safe(struct sonde_buffer *out, const char *bytes, size_t length, bool literal);
+/** Words with a NUL between them as one line for the shell; nothing is one word, an empty one. The result has only safe characters. */
 void sonde_text_add_arguments(struct sonde_buffer *out, const char *bytes, size_t length);
 
 static inline enum sonde_semantic sonde_semantic_of(const struct sonde_column *column)

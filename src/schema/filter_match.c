@@ -99,14 +99,9 @@ static int compare_text(const char *text, size_t length, bool arguments, const s
 static bool match_text(const struct sonde_value *row, bool arguments, enum filter_operator operator_,
 		       const struct filter_value *value)
 {
-	size_t length = row->length;
-
-	/* The last word's NUL is its end, not a blank. */
-	if (arguments && length && !row->text[length - 1])
-		length--;
 	if (operator_ == FILTER_CONTAINS || operator_ == FILTER_CONTAINS_NOT)
-		return contains(row->text, length, arguments, value) == (operator_ == FILTER_CONTAINS);
-	return order_fits(compare_text(row->text, length, arguments, value), operator_);
+		return contains(row->text, row->length, arguments, value) == (operator_ == FILTER_CONTAINS);
+	return order_fits(compare_text(row->text, row->length, arguments, value), operator_);
 }
 
 static bool is_in_network(const uint8_t address[16], const struct filter_value *value)

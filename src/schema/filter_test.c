@@ -73,7 +73,7 @@ static void test_text(void **state)
 	struct sonde_value values[RUN_MAX];
 
 	check_flow(cases, ARRAY_SIZE(cases));
-	fill_run(values, value_text("a\"\\\0\xff", 5), value_text("ls\0-l\0a b\0", 10));
+	fill_run(values, value_text("a\"\\\0\xff", 5), value_text("ls\0-l\0a b", 9));
 	assert_true(match("path = \"a\\\"\\\\\\x00\\xff\"", &run_type, values));
 	assert_true(match("path ~ \"\\xFF\"", &run_type, values));
 	assert_true(match("arguments = \"ls -l a b\"", &run_type, values));

@@ -65,6 +65,8 @@ enum sonde_semantic {
 	SONDE_SEMANTIC_SIGNAL_NAME,  /* TEXT */
 	SONDE_SEMANTIC_ARGUMENTS,    /* TEXT: words, NUL-separated; shown shell-quoted in every encoder */
 	SONDE_SEMANTIC_ADDRESS_NAME, /* TEXT: what the process knew the address by */
+	SONDE_SEMANTIC_PERCENT,
+	SONDE_SEMANTIC_ESCAPED,	     /* TEXT that an encoder wrote, as in an agent's JSON: its backslashes stay as they are */
 	SONDE_SEMANTIC_MAX,
 };
 

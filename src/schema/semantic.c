@@ -26,6 +26,8 @@ static const char *const names[] = {
 	[SONDE_SEMANTIC_SIGNAL_NAME] = "signal_name",
 	[SONDE_SEMANTIC_ARGUMENTS] = "arguments",
 	[SONDE_SEMANTIC_ADDRESS_NAME] = "address_name",
+	[SONDE_SEMANTIC_PERCENT] = "percent",
+	[SONDE_SEMANTIC_ESCAPED] = "escaped",
 };
 
 #define N_NAMES (sizeof(names) / sizeof(names[0]))

@@ -70,7 +70,10 @@ static void chars_value(const struct sonde_column *column, const uint8_t *base, 
 	} else {
 		room = (uint32_t)strnlen(text, room);
 	}
-	/* The kernel ends the last word with a NUL as it does the others; between words it separates. */
+	/*
+	 * The kernel ends the last word with a NUL as it does the others; between words it separates. So nothing is one word that
+	 * is empty; a program that knows no words leaves the field out.
+	 */
 	if (column->semantic == SONDE_SEMANTIC_ARGUMENTS && room && !text[room - 1])
 		room--;
 	if (column->has_absent && !room)

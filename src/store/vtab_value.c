@@ -77,8 +77,8 @@ static void quote_words(struct sonde_buffer *out, const char *words, size_t leng
 {
 	const char *end = words + length, *stop;
 
-	for (; length && words <= end; words = stop + 1) {
-		stop = memchr(words, '\0', (size_t)(end - words));
+	for (; words <= end; words = stop + 1) {
+		stop = words < end ? memchr(words, '\0', (size_t)(end - words)) : NULL;
 		if (!stop)
 			stop = end;
 		if (out->length)

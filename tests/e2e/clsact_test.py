@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hooks on interfaces by filters of clsact: what others have there stays, and nothing of ours does, also after a kill.
+"""Hooks on interfaces by filters of clsact: what others have there stays, and nothing of ours does, also after a kill. And hooks of
+either kind come back where the interface, or somebody else, took them away.
 
 Runs in a network namespace of its own, with both ends of a veth pair: frames that one end sends the other one receives.
 """
@@ -57,15 +58,19 @@ def send():
 
 class Clsact(unittest.TestCase):
     def setUp(self):
+        self.make_interfaces()
+        self.assertEqual((qdiscs(), ours()), ([], 0))
+
+    def make_interfaces(self):
         run("ip", "link", "add", "near", "type", "veth", "peer", "name", "far")
         self.addCleanup(lambda: subprocess.run(["ip", "link", "delete", "near"], capture_output=True))
         for interface in ("near", "far"):
             run("ip", "link", "set", interface, "up")
-        self.assertEqual((qdiscs(), ours()), ([], 0))
 
-    def agent(self, **options):
+    def agent(self, attach="clsact", interface_2="", **options):
         settings = {"interface_1": "near", "only_port_1": PORT, "update_interval_ns": "50ms"}
-        return Agent(programs=only("flow", flow={"attach": "clsact", "settings": settings}), **options)
+        settings.update({"interface_2": interface_2} if interface_2 else {})
+        return Agent(programs=only("flow", flow={"attach": attach, "settings": settings}), **options)
 
     def trace(self, *arguments):
         return start_trace(self, SONDE, "trace", "flow", "--attach", "clsact", "--set", "interface_1=near", *arguments)
@@ -207,25 +212,91 @@ class Clsact(unittest.TestCase):
         self.assertEqual(second.wait(30), 0)
         self.assertEqual((qdiscs(), ours()), ([], 0))
 
+    def flow(self, agent):
+        """What is said of the program: (state, what is missing, how many hooks were attached again)."""
+        program = agent.get("/api/v1/programs/flow")
+        return program["state"], program["reason"], program["reattached"]
+
+    def await_flow(self, agent, reason, reattached):
+        wait_for(lambda: self.flow(agent) == ("running", reason, reattached), "%r, %d" % (reason, reattached))
+
+    def interfaces(self, agent):
+        return [(s["text"], s["value"]) for s in agent.get("/api/v1/programs/flow")["settings"] if s["name"].startswith("interface_")]
+
     def test_interface_goes_and_comes(self):
-        with self.agent() as agent:
+        """Of both kinds of hooks; nobody has to say it."""
+        for attach in ("clsact", "tcx"):
+            with self.subTest(attach), self.agent(attach=attach) as agent:
+                send()
+                self.expect_counted(agent)
+                run("ip", "link", "delete", "near")
+                self.await_flow(agent, "waits for the network interface 'near'", 0)
+                self.assertEqual(self.interfaces(agent)[0], ("near", 0))
+                self.assertIn("waits for", agent.health().json["reason"])
+                self.make_interfaces()
+                self.await_flow(agent, "", 2)
+                self.assertEqual(self.interfaces(agent)[0], ("near", socket.if_nametoindex("near")))
+                self.assertEqual(agent.health().json["reason"], "")
+                send()
+                self.expect_counted(agent, 2 * FRAMES)
+                self.assertRegex(agent.metrics().text, r'(?m)^sonde_program_hooks_reattached_total\{program="flow"\} 2$')
+                for said in ("waits for the network interface 'near'", "all hooks attached again"):
+                    self.assertEqual(agent.log().count(said), 1)
+
+    def test_interface_comes_later(self):
+        """The one that is there does not wait for it."""
+        with self.agent(attach="auto", interface_2="later") as agent:
+            self.assertEqual(self.flow(agent), ("running", "waits for the network interface 'later'", 0))
+            self.assertIn(b"waits for the network interface 'later'", agent.cli("programs").stdout)
             send()
             self.expect_counted(agent)
-            run("ip", "link", "delete", "near")
-            self.setUp()
-            self.assertEqual(agent.cli("reload").returncode, 0)
-            self.assertEqual(ours(), 2)
+            run("ip", "link", "add", "later", "type", "veth", "peer", "name", "later_far")
+            self.addCleanup(run, "ip", "link", "delete", "later")
+            self.await_flow(agent, "", 2)
             send()
             self.expect_counted(agent, 2 * FRAMES)
-            run("ip", "link", "delete", "near")
 
     def test_others_remove_it(self):
-        """And make a clsact of their own: that one stays."""
+        """The qdisc or the filter: it is there again. If they make a clsact of their own, that one stays."""
         with self.agent() as agent:
             run("tc", "qdisc", "delete", "dev", "near", "clsact")
-            run("tc", "qdisc", "add", "dev", "near", "clsact")
+            self.await_flow(agent, "", 2)
+            self.assertEqual(ours(), 2)
             send()
-        self.assertEqual((ours(), len(qdiscs())), (0, 1))
+            self.expect_counted(agent)
+            run("tc", "filter", "delete", "dev", "near", "ingress")
+            self.await_flow(agent, "", 3)
+            send()
+            self.expect_counted(agent, 2 * FRAMES)
+            run("tc", "qdisc", "delete", "dev", "near", "clsact")
+            subprocess.run(["tc", "qdisc", "add", "dev", "near", "clsact"], capture_output=True)  # who is first does not matter
+            wait_for(lambda: ours() == 2, "the hooks are back")
+        self.assertEqual(ours(), 0)
+
+    def test_others_take_the_place(self):
+        """It waits until they leave."""
+        with self.agent() as agent:
+            os.kill(agent.pid, signal.SIGSTOP)
+            run("tc", "qdisc", "delete", "dev", "near", "clsact")
+            run("tc", "qdisc", "add", "dev", "near", "ingress")
+            os.kill(agent.pid, signal.SIGCONT)
+            wait_for(lambda: "a qdisc 'ingress' is there" in self.flow(agent)[1], "it waits")
+            run("tc", "qdisc", "delete", "dev", "near", "ingress")
+            self.await_flow(agent, "", 2)
+            send()
+            self.expect_counted(agent)
+
+    def test_flood_of_changes(self):
+        """More than the watching socket has room for."""
+        with self.agent() as agent:
+            os.kill(agent.pid, signal.SIGSTOP)
+            lines = "".join("link set dev far alias a%d\n" % i for i in range(2000))
+            subprocess.run(["ip", "-batch", "-"], input=lines, check=True, text=True)
+            run("tc", "qdisc", "delete", "dev", "near", "clsact")
+            os.kill(agent.pid, signal.SIGCONT)
+            self.await_flow(agent, "", 2)
+            send()
+            self.expect_counted(agent)
 
 
 if __name__ == "__main__":

@@ -236,6 +236,51 @@ class Export(unittest.TestCase):
                 rest, notes = process.communicate(timeout=60)
         self.assertEqual(len(records(first + rest)), EVENTS, notes)
 
+    def test_no_store(self):
+        """Whatever is in the place of one: each command says it in one line, with the path and what to do."""
+        def make(name, content):
+            with open(self.path(name), "wb") as f:
+                f.write(content)
+
+        make("empty.db", b"")
+        make("text.db", b"What I had for breakfast, day by day.\n")
+        with open(self.store, "rb") as f:
+            make("short.db", f.read(40000))
+        with contextlib.closing(sqlite3.connect(self.path("other.db"), isolation_level=None)) as db:
+            db.execute("CREATE TABLE flood (number)")
+        os.mkdir(self.path("folder.db"))
+        os.mkfifo(self.path("fifo.db"))
+        os.symlink(self.store, self.path("link.db"))
+        os.mkdir(self.path("closed"), 0o700)
+        for path in ("closed/events.db", "secret.db"):
+            shutil.copy(self.store, self.path(path))
+        os.chmod(self.path("secret.db"), 0o600)
+        locked = shutil.copy(self.store, self.path("locked.db"))
+        saved = r"; if it was one, docs/store.md says what can be saved \(\"When the file is damaged\"\)"
+        itself, ask = "give the store's file itself", "Permission denied; ask as root, or as the user of the agent's worker"
+        expected = {
+            "missing.db": "there is no store PATH: is the path right", "no/folder.db": "there is no store PATH: is the path right",
+            "empty.db": "PATH cannot be read as a store: it is not a store of sonde" + saved,
+            "other.db": "PATH cannot be read as a store: it is not a store of sonde" + saved,
+            "text.db": "PATH cannot be read as a store: file is not a database" + saved,
+            "short.db": "PATH cannot be read as a store: database disk image is malformed" + saved,
+            "folder.db": "PATH is a directory: " + itself, "fifo.db": "PATH is no plain file: " + itself,
+            "link.db": "PATH is a symbolic link: " + itself, "secret.db": "PATH cannot be read: " + ask,
+            "closed/events.db": "PATH cannot be read: " + ask,
+            "locked.db": "PATH cannot be read as a store: another program keeps the file locked; end that one, or ask again",
+        }
+        os.chmod(self.root, 0o755)
+        os.chmod(self.folder, 0o755)
+        with contextlib.closing(sqlite3.connect(locked, isolation_level=None)) as db:
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            db.execute("BEGIN EXCLUSIVE")
+            for name, said in expected.items():
+                somebody = {"user": 65534, "group": 65534, "extra_groups": []} if "Permission" in said else {}
+                all_questions = (*QUESTIONS, ("store", "info"), ("count", "flood"), ("export", self.path("x.db")))
+                for question in QUESTIONS[:2] if "locked" in name else all_questions:  # each waits 2 s for the lock
+                    _, error = self.sonde(*question, store=self.path(name), code=1, **somebody)
+                    self.assertRegex(error, r"\Asonde: %s.*\n\Z" % said.replace("PATH", self.path(name)), question)
+
     def test_wrong_questions_leave_nothing(self):
         for arguments, said in ((("x.jsonl", "nonsense"), "there are: control_group, flood, process"),
                                 (("x.db", "nonsense"), "there are: control_group, flood, process"),

@@ -276,6 +276,14 @@ class Http(unittest.TestCase):
 
 
 class Windows(unittest.TestCase):
+    def setUp(self):
+        """A name of its own: others on this machine may run `generate` too."""
+        directory = tempfile.TemporaryDirectory(prefix="sonde-test-")
+        self.addCleanup(directory.cleanup)
+        self.name = "windows%d" % (os.getpid() % 10000000)
+        self.generate = os.path.join(directory.name, self.name)
+        os.symlink(GENERATE, self.generate)
+
     def test_true_windows(self):
         """What is older than the window is not in the answer, on any route."""
         with Agent(programs=only("connection")) as agent:
@@ -288,12 +296,12 @@ class Windows(unittest.TestCase):
             wait_for(lambda: agent.count("connection", pid=pid2)["count"] == 5, "the other five")
             agent.settle()
             for since, count in (("1h", 15), ("%.3f" % middle, 5)):
-                self.assertEqual(agent.count("connection", command="generate", since=since)["count"], count, since)
-                summary = agent.get("/api/v1/summary", type="connection", command="generate", since=since)
+                self.assertEqual(agent.count("connection", command=self.name, since=since)["count"], count, since)
+                summary = agent.get("/api/v1/summary", type="connection", command=self.name, since=since)
                 self.assertEqual(summary["types"]["connection"]["count"] if isinstance(summary["types"], dict)
                                  else summary["types"][0]["count"], count)
-            self.assertEqual(agent.count("connection", command="generate", until="%.3f" % middle, since="1h")["count"], 10)
-            body = json.dumps({"command": "generate", "duration": 3600})
+            self.assertEqual(agent.count("connection", command=self.name, until="%.3f" % middle, since="1h")["count"], 10)
+            body = json.dumps({"command": self.name, "duration": 3600})
             answer = agent.api("/api/connection-summary", "POST", body, {"Content-Type": "application/json"})
             self.assertEqual((answer.status, answer.json["total_attempts"]), (200, 15))
             span = int(time.time() - middle)
@@ -311,7 +319,7 @@ class Windows(unittest.TestCase):
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             port = s.getsockname()[1]
-        client = subprocess.Popen([GENERATE, "tcp", "127.0.0.1", str(port), str(count)], stdout=subprocess.DEVNULL)
+        client = subprocess.Popen([self.generate, "tcp", "127.0.0.1", str(port), str(count)], stdout=subprocess.DEVNULL)
         client.wait()
         return client.pid
 

@@ -2,12 +2,14 @@
 """Names of addresses: what a process asked a real server for stands beside the address that it then talks to."""
 import json
 import os
+import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from harness import Agent, only, wait_for  # noqa: E402
+from harness import GENERATE, Agent, only, wait_for  # noqa: E402
 
 DNSMASQ = "/usr/sbin/dnsmasq"
 NAMESPACE = "sonde-names-%d" % os.getpid()
@@ -163,6 +165,29 @@ class Names(unittest.TestCase):
         wait_for(lambda: self.agent.count("packet_drop", where="destination_port = 7010")["count"], "the drop", 20)
         for event in self.agent.events("packet_drop", where="destination_port = 7010"):
             self.assertEqual((event["pid"], event["destination_address"], event["destination_name"]), (None, "127.0.1.1", None))
+
+    def test_flood_of_questions_and_drops(self):
+        """Packets wait for the names before them: while both come fast none is lost, and a drop has the name just asked for."""
+        with tempfile.NamedTemporaryFile("w") as questions:
+            questions.write("cache.example.org A\ndb.example.org A\n")
+            questions.flush()
+            before = self.agent.settle()
+            drops = subprocess.Popen(inside(GENERATE, "udp", "127.0.1.2", "9", "10000", "5000"), stdout=subprocess.DEVNULL)
+            asker = subprocess.Popen(inside("dnsperf", "-s", "127.0.0.53", "-d", questions.name, "-l", "2", "-Q", "2000"),
+                                     stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            pids = [client("s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.connect(('cache.example.org', 9))\n"
+                           "for i in range(20):\n    try: s.send(b'x')\n    except OSError: pass") for _ in range(10)]
+            said, _ = asker.communicate(timeout=60)
+            self.assertEqual((drops.wait(60), asker.returncode), (0, 0))
+        after = self.agent.settle()
+        for program in ("dns", "packet_drop", "flow"):
+            for loss in ("ring_full", "map_full", "queue_dropped", "invalid"):
+                self.assertEqual(after[program][loss] - before[program][loss], 0, (program, loss))
+        self.assertEqual(self.agent.count("packet_drop", pid=drops.pid)["count"], 10000)
+        self.assertEqual(self.agent.count("dns", pid=asker.pid)["count"], int(re.search(r"Queries sent: +(\d+)", said).group(1)))
+        for pid in pids:
+            self.assertEqual(self.packets("packet_drop", pid, "destination_port = 9", 20),
+                             {("127.0.0.1", None, "127.0.1.2", "cache.example.org")})
 
     def test_faces(self):
         pid = client("connect('cache.example.org')")
