@@ -169,6 +169,13 @@ static int put(struct sqlite_store *store, struct merge *merge)
 	return SQLITE_OK;
 }
 
+static void set_busy(struct sqlite_store *store, bool busy)
+{
+	pthread_mutex_lock(&store->lock);
+	store->compactor.reader.busy = busy;
+	pthread_mutex_unlock(&store->lock);
+}
+
 /* @return false: enough for now. */
 static bool finish(struct sqlite_store *store, struct merge *merge, int code)
 {
@@ -194,14 +201,18 @@ static bool merge_one(struct sqlite_store *store)
 	struct sqlite_reader *reader = &store->compactor.reader;
 	bool more = false;
 
+	set_busy(store, true);
 	sqlite_reader_renew(store, reader);
+	set_busy(store, false);
 	if (!merge || !choose(store, merge) || sonde_block_merge_new(&merge->rows))
 		return false;
+	set_busy(store, true);
 	if (!sqlite_reader_ready(store, reader, SONDE_NS_PER_S * 10)) {
 		merge->source.db = reader->db;
 		more = finish(store, merge, make(store, merge));
 		sqlite_reader_done(reader);
 	}
+	set_busy(store, false);
 	sonde_block_merge_free(&merge->rows);
 	free(merge->block);
 	return more;

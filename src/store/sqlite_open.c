@@ -154,6 +154,8 @@ int sqlite_open_writer(struct sqlite_store *store)
 	if (!code) {
 		store->db = db;
 		store->lock_fd = TAKE_FD(lock_fd);
+		sqlite_file_log(store->path, &store->log);
+		store->log_lost_said = false;
 		return SQLITE_OK;
 	}
 	if (!sonde_store_error(&store->base)[0])
