@@ -206,7 +206,7 @@ void sonde_columns_clear(struct sonde_columns *columns)
 		struct sonde_open_column *column = &columns->columns[i];
 
 		if (column->n_nulls)
-			memset(column->nulls, 0, (columns->n / 64 + 1) * sizeof(*column->nulls));
+			memset(column->nulls, 0, (columns->n + 63ul) / 64 * sizeof(*column->nulls));
 		column->n_nulls = 0;
 		sonde_dictionary_clear(&column->dictionary);
 		memset(column->recent, 0, sizeof(column->recent));
