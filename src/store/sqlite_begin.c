@@ -139,9 +139,12 @@ static int file_there(struct sqlite_store *store)
 
 	if (r == -ENOENT)
 		return create(store);
-	if (!r && access(store->path, W_OK) && errno == EROFS)
+	if (r || !access(store->path, R_OK | W_OK))
+		return r;
+	if (errno == EROFS)
 		return sonde_store_fail(-EROFS, "cannot open the store: its disk is read-only");
-	return r;
+	return sonde_store_fail(-errno, "the user %u, who writes the store, may not write '%s': %s; chown the file", geteuid(), store->path,
+				strerror(errno));
 }
 
 int sqlite_replace(struct sqlite_store *store, const char *reason)
