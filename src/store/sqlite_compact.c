@@ -169,6 +169,7 @@ static int put(struct sqlite_store *store, struct merge *merge)
 	return SQLITE_OK;
 }
 
+/* Nobody else closes the reader (sqlite_log_lost()). */
 static void set_busy(struct sqlite_store *store, bool busy)
 {
 	pthread_mutex_lock(&store->lock);
@@ -201,13 +202,11 @@ static bool merge_one(struct sqlite_store *store)
 	struct sqlite_reader *reader = &store->compactor.reader;
 	bool more = false;
 
-	set_busy(store, true);
-	sqlite_reader_renew(store, reader);
-	set_busy(store, false);
-	if (!merge || !choose(store, merge) || sonde_block_merge_new(&merge->rows))
+	if (!merge)
 		return false;
 	set_busy(store, true);
-	if (!sqlite_reader_ready(store, reader, SONDE_NS_PER_S * 10)) {
+	sqlite_reader_renew(store, reader);
+	if (choose(store, merge) && !sonde_block_merge_new(&merge->rows) && !sqlite_reader_ready(store, reader, SONDE_NS_PER_S * 10)) {
 		merge->source.db = reader->db;
 		more = finish(store, merge, make(store, merge));
 		sqlite_reader_done(reader);

@@ -200,7 +200,8 @@ int sqlite_expire(struct sonde_store *base, int64_t now_ns)
 	}
 	if (store->db && !sqlite_file_log_is(store->path, &store->log)) {
 		r = sqlite_log_lost(store);
-		return r ? sqlite_failed_now(store, r) : sqlite_commit(base, NULL, 0);
+		if (r || !store->db)
+			return r ? sqlite_failed_now(store, r) : sqlite_commit(base, NULL, 0);
 	}
 	code = drop_old(store, now_ns);
 	if (code)
