@@ -151,6 +151,8 @@ void sqlite_finalize(sqlite3_stmt **statement);
 int sqlite_file_check(const char *path);
 /** @param from A file that was set aside: what can be read of it is taken over. NULL: nothing. */
 int sqlite_file_create(const char *path, const char *from);
+/** Can a file be made beside it now? */
+int sqlite_file_probe(const char *path);
 int sqlite_file_set_aside(const char *path, const char *reason, char *ret_name, size_t size);
 /** Be the only one who writes to the file, until the descriptor is closed. @return it; -EBUSY after some seconds. */
 int sqlite_file_lock(const char *path);

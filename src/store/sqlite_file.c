@@ -103,6 +103,20 @@ static int make_empty(const char *name)
 	return r ? r : database_fill(name);
 }
 
+int sqlite_file_probe(const char *path)
+{
+	char name[PATH_MAX];
+	int fd;
+
+	snprintf(name, sizeof(name), "%s.new", path);
+	fd = open(name, O_CREAT | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	unlink(name);
+	return 0;
+}
+
 int sqlite_file_create(const char *path, const char *from)
 {
 	char name[PATH_MAX];

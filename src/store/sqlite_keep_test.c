@@ -326,6 +326,21 @@ static void test_start_full(void **state)
 	assert_int_equal(umount(disk), 0);
 }
 
+/* No file can be made, not even the empty ones that SQLite wants beside its own. */
+static void test_start_no_inodes(void **state)
+{
+	struct fixture *f = *state;
+	char disk[96];
+
+	small_disk(f, disk, sizeof(disk));
+	make_store(f, 30);
+	assert_int_equal(mount(NULL, disk, "tmpfs", MS_REMOUNT, "nr_inodes=2"), 0);
+	check_waiting(f, "No space");
+	assert_int_equal(mount(NULL, disk, "tmpfs", MS_REMOUNT, "nr_inodes=100"), 0);
+	check_went_on(f, 30);
+	assert_int_equal(umount(disk), 0);
+}
+
 static void test_start_read_only(void **state)
 {
 	struct fixture *f = *state;
@@ -425,6 +440,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_log_deleted_and_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_log_deleted_busy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_start_no_inodes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_read_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_ring, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_log_kept, setup, teardown),
