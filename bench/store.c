@@ -12,41 +12,28 @@
 #include <base/cleanup.h>
 #include <base/clock.h>
 #include <base/log.h>
-#include <runtime/attachment.h>
-#include <runtime/manager.h>
-#include <store/store.h>
+#include <store/recording.h>
 
-#include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <sonde/types.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
-#define RECORDS_MAX 202000
 #define BATCH 2048
 #define COMMIT_NS (200 * SONDE_NS_PER_MS)
 #define COMMIT_EVENTS 200000 /* 1,000,000 a second */
 #define ROUNDS 5
 
-/* No program has more than its share, so that the mixture is much the same whatever else goes on. */
-static const struct {
-	const char *name;
-	size_t most;
-} programs[] = {{"process", 20000}, {"connection", 160000}, {"packet_drop", 20000}, {"dns", 2000}};
-
 static struct bench {
-	struct sonde_manager *manager;
-	struct sonde_enrich *enrich;
-	struct sonde_source *sources[ARRAY_SIZE(programs)];
-	pthread_mutex_t lock;
-	struct sonde_event events[RECORDS_MAX];
-	size_t n, room[ARRAY_SIZE(programs)];
+	struct recording recording;
 	int64_t span_ns; /* of the recording */
 	const char *folder;
-} bench = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} bench = {
+	/* No program has more than its share, so that the mixture is much the same whatever else goes on. */
+	.recording = {.programs = {{"process", 20000}, {"connection", 160000}, {"packet_drop", 20000}, {"dns", 2000}}, .n_programs = 4},
+};
 
 void bench_die(const char *what)
 {
@@ -70,31 +57,6 @@ int64_t bench_cpu_ns(void)
 
 /* ---- record ---- */
 
-static void deliver(struct sonde_source *source, struct sonde_batch_full *batch, void *userdata)
-{
-	struct sonde_checkpoint checkpoint;
-	size_t *room = userdata;
-
-	pthread_mutex_lock(&bench.lock);
-	for (uint32_t i = 0; i < batch->batch.n && *room; i++) {
-		struct sonde_event event = batch->batch.events[i];
-		void *record = malloc(event.length);
-
-		if (!record)
-			break;
-		event.record = memcpy(record, event.record, event.length);
-		bench.events[bench.n++] = event;
-		(*room)--;
-	}
-	pthread_mutex_unlock(&bench.lock);
-	sonde_source_checkpoint(source, &checkpoint);
-	checkpoint.position = batch->position;
-	checkpoint.consumed += batch->consumed;
-	checkpoint.stored += batch->batch.n;
-	sonde_source_commit(source, &checkpoint);
-	sonde_batch_unref(&batch->batch);
-}
-
 static int by_time(const void *a, const void *b)
 {
 	const struct sonde_event *x = a, *y = b;
@@ -104,64 +66,37 @@ static int by_time(const void *a, const void *b)
 
 static void record(int seconds)
 {
-	struct sonde_enrich_opts enrich = {.kallsyms_fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC)};
+	struct sonde_event *events;
+	size_t n;
 
-	if (sonde_manager_new(&bench.manager) || sonde_enrich_new(&enrich, &bench.enrich))
-		bench_die("no memory");
-	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
-		const char *name = programs[i].name;
-		struct sonde_program_spec spec = {.name = name, .enabled = true};
-
-		bench.room[i] = programs[i].most;
-		if (sonde_manager_register(bench.manager, &spec) || sonde_manager_load(bench.manager, name) ||
-		    sonde_source_attach_local(bench.manager, name, bench.enrich, deliver, &bench.room[i], &bench.sources[i]) ||
-		    sonde_manager_attach(bench.manager, name))
-			bench_die(name);
-	}
+	if (recording_begin(&bench.recording))
+		bench_die("cannot record");
 	fprintf(stderr, "recording\n");
 	sleep((unsigned)seconds);
-	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
-		sonde_manager_detach(bench.manager, programs[i].name);
-		sonde_source_stop(bench.sources[i]);
-	}
-	if (bench.n < 1000)
+	recording_end(&bench.recording);
+	events = bench.recording.events;
+	n = bench.recording.n;
+	if (n < 1000)
 		bench_die("too little happened: bench/store.sh makes events");
 	/* As they came: readers deliver one program's batch after the other's, nearly in order of time. */
-	bench.span_ns = 0;
-	for (size_t i = 0; i < bench.n; i += BATCH)
-		qsort(&bench.events[i], bench.n - i < BATCH ? bench.n - i : BATCH, sizeof(*bench.events), by_time);
-	for (size_t i = 0; i < bench.n; i++)
-		if (bench.events[i].time_ns - bench.events[0].time_ns > bench.span_ns)
-			bench.span_ns = bench.events[i].time_ns - bench.events[0].time_ns;
+	for (size_t i = 0; i < n; i += BATCH)
+		qsort(&events[i], n - i < BATCH ? n - i : BATCH, sizeof(*events), by_time);
+	for (size_t i = 0; i < n; i++)
+		if (events[i].time_ns - events[0].time_ns > bench.span_ns)
+			bench.span_ns = events[i].time_ns - events[0].time_ns;
 	bench.span_ns++;
-}
-
-static void describe(void)
-{
-	char text[400] = "";
-	size_t length = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
-		const struct sonde_schema *schema = sonde_source_schema(bench.sources[i]);
-
-		for (uint32_t j = 0; j < schema->n_types; j++) {
-			size_t n = 0;
-
-			for (size_t k = 0; k < bench.n; k++)
-				n += bench.events[k].type == &schema->types[j];
-			length += (size_t)snprintf(text + length, sizeof(text) - length, "%s%zu %s", length ? ", " : "", n,
-						   schema->types[j].name);
-		}
-	}
-	fprintf(stderr, "recorded %zu events: %s\n", bench.n, text);
+	fprintf(stderr, "recorded %zu events:", n);
+	for (size_t i = 0; i < bench.recording.n_programs; i++)
+		fprintf(stderr, " %zu %s", bench.recording.programs[i].n, bench.recording.programs[i].name);
+	fprintf(stderr, "\n");
 }
 
 /* Event number `i` of an endless recording. */
 struct sonde_event bench_event_at(uint64_t i)
 {
-	struct sonde_event event = bench.events[i % bench.n];
+	struct sonde_event event = bench.recording.events[i % bench.recording.n];
 
-	event.time_ns += (int64_t)(i / bench.n) * bench.span_ns;
+	event.time_ns += (int64_t)(i / bench.recording.n) * bench.span_ns;
 	return event;
 }
 
@@ -188,9 +123,8 @@ static bool batch_add(struct batch *batch, uint64_t i)
 
 static void add_types(struct sonde_store *store)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
-		if (sonde_store_add_schema(store, sonde_source_schema(bench.sources[i])))
-			bench_die("types");
+	if (recording_add_types(&bench.recording, store))
+		bench_die("types");
 }
 
 /* ---- write ---- */
@@ -234,7 +168,7 @@ static double generator_ns(uint64_t n, uint64_t commit_events)
 static struct sonde_store *write_store(const char *name, uint64_t n, uint64_t commit_events, const char *what)
 {
 	char path[256], text[128];
-	struct sonde_store_opts opts = {.path = path, .names = sonde_enrich_names(bench.enrich), .merge_cpu_pct = 100};
+	struct sonde_store_opts opts = {.path = path, .names = sonde_enrich_names(bench.recording.enrich), .merge_cpu_pct = 100};
 	struct sonde_store *store;
 	int64_t cpu, wall;
 	double own = generator_ns(1000000, commit_events);
@@ -314,7 +248,7 @@ static unsigned stream(struct sonde_store *store, unsigned commits)
 static void sustain(unsigned seconds)
 {
 	char path[256];
-	struct sonde_store_opts opts = {.path = path, .names = sonde_enrich_names(bench.enrich), .merge_cpu_pct = 5};
+	struct sonde_store_opts opts = {.path = path, .names = sonde_enrich_names(bench.recording.enrich), .merge_cpu_pct = 5};
 	unsigned commits = seconds * (unsigned)(SONDE_NS_PER_S / COMMIT_NS), late;
 	uint64_t n = (uint64_t)commits * COMMIT_EVENTS;
 	double own = generator_ns(1000000, COMMIT_EVENTS), before;
@@ -423,7 +357,7 @@ static void ask_all(struct sonde_store *store, uint64_t n)
 
 static void memory(uint64_t n)
 {
-	struct sonde_store_opts opts = {.path = "memory", .max_bytes = 1ull << 30, .names = sonde_enrich_names(bench.enrich)};
+	struct sonde_store_opts opts = {.path = "memory", .max_bytes = 1ull << 30, .names = sonde_enrich_names(bench.recording.enrich)};
 	struct sonde_store_status status;
 	struct sonde_store *store;
 	struct sonde_query all = {.since_ns = INT64_MIN, .until_ns = INT64_MAX, .pid = -1};
@@ -456,7 +390,6 @@ int main(int argc, char *argv[])
 	n = strtoull(argv[3], NULL, 10);
 	sonde_log_set_level(SONDE_LOG_ERROR);
 	record(atoi(argv[2]));
-	describe();
 	sustain((unsigned)atoi(argv[4]));
 	store = write_store("slow.db", n / 10, 2000, "2,000 events a commit (10,000/s)");
 	sonde_store_close(&store);
@@ -464,9 +397,7 @@ int main(int argc, char *argv[])
 	ask_all(store, n);
 	sonde_store_close(&store);
 	memory(n / 10);
-	bench_plain(bench.folder, n / 10, sonde_enrich_names(bench.enrich));
-	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
-		sonde_source_free(&bench.sources[i]);
-	sonde_manager_free(&bench.manager);
+	bench_plain(bench.folder, n / 10, sonde_enrich_names(bench.recording.enrich));
+	recording_free(&bench.recording);
 	return 0;
 }

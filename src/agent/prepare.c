@@ -114,7 +114,8 @@ static int directory_share(const char *directory, const struct sonde_user *user)
 	return 0;
 }
 
-static int prepare_check(const char *what, const char *path, const struct sonde_user *user)
+/* `waits`: for a disk that is read-only now. */
+static int prepare_check(const char *what, const char *path, const struct sonde_user *user, bool waits)
 {
 	char directory[512];
 	int r;
@@ -124,7 +125,7 @@ static int prepare_check(const char *what, const char *path, const struct sonde_
 	r = directory_usable(directory, user);
 	if (r == -EACCES && !directory_share(directory, user))
 		r = directory_usable(directory, user);
-	if (!r)
+	if (!r || (r == -EROFS && waits))
 		return 0;
 	sonde_log_err(0, "the worker (user %u) cannot use the directory '%s' of the %s: %s. Make a directory for it (install -d -o "
 		      "%u -g %u -m 750 PATH), or name one that is not there yet: sonde makes it",
@@ -140,10 +141,10 @@ int sonde_prepare_paths(const struct sonde_config *config, const struct sonde_us
 		return 0; /* the worker then runs as the user we are */
 	if (config->listen.socket[0]) {
 		r = prepare_directory(config->listen.socket, user, 0755);
-		r = r ?: prepare_check("socket", config->listen.socket, user);
+		r = r ?: prepare_check("socket", config->listen.socket, user, false);
 	}
 	if (r < 0 || !strcmp(config->store.path, "memory"))
 		return r;
 	r = prepare_directory(config->store.path, user, 0750);
-	return r ?: prepare_check("store", config->store.path, user);
+	return r ?: prepare_check("store", config->store.path, user, true);
 }

@@ -6,11 +6,14 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -117,6 +120,24 @@ static void test_not_of_the_system(void **state)
 	assert_int_equal(rmdir(path), 0);
 }
 
+/* The store waits for a disk that can be written. */
+static void test_disk_read_only(void **state)
+{
+	char disk[80];
+
+	snprintf(disk, sizeof(disk), "%s/disk", root);
+	assert_int_equal(chmod(root, 0755) || mkdir(disk, 0700), 0);
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("tmpfs", disk, "tmpfs", 0, "size=1m"))
+		skip();
+	assert_int_equal(chown(disk, user.uid, user.gid), 0);
+	assert_int_equal(mount(NULL, disk, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+	store_in("disk/");
+	assert_int_equal(sonde_prepare_paths(&config, &user), 0);
+	snprintf(config.listen.socket, sizeof(config.listen.socket), "%s/sonde.sock", disk);
+	assert_int_equal(sonde_prepare_paths(&config, &user), -EROFS);
+	assert_int_equal(umount(disk), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -124,6 +145,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_directory_of_root_is_shared, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_of_somebody_else, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_of_the_system, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_disk_read_only, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

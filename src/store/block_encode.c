@@ -246,7 +246,9 @@ static uint64_t weights_sum(const struct sonde_columns *columns)
 	uint64_t sum = 0;
 
 	for (uint32_t i = 0; i < columns->n; i++)
-		sum += column->nulls[i >> 6] >> (i & 63) & 1 ? 1 : column->numbers[i];
+		sum += column->numbers[i];
+	for (uint32_t i = 0; column->n_nulls && i < columns->n; i++)
+		sum += column->nulls[i >> 6] >> (i & 63) & 1 ? 1 - column->numbers[i] : 0;
 	return sum;
 }
 

@@ -15,9 +15,10 @@ static bool is_dictionary(enum sonde_value_type type)
 	return type == SONDE_TEXT || type == SONDE_ADDRESS;
 }
 
-static bool is_named(const struct sonde_column *column, uint32_t i)
+/* A time does not: the event's own moves it. */
+static bool follows(const struct sonde_column *column, uint32_t i)
 {
-	return i >= SONDE_COLUMN_COMMON_MAX && column->type == SONDE_TEXT && !column->is_chars &&
+	return i >= SONDE_COLUMN_COMMON_MAX && !column->is_chars && column->semantic != SONDE_SEMANTIC_TIME &&
 	       (column->size == 1 || column->size == 2 || column->size == 4 || column->size == 8);
 }
 
@@ -31,7 +32,7 @@ int sonde_columns_new(const struct sonde_type *type, struct sonde_columns **ret_
 	columns->n_columns = type->n_columns;
 	for (uint32_t i = 0; i < type->n_columns; i++) {
 		columns->columns[i].type = type->columns[i].type;
-		columns->columns[i].is_named = is_named(&type->columns[i], i);
+		columns->columns[i].follows = follows(&type->columns[i], i);
 		if (i != SONDE_COLUMN_TYPE)
 			columns->row_bytes += is_dictionary(type->columns[i].type) ? 4 : 8;
 	}
@@ -96,13 +97,6 @@ static bool number_of(enum sonde_value_type type, const struct sonde_value *valu
 	/* the same number under another type is no loss */
 	return (value->type == SONDE_INT || value->type == SONDE_UINT) && (type == SONDE_INT || type == SONDE_UINT) &&
 	       value->i >= 0;
-}
-
-void sonde_column_add_null(struct sonde_open_column *column, uint32_t row)
-{
-	column->nulls[row >> 6] |= 1ull << (row & 63);
-	column->n_nulls++;
-	column->numbers[row] = row ? column->numbers[row - 1] : 0; /* what costs least */
 }
 
 static void number_add(struct sonde_open_column *column, uint32_t row, const struct sonde_value *value)
@@ -212,7 +206,7 @@ void sonde_columns_clear(struct sonde_columns *columns)
 		struct sonde_open_column *column = &columns->columns[i];
 
 		if (column->n_nulls)
-			memset(column->nulls, 0, (columns->n / 64 + 1) * sizeof(*column->nulls));
+			memset(column->nulls, 0, (columns->n + 63ul) / 64 * sizeof(*column->nulls));
 		column->n_nulls = 0;
 		sonde_dictionary_clear(&column->dictionary);
 		memset(column->recent, 0, sizeof(column->recent));

@@ -16,7 +16,7 @@
 
 struct sonde_open_column {
 	enum sonde_value_type type;
-	bool is_named;			    /* a text that follows from the number in the record: enum, symbol, errno ... */
+	bool follows;			    /* from the number in the record: enum, symbol, errno ... */
 	uint64_t *numbers;		    /* of numbers and bools */
 	uint64_t *nulls;		    /* bitmap of the rows; zero from row n on */
 	uint32_t n_nulls;
@@ -67,4 +67,9 @@ int sonde_columns_grow(struct sonde_columns *columns);
 void sonde_columns_time_seen(struct sonde_columns *columns, int64_t time_ns);
 /** Row number `row` of one column, which has those before it. */
 int sonde_column_add(struct sonde_open_column *column, uint32_t row, const struct sonde_value *value);
-void sonde_column_add_null(struct sonde_open_column *column, uint32_t row);
+static inline void sonde_column_add_null(struct sonde_open_column *column, uint32_t row)
+{
+	column->nulls[row >> 6] |= 1ull << (row & 63);
+	column->n_nulls++;
+	column->numbers[row] = row ? column->numbers[row - 1] : 0; /* what costs least */
+}

@@ -10,6 +10,11 @@
 #include <errno.h>
 #include <string.h>
 
+/* Short loops over many numbers, like those of block_numbers.c. */
+#ifndef __clang__ /* it does so anyway */
+#pragma GCC optimize("O3", "unroll-loops")
+#endif
+
 struct chunk {
 	const struct sonde_event *const *events;
 	uint32_t n, row; /* the first's */
@@ -38,6 +43,8 @@ static inline uint64_t load(const uint8_t *at, uint32_t size, bool is_signed)
 		return is_signed ? (uint64_t)(int8_t)*at : *at;
 	}
 }
+
+/* ---- one row ---- */
 
 static int add_slowly(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i, uint32_t k)
 {
@@ -76,6 +83,35 @@ static inline int add_recent(const struct chunk *chunk, struct sonde_open_column
 	return r;
 }
 
+/* ---- all rows that say the same: most columns, most of the time ---- */
+
+static bool all_same(const void *items, uint32_t n, size_t size)
+{
+	return n < 2 || !memcmp(items, (const char *)items + size, (n - 1) * size);
+}
+
+/* Texts of all rows are that of the first one. */
+static void fill_ids(const struct chunk *chunk, struct sonde_open_column *column)
+{
+	uint32_t *ids = column->ids + chunk->row, id = *ids;
+
+	for (uint32_t k = 1; k < chunk->n; k++)
+		ids[k] = id;
+}
+
+static void fill_nulls(const struct chunk *chunk, struct sonde_open_column *column)
+{
+	uint64_t number = chunk->row ? column->numbers[chunk->row - 1] : 0; /* as sonde_column_add_null() */
+
+	for (uint32_t row = chunk->row; row < chunk->row + chunk->n; row++) {
+		column->nulls[row >> 6] |= 1ull << (row & 63);
+		column->numbers[row] = number;
+	}
+	column->n_nulls += chunk->n;
+}
+
+/* ---- fields ---- */
+
 /* Inlined for each size, so that a round is a load and a store. */
 static inline void load_all(const struct chunk *chunk, uint64_t *numbers, uint32_t offset, uint32_t size, bool is_signed)
 {
@@ -89,6 +125,8 @@ static void load_field(const struct chunk *chunk, uint64_t *numbers, const struc
 		load_all(chunk, numbers, field->offset, 8, false);
 	else if (field->size == 4 && !field->is_signed)
 		load_all(chunk, numbers, field->offset, 4, false);
+	else if (field->size == 2 && !field->is_signed)
+		load_all(chunk, numbers, field->offset, 2, false);
 	else if (field->size == 1 && !field->is_signed)
 		load_all(chunk, numbers, field->offset, 1, false);
 	else
@@ -102,38 +140,89 @@ static int add_plain(const struct chunk *chunk, struct sonde_open_column *column
 	load_field(chunk, numbers, field);
 	if (!field->has_absent)
 		return 0;
+	if (all_same(numbers, chunk->n, sizeof(*numbers))) {
+		if ((int64_t)*numbers == field->absent)
+			fill_nulls(chunk, column);
+		return 0;
+	}
 	for (uint32_t k = 0; k < chunk->n; k++)
 		if ((int64_t)numbers[k] == field->absent)
 			sonde_column_add_null(column, chunk->row + k);
 	return 0;
 }
 
-static int add_named(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i, const struct sonde_column *field)
+static int add_named(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i, const uint64_t *keys)
 {
-	uint64_t numbers[SONDE_COLUMNS_CHUNK];
 	int r = 0;
 
-	load_field(chunk, numbers, field);
+	if (all_same(keys, chunk->n, sizeof(*keys))) {
+		r = add_recent(chunk, column, i, 0, keys[0], 0);
+		fill_ids(chunk, column);
+		return r;
+	}
 	for (uint32_t k = 0; k < chunk->n && !r; k++)
-		r = add_recent(chunk, column, i, k, numbers[k], 0);
+		r = add_recent(chunk, column, i, k, keys[k], 0);
 	return r;
 }
 
-/* A text or address that follows from 16 bytes of the record. */
-static inline int add_16(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i, uint32_t k, size_t offset)
+/* A number that is shown as another one: an errno, a signal, a bool. */
+static int add_shown(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i, const uint64_t *keys)
 {
-	uint64_t keys[2];
+	int r = add_slowly(chunk, column, i, 0);
 
-	memcpy(keys, chunk->records[k] + offset, sizeof(keys));
-	return add_recent(chunk, column, i, k, keys[0], keys[1]);
+	for (uint32_t k = 1; k < chunk->n && !r; k++) {
+		uint32_t row = chunk->row + k;
+
+		if (keys[k] != keys[k - 1])
+			r = add_slowly(chunk, column, i, k);
+		else if (column->nulls[(row - 1) >> 6] >> ((row - 1) & 63) & 1)
+			sonde_column_add_null(column, row);
+		else
+			column->numbers[row] = column->numbers[row - 1];
+	}
+	return r;
 }
 
+/* What follows from a number in the record. */
+static int add_following(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i, const struct sonde_column *field)
+{
+	uint64_t keys[SONDE_COLUMNS_CHUNK];
+
+	load_field(chunk, keys, field);
+	return column->numbers ? add_shown(chunk, column, i, keys) : add_named(chunk, column, i, keys);
+}
+
+/* A text or address that follows from 16 bytes of the record. */
 static int add_of_16(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i, size_t offset)
 {
+	uint64_t keys[SONDE_COLUMNS_CHUNK][2];
 	int r = 0;
 
+	for (uint32_t k = 0; k < chunk->n; k++)
+		memcpy(keys[k], chunk->records[k] + offset, sizeof(keys[k]));
+	if (all_same(keys, chunk->n, sizeof(*keys))) {
+		r = add_recent(chunk, column, i, 0, keys[0][0], keys[0][1]);
+		fill_ids(chunk, column);
+		return r;
+	}
 	for (uint32_t k = 0; k < chunk->n && !r; k++)
-		r = add_16(chunk, column, i, k, offset);
+		r = add_recent(chunk, column, i, k, keys[k][0], keys[k][1]);
+	return r;
+}
+
+/* Most addresses have no name: nothing but the question is to be asked for these. */
+static int add_address_names(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i, size_t offset)
+{
+	const struct sonde_names *names = chunk->names;
+	int r = 0;
+
+	for (uint32_t k = 0; k < chunk->n && !r; k++) {
+		const uint8_t *record = chunk->records[k];
+
+		column->ids[chunk->row + k] = 0;
+		if (names && names->address && names->address(names->userdata, (const struct sonde_header *)record, record + offset))
+			r = add_slowly(chunk, column, i, k);
+	}
 	return r;
 }
 
@@ -145,12 +234,16 @@ static int add_field(const struct chunk *chunk, struct sonde_open_column *column
 		return add_all_slowly(chunk, column, i);
 	if (field->is_plain && column->numbers)
 		return add_plain(chunk, column, field);
-	if (column->is_named)
-		return add_named(chunk, column, i, field);
+	if (column->follows)
+		return add_following(chunk, column, i, field);
 	if (field->type == SONDE_ADDRESS && field->size == 16)
 		return add_of_16(chunk, column, i, field->offset);
+	if (field->semantic == SONDE_SEMANTIC_ADDRESS_NAME && chunk->shortest >= sizeof(struct sonde_header))
+		return add_address_names(chunk, column, i, field->offset);
 	return add_all_slowly(chunk, column, i);
 }
+
+/* ---- what all types have ---- */
 
 static inline bool is_unknown(const struct chunk *chunk, uint32_t k)
 {
@@ -174,30 +267,32 @@ static int add_number(const struct chunk *chunk, struct sonde_open_column *colum
 /* A process that is not known has none, whatever its bytes are. */
 static int add_command(const struct chunk *chunk, struct sonde_open_column *column)
 {
+	const size_t offset = offsetof(struct sonde_header, command);
+	uint64_t keys[2];
 	int r = 0;
 
 	if (chunk->shortest < sizeof(struct sonde_header))
 		return add_all_slowly(chunk, column, SONDE_COLUMN_COMMAND);
 	if (!chunk->n_unknown)
-		return add_of_16(chunk, column, SONDE_COLUMN_COMMAND, offsetof(struct sonde_header, command));
-	for (uint32_t k = 0; k < chunk->n && !r; k++)
+		return add_of_16(chunk, column, SONDE_COLUMN_COMMAND, offset);
+	for (uint32_t k = 0; k < chunk->n && !r; k++) {
+		memcpy(keys, chunk->records[k] + offset, sizeof(keys));
 		r = is_unknown(chunk, k) ? add_slowly(chunk, column, SONDE_COLUMN_COMMAND, k) :
-					   add_16(chunk, column, SONDE_COLUMN_COMMAND, k, offsetof(struct sonde_header, command));
+					   add_recent(chunk, column, SONDE_COLUMN_COMMAND, k, keys[0], keys[1]);
+	}
 	return r;
 }
 
+/* Texts that are kept once in the process: the pointer says which. */
 static int add_interned(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i)
 {
-	int r = 0;
+	uint64_t keys[SONDE_COLUMNS_CHUNK];
 
 	if (chunk->shortest < sizeof(struct sonde_header))
 		return add_all_slowly(chunk, column, i);
-	for (uint32_t k = 0; k < chunk->n && !r; k++) {
-		const struct sonde_event *event = chunk->events[k];
-
-		r = add_recent(chunk, column, i, k, (uintptr_t)(i == SONDE_COLUMN_CONTAINER ? event->container : event->source), 0);
-	}
-	return r;
+	for (uint32_t k = 0; k < chunk->n; k++)
+		keys[k] = (uintptr_t)(i == SONDE_COLUMN_CONTAINER ? chunk->events[k]->container : chunk->events[k]->source);
+	return add_named(chunk, column, i, keys);
 }
 
 static int add_column(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i)

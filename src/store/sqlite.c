@@ -44,7 +44,7 @@ int sqlite_errno(int code)
 
 int sqlite_fail(sqlite3 *db, int code, const char *what)
 {
-	int r = sqlite_errno(code);
+	int r = sqlite_errno(code), system = db && (code & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(db) : 0;
 	const char *text;
 
 	switch (r) {
@@ -61,7 +61,7 @@ int sqlite_fail(sqlite3 *db, int code, const char *what)
 		/* Some codes are our own judgement of what was read. */
 		text = db && sqlite3_errcode(db) == code ? sqlite3_errmsg(db) : sqlite3_errstr(code);
 	}
-	return sonde_store_fail(r, "%s: %s", what, text);
+	return sonde_store_fail(r, "%s: %s%s%s", what, text, system ? ": " : "", system ? strerror(system) : "");
 }
 
 bool sqlite_is_damage(int code)

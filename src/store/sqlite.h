@@ -83,6 +83,12 @@ struct sqlite_compactor {
 	struct sonde_block_encoder *encoder;
 };
 
+/* Which files SQLite keeps beside the database. */
+struct sqlite_log {
+	dev_t device;
+	ino_t log, index; /* -wal, -shm */
+};
+
 struct sqlite_store {
 	struct sonde_store base;
 	char *path;
@@ -94,6 +100,8 @@ struct sqlite_store {
 	/* The writer's. */
 	sqlite3 *db; /* NULL: there is none now, events wait */
 	int lock_fd; /* -1: not locked. Nobody else writes to the file */
+	struct sqlite_log log; /* of `db` */
+	bool log_lost_said;
 	sqlite3_stmt *insert, *delete; /* of a block */
 	struct sonde_intake intake;
 	struct sonde_checkpoints shared;
@@ -143,11 +151,16 @@ void sqlite_finalize(sqlite3_stmt **statement);
 int sqlite_file_check(const char *path);
 /** @param from A file that was set aside: what can be read of it is taken over. NULL: nothing. */
 int sqlite_file_create(const char *path, const char *from);
+/** Can a file be made beside it now? */
+int sqlite_file_probe(const char *path);
 int sqlite_file_set_aside(const char *path, const char *reason, char *ret_name, size_t size);
 /** Be the only one who writes to the file, until the descriptor is closed. @return it; -EBUSY after some seconds. */
 int sqlite_file_lock(const char *path);
 /** Is the open file still the one at the path? */
 bool sqlite_file_is(const char *path, int fd);
+/** The same for what SQLite keeps beside it. */
+void sqlite_file_log(const char *path, struct sqlite_log *ret_log);
+bool sqlite_file_log_is(const char *path, const struct sqlite_log *log);
 /**
  * @brief A file that was at the path went away: what SQLite kept beside it goes too, before another file is opened there.
  * @param log_is_ours The log still has pages: it is set aside.
@@ -184,6 +197,8 @@ int sqlite_begin(struct sqlite_store *store);
 int sqlite_replace(struct sqlite_store *store, const char *reason);
 /** The open file is no longer at its path: say so, note what went with it, and leave it. */
 int sqlite_lost(struct sqlite_store *store);
+/** The same of its log (-wal) or the log's index (-shm): nothing is lost, all is opened anew as soon as no reader is in the way. */
+int sqlite_log_lost(struct sqlite_store *store);
 /** Close the file, for another one to begin; what is in memory waits for it. */
 void sqlite_leave(struct sqlite_store *store);
 
@@ -253,6 +268,7 @@ int sqlite_reader_ready(struct sqlite_store *store, struct sqlite_reader *reader
 /** Close it if it is of an older file, whose room on the disk it would keep. */
 void sqlite_reader_renew(struct sqlite_store *store, struct sqlite_reader *reader);
 void sqlite_reader_done(struct sqlite_reader *reader);
+void sqlite_reader_close(struct sqlite_reader *reader);
 int sqlite_reader_get(struct sqlite_store *store, int64_t timeout_ns, struct sqlite_reader **ret_reader);
 void sqlite_reader_put(struct sqlite_store *store, struct sqlite_reader *reader);
 /** Those that nobody uses; under the lock, or when nobody can. */

@@ -139,9 +139,12 @@ static int file_there(struct sqlite_store *store)
 
 	if (r == -ENOENT)
 		return create(store);
-	if (!r && access(store->path, W_OK) && errno == EROFS)
+	if (r || !access(store->path, R_OK | W_OK))
+		return r;
+	if (errno == EROFS)
 		return sonde_store_fail(-EROFS, "cannot open the store: its disk is read-only");
-	return r;
+	return sonde_store_fail(-errno, "the user %u, who writes the store, may not write '%s': %s; chown the file", geteuid(), store->path,
+				strerror(errno));
 }
 
 int sqlite_replace(struct sqlite_store *store, const char *reason)
@@ -194,6 +197,14 @@ int sqlite_begin(struct sqlite_store *store)
 
 /* ---- leave ---- */
 
+/* Under the lock. */
+static void forget(struct sqlite_store *store)
+{
+	store->has_file = false;
+	sqlite_slots_reset(store);
+	sqlite_meta_reset(store);
+}
+
 void sqlite_leave(struct sqlite_store *store)
 {
 	pthread_mutex_lock(&store->lock);
@@ -202,9 +213,7 @@ void sqlite_leave(struct sqlite_store *store)
 	pthread_mutex_unlock(&store->lock);
 	sqlite_close_writer(store);
 	pthread_mutex_lock(&store->lock);
-	store->has_file = false;
-	sqlite_slots_reset(store);
-	sqlite_meta_reset(store);
+	forget(store);
 	pthread_mutex_unlock(&store->lock);
 }
 
@@ -221,4 +230,48 @@ int sqlite_lost(struct sqlite_store *store)
 			sqlite_blocks_lose(store, i, store->slots[i].readable, "file_lost");
 	sqlite_leave(store);
 	return sqlite_file_clean(store->path, !emptied);
+}
+
+/*
+ * All connections of this process share one index of the log as long as one of them is open. So all are closed, and what stands beside
+ * the file is gone, before one is opened again. @return -EBUSY: somebody reads.
+ */
+static int leave_whole(struct sqlite_store *store)
+{
+	bool busy;
+	int r = -EBUSY;
+
+	pthread_mutex_lock(&store->status_lock);
+	pthread_mutex_lock(&store->lock);
+	busy = store->compactor.reader.busy;
+	for (size_t i = 0; i < SQLITE_READERS_MAX; i++)
+		busy |= store->readers[i].busy;
+	if (!busy) {
+		sqlite_readers_close(store);
+		sqlite_reader_close(&store->compactor.reader);
+		sqlite_reader_close(&store->status_reader);
+		sqlite_close_writer(store);
+		forget(store);
+		store->generation++;
+		store->damaged = false; /* so it seemed to who read it with another log */
+		r = sqlite_file_clean(store->path, true);
+	}
+	pthread_mutex_unlock(&store->lock);
+	pthread_mutex_unlock(&store->status_lock);
+	return r;
+}
+
+/* SQLite still writes to what was deleted, but who opens the file finds another log beside it, or none. */
+int sqlite_log_lost(struct sqlite_store *store)
+{
+	static const char lost[] = "the log of the store (-wal, -shm) was deleted or moved while the agent ran";
+
+	int r = sqlite_log_empty(store) ? -EBUSY : leave_whole(store);
+
+	if (r != -EBUSY)
+		sonde_log_warning("'%s': %s; what was in it is in the file, and a new one begins", store->path, lost);
+	else if (!store->log_lost_said)
+		sonde_log_warning("'%s': %s; a new one begins when nobody reads", store->path, lost);
+	store->log_lost_said = true;
+	return r == -EBUSY ? 0 : r;
 }

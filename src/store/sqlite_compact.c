@@ -169,6 +169,14 @@ static int put(struct sqlite_store *store, struct merge *merge)
 	return SQLITE_OK;
 }
 
+/* Nobody else closes the reader (sqlite_log_lost()). */
+static void set_busy(struct sqlite_store *store, bool busy)
+{
+	pthread_mutex_lock(&store->lock);
+	store->compactor.reader.busy = busy;
+	pthread_mutex_unlock(&store->lock);
+}
+
 /* @return false: enough for now. */
 static bool finish(struct sqlite_store *store, struct merge *merge, int code)
 {
@@ -194,14 +202,16 @@ static bool merge_one(struct sqlite_store *store)
 	struct sqlite_reader *reader = &store->compactor.reader;
 	bool more = false;
 
-	sqlite_reader_renew(store, reader);
-	if (!merge || !choose(store, merge) || sonde_block_merge_new(&merge->rows))
+	if (!merge)
 		return false;
-	if (!sqlite_reader_ready(store, reader, SONDE_NS_PER_S * 10)) {
+	set_busy(store, true);
+	sqlite_reader_renew(store, reader);
+	if (choose(store, merge) && !sonde_block_merge_new(&merge->rows) && !sqlite_reader_ready(store, reader, SONDE_NS_PER_S * 10)) {
 		merge->source.db = reader->db;
 		more = finish(store, merge, make(store, merge));
 		sqlite_reader_done(reader);
 	}
+	set_busy(store, false);
 	sonde_block_merge_free(&merge->rows);
 	free(merge->block);
 	return more;

@@ -198,6 +198,11 @@ int sqlite_expire(struct sonde_store *base, int64_t now_ns)
 		r = sqlite_lost(store);
 		return r ? sqlite_failed_now(store, r) : sqlite_commit(base, NULL, 0);
 	}
+	if (store->db && !sqlite_file_log_is(store->path, &store->log)) {
+		r = sqlite_log_lost(store);
+		if (r || !store->db)
+			return r ? sqlite_failed_now(store, r) : sqlite_commit(base, NULL, 0);
+	}
 	code = drop_old(store, now_ns);
 	if (code)
 		return sqlite_failed(store, code, "cannot drop old events");

@@ -103,6 +103,20 @@ static int make_empty(const char *name)
 	return r ? r : database_fill(name);
 }
 
+int sqlite_file_probe(const char *path)
+{
+	char name[PATH_MAX];
+	int fd;
+
+	snprintf(name, sizeof(name), "%s.new", path);
+	fd = open(name, O_CREAT | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	unlink(name);
+	return 0;
+}
+
 int sqlite_file_create(const char *path, const char *from)
 {
 	char name[PATH_MAX];
@@ -180,6 +194,33 @@ bool sqlite_file_is(const char *path, int fd)
 	if (lstat(path, &at_path))
 		return errno != ENOENT && errno != ENOTDIR;
 	return at_path.st_dev == open_one.st_dev && at_path.st_ino == open_one.st_ino;
+}
+
+static ino_t inode_of(const char *path, const char *companion, dev_t *device)
+{
+	char name[PATH_MAX];
+	struct stat st;
+
+	snprintf(name, sizeof(name), "%s%s", path, companion);
+	if (lstat(name, &st))
+		return 0;
+	*device = st.st_dev;
+	return st.st_ino;
+}
+
+void sqlite_file_log(const char *path, struct sqlite_log *ret_log)
+{
+	*ret_log = (struct sqlite_log){};
+	ret_log->log = inode_of(path, "-wal", &ret_log->device);
+	ret_log->index = inode_of(path, "-shm", &ret_log->device);
+}
+
+bool sqlite_file_log_is(const char *path, const struct sqlite_log *log)
+{
+	struct sqlite_log now;
+
+	sqlite_file_log(path, &now);
+	return now.device == log->device && now.log == log->log && now.index == log->index;
 }
 
 /* The index of the log is in use by our readers of the old file: another file needs one of its own. */

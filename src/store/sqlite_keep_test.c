@@ -170,6 +170,103 @@ static void test_put_back(void **state)
 	check_lost(f, 100, 50);
 }
 
+/* Nothing is lost: here, and for who opens the file after that. */
+static void check_whole(struct fixture *f, uint64_t rows)
+{
+	struct sonde_query query = test_query(TEST_PROGRAM);
+	struct sonde_store_status status;
+	struct sonde_checkpoint checkpoint;
+	struct sonde_answer answer;
+	uint64_t n = 0;
+
+	assert_int_equal(sonde_store_query(f->store, &query, test_count_rows, &n, &answer), 0);
+	assert_int_equal(n, rows);
+	assert_int_equal(answer.lost, 0);
+	sonde_store_status(f->store, &status);
+	assert_string_equal(status.error, "");
+	assert_string_equal(status.set_aside, "");
+	assert_int_equal(status.readable, rows);
+	assert_int_equal(status.stored, rows);
+	assert_int_equal(sonde_store_checkpoint(f->store, TEST_PROGRAM, RING, &checkpoint), 0);
+	assert_int_equal(checkpoint.stored, rows);
+	assert_int_equal(checkpoint.expired, 0);
+	assert_int_equal(number_in(f->path, "SELECT sum(count) FROM sonde_blocks"), rows);
+	assert_int_equal(number_in(f->path, "SELECT count(*) FROM sonde_runs"), 1);
+	assert_int_equal(set_aside_count(f), 0);
+}
+
+static void remove_beside(struct fixture *f, const char *companion)
+{
+	char name[160];
+
+	snprintf(name, sizeof(name), "%s%s", f->path, companion);
+	assert_int_equal(unlink(name), 0);
+}
+
+static void test_log_deleted(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const companions[] = {"-wal", "-shm", "-wal"};
+	uint64_t rows = 0;
+
+	f->opts.merge_cpu_pct = 100;
+	open_store(f);
+	for (size_t i = 0; i < ARRAY_SIZE(companions); i++, rows += 20) {
+		assert_int_equal(store_rows(f, rows, 10), 0);
+		assert_int_equal(rows_of(f), rows + 10); /* a reader has it open */
+		remove_beside(f, companions[i]);
+		lose_and_go_on(f, rows + 10);
+		check_whole(f, rows + 20);
+	}
+	/* both, and nothing comes after it but the end */
+	remove_beside(f, "-wal");
+	remove_beside(f, "-shm");
+	expire(f);
+	sonde_store_close(&f->store);
+	open_store(f);
+	assert_int_equal(rows_of(f), rows);
+}
+
+/* Whoever opens the file in between reads nonsense: it is not taken for damage of the file. */
+static void test_log_deleted_and_read(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_store_status status;
+
+	open_store(f);
+	for (uint64_t i = 0; i < 20; i++)
+		assert_int_equal(store_rows(f, i * 10, 10), 0);
+	remove_beside(f, "-wal");
+	sonde_store_status(f->store, &status);
+	assert_int_equal(store_rows(f, 200, 10), 0);
+	expire(f);
+	check_whole(f, 210);
+}
+
+static int expire_now(const struct sonde_type *type, const struct sonde_value *values, void *userdata)
+{
+	expire(userdata);
+	return 1;
+}
+
+/* The log is needed by a query that runs: it ends in peace. */
+static void test_log_deleted_busy(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_query query = test_query(TEST_PROGRAM);
+	struct sonde_answer answer;
+
+	open_store(f);
+	assert_int_equal(store_rows(f, 0, 10), 0);
+	assert_int_equal(rows_of(f), 10);
+	remove_beside(f, "-wal");
+	assert_int_equal(sonde_store_query(f->store, &query, expire_now, f, &answer), 0);
+	assert_int_equal(answer.rows, 1);
+	assert_int_equal(store_rows(f, 10, 10), 0);
+	expire(f);
+	check_whole(f, 20);
+}
+
 /* ---- a disk that cannot be written when the agent starts ---- */
 
 static void check_waiting(struct fixture *f, const char *why)
@@ -225,6 +322,21 @@ static void test_start_full(void **state)
 	check_waiting(f, "");
 	close(fd);
 	unlink(other);
+	check_went_on(f, 30);
+	assert_int_equal(umount(disk), 0);
+}
+
+/* No file can be made, not even the empty ones that SQLite wants beside its own. */
+static void test_start_no_inodes(void **state)
+{
+	struct fixture *f = *state;
+	char disk[96];
+
+	small_disk(f, disk, sizeof(disk));
+	make_store(f, 30);
+	assert_int_equal(mount(NULL, disk, "tmpfs", MS_REMOUNT, "nr_inodes=2"), 0);
+	check_waiting(f, "No space");
+	assert_int_equal(mount(NULL, disk, "tmpfs", MS_REMOUNT, "nr_inodes=100"), 0);
 	check_went_on(f, 30);
 	assert_int_equal(umount(disk), 0);
 }
@@ -324,7 +436,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_deleted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_moved, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_put_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_log_deleted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_log_deleted_and_read, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_log_deleted_busy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_start_no_inodes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_read_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_ring, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_log_kept, setup, teardown),

@@ -129,6 +129,28 @@ static int writer_busy(void *userdata, int calls)
 	return 1;
 }
 
+/* "Unable to open" says nothing: if no file can be made beside the database, that is why, and mostly it passes. */
+static int cannot_open(const char *path, int code)
+{
+	int r = code == SQLITE_CANTOPEN ? sqlite_file_probe(path) : 0;
+
+	if (!r)
+		return code;
+	sonde_store_fail(r, "cannot open the store: no file can be made beside it: %s", strerror(-r));
+	switch (r) {
+	case -ENOSPC:
+	case -EDQUOT:
+		return SQLITE_FULL;
+	case -EROFS:
+		return SQLITE_READONLY;
+	case -EACCES:
+	case -EPERM:
+		return code;
+	default:
+		return SQLITE_IOERR;
+	}
+}
+
 int sqlite_open_writer(struct sqlite_store *store)
 {
 	CLEANUP_CLOSE int lock_fd = sqlite_file_lock(store->path);
@@ -154,8 +176,11 @@ int sqlite_open_writer(struct sqlite_store *store)
 	if (!code) {
 		store->db = db;
 		store->lock_fd = TAKE_FD(lock_fd);
+		sqlite_file_log(store->path, &store->log);
+		store->log_lost_said = false;
 		return SQLITE_OK;
 	}
+	code = cannot_open(store->path, code);
 	if (!sonde_store_error(&store->base)[0])
 		sqlite_fail(db, code, "cannot open the store");
 	sqlite3_close(db);

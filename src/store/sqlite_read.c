@@ -43,7 +43,7 @@ static struct sqlite_reader *reader_wait(struct sqlite_store *store)
 	return reader;
 }
 
-static void reader_close(struct sqlite_reader *reader)
+void sqlite_reader_close(struct sqlite_reader *reader)
 {
 	sqlite3_close(reader->db);
 	reader->db = NULL;
@@ -57,7 +57,7 @@ void sqlite_reader_renew(struct sqlite_store *store, struct sqlite_reader *reade
 	generation = store->generation;
 	pthread_mutex_unlock(&store->lock);
 	if (reader->generation != generation)
-		reader_close(reader);
+		sqlite_reader_close(reader);
 	reader->generation = generation;
 }
 
@@ -115,7 +115,7 @@ void sqlite_readers_close(struct sqlite_store *store)
 {
 	for (size_t i = 0; i < SQLITE_READERS_MAX; i++)
 		if (!store->readers[i].busy)
-			reader_close(&store->readers[i]);
+			sqlite_reader_close(&store->readers[i]);
 }
 
 /* ---- status ---- */

@@ -174,6 +174,7 @@ int sqlite_salvage(const char *from, const char *to)
 {
 	struct salvage salvage = {.deadline_ns = sonde_clock_boot_ns() + SALVAGE_NS};
 	int code = sqlite_open_reader(from, false, &salvage.from);
+	bool opened = !code;
 	struct statvfs disk;
 
 	if (!statvfs(to, &disk))
@@ -188,7 +189,7 @@ int sqlite_salvage(const char *from, const char *to)
 	sqlite3_close(salvage.to);
 	sqlite3_close(salvage.from);
 	if (code)
-		sonde_log_warning("nothing can be taken over from '%s': %s", from, sqlite3_errstr(code));
+		sonde_log_warning("nothing can be taken over from '%s': %s", from, opened ? sqlite3_errstr(code) : sonde_store_error(NULL));
 	else
 		sonde_log_info("%llu blocks of '%s' are taken over", (unsigned long long)salvage.taken, from);
 	return code;

@@ -2,6 +2,7 @@
 /* The SQLite back end where it differs from the others: what may stand at its path, a full disk, SQL, old files. */
 #include <store/sqlite_fixture.h>
 
+#include <grp.h>
 #include <pthread.h>
 
 /* ---- what stands at the path ---- */
@@ -68,6 +69,33 @@ static void test_traps(void **state)
 	f->opts.path = f->path;
 	f->opts.read_only = true;
 	check_refused(f, -ENOENT);
+}
+
+static void open_as_nobody(unsigned process, void *userdata)
+{
+	assert_int_equal(setgroups(0, NULL) || setgid(65534) || setuid(65534), 0);
+	check_refused(userdata, -EACCES);
+	assert_non_null(strstr(sonde_store_error(NULL), "chown"));
+}
+
+/* The worker's user may write in the folder, but the file is root's, as after a backup was put back. */
+static void test_not_ours(void **state)
+{
+	struct fixture *f = *state;
+	static const mode_t modes[] = {0600, 0644};
+
+	if (geteuid()) {
+		print_message("skipped: there is only one user\n");
+		skip();
+	}
+	make_store(f, 10);
+	assert_int_equal(chown(f->folder, 65534, 65534), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		assert_int_equal(chmod(f->path, modes[i]), 0);
+		test_in_parallel(1, open_as_nobody, f);
+	}
+	open_store(f);
+	assert_int_equal(rows_of(f), 10);
 }
 
 /* A folder reached over a link is fine: only the file itself must not be one. */
@@ -408,6 +436,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_mode, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_traps, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_ours, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_folder_link, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_disk_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_waiting_is_bounded, setup, teardown),

@@ -243,7 +243,12 @@ static int commit_begin(struct sqlite_store *store)
 	char reason[sizeof(store->error)];
 	int r = 0;
 
-	if (store->damaged) {
+	if (store->db && !sqlite_file_log_is(store->path, &store->log)) {
+		store->damaged = false; /* so it seems to who reads it with another log */
+		r = sqlite_log_lost(store);
+		if (store->db)
+			return 0;
+	} else if (store->damaged) {
 		pthread_mutex_lock(&store->lock);
 		snprintf(reason, sizeof(reason), "%s", store->error[0] ? store->error : "a read found it damaged");
 		pthread_mutex_unlock(&store->lock);

@@ -148,10 +148,13 @@ static inline struct sonde_query test_query(const char *type)
 /** Adds a value as text: its type, then its bytes in hexadecimal or its number. */
 static inline void test_value_text(const struct sonde_value *value, struct sonde_buffer *out)
 {
+	static const char digits[] = "0123456789abcdef";
 	const uint8_t *bytes = value->type == SONDE_ADDRESS ? value->address : (const uint8_t *)value->text;
 	uint32_t length = value->type == SONDE_ADDRESS ? 16 : value->length;
 
-	sonde_buffer_printf(out, " %d:", value->type);
+	sonde_buffer_add_char(out, ' ');
+	sonde_buffer_add_u64(out, value->type);
+	sonde_buffer_add_char(out, ':');
 	switch (value->type) {
 	case SONDE_NULL:
 		break;
@@ -168,15 +171,18 @@ static inline void test_value_text(const struct sonde_value *value, struct sonde
 		sonde_buffer_printf(out, "%.15g", value->real);
 		break;
 	default:
-		for (uint32_t i = 0; i < length; i++)
-			sonde_buffer_printf(out, "%02x", bytes[i]);
+		for (uint32_t i = 0; i < length; i++) {
+			sonde_buffer_add_char(out, digits[bytes[i] >> 4]);
+			sonde_buffer_add_char(out, digits[bytes[i] & 15]);
+		}
 	}
 }
 
 static inline void test_row_text(const struct sonde_type *type, const struct sonde_value *values, struct sonde_buffer *out)
 {
 	for (uint32_t i = 0; i < type->n_columns; i++) {
-		sonde_buffer_printf(out, "%s=", type->columns[i].name);
+		sonde_buffer_add_text(out, type->columns[i].name);
+		sonde_buffer_add_char(out, '=');
 		test_value_text(&values[i], out);
 		sonde_buffer_add_char(out, i + 1 < type->n_columns ? ' ' : '\n');
 	}
