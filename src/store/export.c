@@ -117,7 +117,7 @@ static int export_into(struct sqlite_store *store, const char *target_path, cons
 		       struct sonde_answer *answer)
 {
 	sqlite3 *source CLEANUP(db_close) = NULL, *target CLEANUP(db_close) = NULL;
-	int r, code = sqlite_open_reader(store->path, store->read_only, &source);
+	int r, code = sqlite_open_reader(store->path, store->read_only, NULL, &source);
 
 	if (code)
 		return sqlite_errno(code);

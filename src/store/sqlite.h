@@ -23,6 +23,7 @@
 #include <store/intake.h>
 #include <store/query.h>
 #include <store/retention.h>
+#include <store/temporary.h>
 #include <store/types.h>
 #include <store/vtab.h>
 
@@ -90,6 +91,7 @@ struct sqlite_store {
 	uint64_t max_bytes;
 	int64_t max_age_ns;
 	struct sonde_types types;
+	struct sonde_temporary *temporary; /* of all that read */
 
 	/* The writer's. */
 	sqlite3 *db; /* NULL: there is none now, events wait */
@@ -171,8 +173,11 @@ int sqlite_schema_sync(struct sqlite_store *store);
 
 /* sqlite_open.c: SQLite's codes, the text kept; SQLITE_NOTADB also for a file that is not one of ours. */
 int sqlite_open_writer(struct sqlite_store *store);
-/** @param unchanging Nobody here writes to it: a file that was closed in order may stand where nothing can be written. */
-int sqlite_open_reader(const char *path, bool unchanging, sqlite3 **ret_db);
+/**
+ * @param unchanging Nobody here writes to it: a file that was closed in order may stand where nothing can be written.
+ * @param temporary For what its statements sort and group; NULL: nothing large, in memory. It outlives the connection.
+ */
+int sqlite_open_reader(const char *path, bool unchanging, const struct sonde_temporary *temporary, sqlite3 **ret_db);
 void sqlite_close_writer(struct sqlite_store *store);
 /** The log into the file, without waiting. SQLITE_BUSY: a reader needs it still. */
 int sqlite_log_empty(struct sqlite_store *store);

@@ -20,7 +20,7 @@
 #define BUSY_STOPPING_MS 200
 #define BUSY_PAUSE_MS 5
 #define LOG_BUSY_MS 200
-/* One query's sorting and grouping, and a damaged file's lies, must not take the node's memory. */
+/* Neither a query (what it sorts is in temporary files), nor a damaged file's lies, must take the node's memory. */
 #define HEAP_BYTES (128ll << 20)
 
 static int guard(sqlite3 *db)
@@ -162,16 +162,19 @@ int sqlite_open_writer(struct sqlite_store *store)
 	return code == SQLITE_ERROR ? SQLITE_FORMAT : code; /* the statements are right, so it is the file */
 }
 
-static int try_reader(const char *name, int flags, sqlite3 **ret_db)
+static int try_reader(const char *name, int flags, const struct sonde_temporary *temporary, sqlite3 **ret_db)
 {
 	sqlite3 *db = NULL;
-	int code = sqlite3_open_v2(name, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | flags, NULL);
+	int code = sqlite3_open_v2(name, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | flags,
+				   temporary ? sonde_temporary_vfs(temporary) : NULL);
 
 	sonde_store_fail(0, "%s", "");
 	if (!code)
 		code = guard(db);
 	if (!code)
 		code = sqlite_run(db, "PRAGMA query_only = ON; PRAGMA cache_size = -2048;");
+	if (!code && temporary)
+		code = sqlite_run(db, "PRAGMA temp_store = FILE");
 	if (!code)
 		code = check_marks(db);
 	if (!code) {
@@ -208,10 +211,10 @@ static bool is_in_use(const char *path)
 	return (!stat(name, &st) && st.st_size) || (fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK);
 }
 
-int sqlite_open_reader(const char *path, bool unchanging, sqlite3 **ret_db)
+int sqlite_open_reader(const char *path, bool unchanging, const struct sonde_temporary *temporary, sqlite3 **ret_db)
 {
 	struct sonde_buffer name CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
-	int code = try_reader(path, 0, ret_db);
+	int code = try_reader(path, 0, temporary, ret_db);
 
 	/* SQLite wants to make the log's files even to read. */
 	if (!unchanging || (code != SQLITE_CANTOPEN && code != SQLITE_READONLY && code != SQLITE_IOERR && code != SQLITE_FULL))
@@ -222,7 +225,7 @@ int sqlite_open_reader(const char *path, bool unchanging, sqlite3 **ret_db)
 		return code;
 	}
 	immutable_name(path, &name);
-	return name.failed ? SQLITE_NOMEM : try_reader(name.data, SQLITE_OPEN_URI, ret_db);
+	return name.failed ? SQLITE_NOMEM : try_reader(name.data, SQLITE_OPEN_URI, temporary, ret_db);
 }
 
 /* Who reads a block or two (the compactor too) is soon done; who asks for long is not waited for. */

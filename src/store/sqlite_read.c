@@ -68,7 +68,7 @@ int sqlite_reader_ready(struct sqlite_store *store, struct sqlite_reader *reader
 	sqlite_reader_renew(store, reader);
 	reader->deadline_ns = sonde_clock_boot_ns() + timeout_ns;
 	reader->interrupted = &store->base.interrupted;
-	code = reader->db ? SQLITE_OK : sqlite_open_reader(store->path, store->read_only, &reader->db);
+	code = reader->db ? SQLITE_OK : sqlite_open_reader(store->path, store->read_only, store->temporary, &reader->db);
 	if (code) {
 		sqlite_note(store, code);
 		return sqlite_errno(code);

@@ -81,8 +81,12 @@ static int failed(struct sqlite_store *store, sqlite3 *db, int code)
 	case SQLITE_NOMEM:
 		(void)sqlite3_db_release_memory(db);
 		(void)malloc_trim(0);
-		return sonde_store_fail(-ENOMEM, "the statement needs too much memory: SQL sorts all rows to group or order them. Ask for a "
-						 "shorter span of time, or count with 'sonde count --by', which does not");
+		return sonde_store_fail(-ENOMEM, "the statement needs too much memory");
+	case SQLITE_FULL:
+	case SQLITE_CANTOPEN:
+		if (sonde_store_error(&store->base)[0]) /* what sonde_temporary says */
+			return sqlite_errno(code);
+		return sqlite_fail(db, code, "cannot read");
 	case SQLITE_ERROR:
 		/* said of a virtual table before the authorizer is asked */
 		if (strstr(sqlite3_errmsg(db), "may not be modified"))
