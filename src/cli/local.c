@@ -76,7 +76,8 @@ int sonde_local_open(const struct sonde_options *options, const char *type, stru
 		return sonde_say_error(SONDE_EXIT_FAILED, "%s cannot be read: %s", options->store, strerror(errno));
 	r = sonde_store_open(&opts, &local->store);
 	if (r < 0)
-		return sonde_say_error(SONDE_EXIT_FAILED, "%s cannot be opened as a store: %s", options->store, strerror(-r));
+		return sonde_say_error(SONDE_EXIT_FAILED, "%s cannot be opened as a store: %s", options->store,
+				       *sonde_store_error(NULL) ? sonde_store_error(NULL) : strerror(-r));
 	if (type && !sonde_local_type(local, type))
 		return say_unknown_type(local, options->store, type);
 	return local_where(local, options, type);

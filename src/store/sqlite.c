@@ -162,10 +162,11 @@ static int open_for_reading(struct sqlite_store *store)
 	if (r)
 		return r;
 	code = sqlite_schema_load(store, reader->db);
-	if (!code)
+	if (!code) {
 		code = sqlite_meta_load(store, reader->db);
-	if (code)
-		sqlite_fail(reader->db, code, "cannot read the store's own tables");
+		if (code)
+			sqlite_fail(reader->db, code, "cannot read the store's own tables");
+	}
 	sqlite_reader_put(store, reader);
 	return code ? sqlite_errno(code) : 0;
 }

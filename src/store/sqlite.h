@@ -17,6 +17,7 @@
 
 #include <store/backend.h>
 #include <store/checkpoints.h>
+#include <store/description.h>
 #include <store/gaps.h>
 #include <store/block_index.h>
 #include <store/block_scan.h>
@@ -31,8 +32,6 @@
 
 #include <sqlite3.h>
 
-#define SQLITE_APPLICATION_ID 0x736f6e64 /* "sond" */
-#define SQLITE_USER_VERSION 2 /* 1 had a table for each type */
 #define SQLITE_READERS_MAX 4
 #define SQLITE_RINGS_MAX 256
 
@@ -167,7 +166,7 @@ int sqlite_salvage(const char *from, const char *to);
 /* sqlite_schema.c. SQLite's codes, SQLITE_CORRUPT for contents that cannot be. */
 int sqlite_schema_create(sqlite3 *db);
 int sqlite_schema_migrate(sqlite3 *db);
-int sqlite_schema_load(struct sqlite_store *store, sqlite3 *db);
+int sqlite_schema_load(struct sqlite_store *store, sqlite3 *db); /* the text kept */
 /** Describe all unsynced types; inside a transaction. */
 int sqlite_schema_sync(struct sqlite_store *store);
 

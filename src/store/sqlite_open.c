@@ -71,22 +71,12 @@ static int check_pages(sqlite3 *db)
 
 static int check_marks(sqlite3 *db)
 {
-	int64_t application = 0, version = 0;
-	int code = sqlite_number(db, "PRAGMA application_id", &application);
+	char why[96] = "";
+	int code = sonde_description_marks(db, why, sizeof(why));
 
-	if (!code)
-		code = sqlite_number(db, "PRAGMA user_version", &version);
 	if (code)
-		return code;
-	if (application != SQLITE_APPLICATION_ID) {
-		sonde_store_fail(-EUCLEAN, "it is not a store of sonde");
-		return SQLITE_FORMAT;
-	}
-	if (version != SQLITE_USER_VERSION) {
-		sonde_store_fail(-EUCLEAN, "its version is %d, this sonde knows version %d", (int)version, SQLITE_USER_VERSION);
-		return SQLITE_FORMAT;
-	}
-	return SQLITE_OK;
+		sonde_store_fail(sqlite_errno(code), "%s", why);
+	return code;
 }
 
 /* A header that names a format of the future makes SQLite open the file for reading only; we never write such. */
