@@ -267,6 +267,8 @@ int sqlite_count(struct sonde_store *base, const struct sonde_query *query, cons
 		 sonde_group_fn fn, void *userdata, struct sonde_answer *ret_answer);
 /** What an answer is worth that is read on this connection, but for damage. Negative errno. */
 int sqlite_judge(struct sqlite_store *store, sqlite3 *db, const struct sonde_query *query, struct sonde_answer *answer);
+/** Add to what a table's use has lost the events that the file should have and that are in no block whose facts are right. SQLite's code. */
+int sqlite_use_missing(sqlite3 *db, const char *type, struct sonde_vtab_use *use);
 int sqlite_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_t timeout_ns,
 	       int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
 	       void *userdata, struct sonde_answer *ret_answer);

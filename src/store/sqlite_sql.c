@@ -168,20 +168,41 @@ static int tables_add(struct sqlite_store *store, struct sqlite_reader *reader)
 	return code ? sqlite_fail(reader->db, code, "cannot make the tables") : 0;
 }
 
-/* Of each table that was asked, for the spans of time that were asked; after the statement, so that its time is no matter. */
+int sqlite_use_missing(sqlite3 *db, const char *type, struct sonde_vtab_use *use)
+{
+	char sql[128];
+	int64_t readable = 0;
+	int code;
+
+	snprintf(sql, sizeof(sql), "SELECT readable FROM main.sonde_types WHERE name = '%s'", type);
+	code = sqlite_number(db, sql, &readable);
+	if (code || readable < 0 || (uint64_t)readable <= use->found)
+		return code == SQLITE_DONE ? SQLITE_OK : code;
+	use->damaged = true;
+	use->lost += (uint64_t)readable - use->found;
+	return SQLITE_OK;
+}
+
+/*
+ * Of each table that was asked, for the spans of time that were asked; after the statement, so that its time is no matter, and
+ * under the same snapshot.
+ */
 static int judge(struct sqlite_store *store, struct sqlite_reader *reader, struct sonde_answer *answer)
 {
 	int r = 0;
 
 	reader->deadline_ns = INT64_MAX;
 	for (size_t i = 0; i < sonde_types_count(&store->types) && !r; i++) {
-		const struct sonde_vtab_use *use = &reader->uses[i];
+		struct sonde_vtab_use *use = &reader->uses[i];
 		struct sonde_query query = {.type = sonde_types_get(&store->types, i)->type.name, .since_ns = use->since_ns,
 					    .until_ns = use->until_ns};
 		struct sonde_answer one;
 
 		if (!use->used)
 			continue;
+		r = sqlite_use_missing(reader->db, query.type, use);
+		if (r)
+			return sqlite_fail(reader->db, r, "cannot read");
 		r = sqlite_judge(store, reader->db, &query, &one);
 		if (!r && use->damaged)
 			sonde_answer_damaged(&one, use->lost);
@@ -205,6 +226,8 @@ int sqlite_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_
 	if (r)
 		return r;
 	r = tables_add(store, reader);
+	if (!r && sqlite_run(reader->db, "BEGIN"))
+		r = sqlite_fail(reader->db, sqlite3_errcode(reader->db), "cannot read");
 	if (r) {
 		sqlite_reader_put(store, reader);
 		return r;
