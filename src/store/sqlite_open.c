@@ -21,7 +21,7 @@
 #define BUSY_PAUSE_MS 5
 #define LOG_BUSY_MS 200
 /* Neither a query (what it sorts is in temporary files), nor a damaged file's lies, must take the node's memory. */
-#define HEAP_BYTES (128ll << 20)
+#define HEAP_BYTES (64ll << 20)
 
 static int guard(sqlite3 *db)
 {
