@@ -142,30 +142,50 @@ static int events_followed(struct events *events, const char *type)
 	return r;
 }
 
+struct events_local {
+	struct events *events;
+	struct sonde_local local;
+	bool write_failed;
+};
+
 static int local_row(const struct sonde_type *type, const struct sonde_value *values, void *userdata)
 {
-	struct events *events = userdata;
-	int r = sonde_output_row(&events->output, type, values);
+	struct events_local *local = userdata;
+	int r = sonde_output_row(&local->events->output, type, values);
 
-	events->shown++;
-	if (r < 0)
-		say_write_error(r);
+	local->events->shown++;
+	return r ?: local->events->output.buffer.length >= local->local.page_bytes;
+}
+
+static int local_write(void *userdata)
+{
+	struct events_local *local = userdata;
+	int r = events_idle(local->events);
+
+	local->write_failed = r < 0;
 	return r;
 }
 
-static int events_local(struct events *events, const char *type)
+static void local_close(struct events_local *local)
 {
-	struct sonde_local local CLEANUP(sonde_local_close) = {0};
-	struct sonde_answer answer = {.complete = true};
-	int r;
+	sonde_local_close(&local->local);
+}
 
-	r = sonde_local_open(events->options, type, &local);
+static int events_stored_here(struct events *events, const char *type)
+{
+	struct events_local local CLEANUP(local_close) = {.events = events};
+	struct sonde_answer answer = {.complete = true};
+	int r = sonde_local_open(events->options, type, &local.local);
+
 	if (r > 0)
 		return r;
-	local.query.limit = events->left > 0 ? (uint32_t)events->left : 0;
-	r = sonde_store_query(local.store, &local.query, local_row, events, &answer);
-	if (r < 0 && r != -EPIPE)
-		return sonde_say_error(SONDE_EXIT_FAILED, "the store could not be read: %s", sonde_store_error(local.store));
+	local.local.query.limit = events->left > 0 ? (uint32_t)events->left : 0;
+	events->output.held = true;
+	r = sonde_local_pages(&local.local, local_row, local_write, &local, &answer);
+	if (local.write_failed)
+		return r == -EPIPE ? SONDE_EXIT_DONE : SONDE_EXIT_FAILED;
+	if (r < 0)
+		return sonde_say_error(SONDE_EXIT_FAILED, "the store could not be read: %s", sonde_store_error(local.local.store));
 	events->more = answer.more;
 	sonde_note_incomplete(answer.complete, answer.lost, answer.reason);
 	return 0;
@@ -208,7 +228,7 @@ static int run(const struct sonde_options *options)
 	if (!options->n_arguments)
 		sonde_output_mix(&events.output);
 	if (options->store) {
-		code = events_local(&events, type);
+		code = events_stored_here(&events, type);
 	} else {
 		r = sonde_ask_schema(options, &events.schema);
 		if (r == 0)

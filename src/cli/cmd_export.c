@@ -13,11 +13,8 @@
 #include <cli/local.h>
 #include <cli/say.h>
 #include <schema/encode.h>
-#include <store/damage.h>
 #include <store/inspect.h>
 
-/* So much is read at once, then written: who reads slowly from a pipe must not hold the store's old pages. */
-#define PAGE_BYTES (16u << 20)
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -76,21 +73,22 @@ static int say_store_error(const char *file, int error)
 /* ---- text ---- */
 
 struct export {
+	const struct sonde_local *local;
 	struct sonde_buffer buffer;
 	bool csv;
-	int fd;
-	uint64_t rows;
+	int fd, write_error;
 };
 
-static int flush(struct export *export)
+static int flush(void *userdata)
 {
+	struct export *export = userdata;
 	size_t done = 0;
 
 	while (done < export->buffer.length) {
 		ssize_t n = write(export->fd, export->buffer.data + done, export->buffer.length - done);
 
 		if (n < 0 && errno != EINTR)
-			return -errno;
+			return export->write_error = -errno;
 		done += n > 0 ? (size_t)n : 0;
 	}
 	sonde_buffer_clear(&export->buffer);
@@ -108,41 +106,29 @@ static int take_row(const struct sonde_type *type, const struct sonde_value *val
 		r = sonde_encode_json(type, values, &export->buffer);
 		sonde_buffer_add_char(&export->buffer, '\n');
 	}
-	export->rows++;
-	return r ?: export->buffer.length >= PAGE_BYTES;
+	return r ?: export->buffer.length >= export->local->page_bytes;
 }
 
-/* Page after page, each a question of its own. The last answer is worth what all are: each is judged for the whole span. */
-static int write_pages(const struct sonde_local *local, const char *file, struct export *export, struct sonde_answer *answer)
+static int write_pages(struct sonde_local *local, const char *file, struct export *export)
 {
-	struct sonde_damage damage CLEANUP(sonde_damage_free) = {};
-	struct sonde_query query = local->query;
-	char cursor[SONDE_CURSOR_MAX];
+	struct sonde_answer answer = {.complete = true};
 	int r;
 
-	query.oldest_first = true;
-	query.damage = &damage;
-	do {
-		query.limit = local->query.limit ? local->query.limit - (uint32_t)export->rows : 0;
-		r = sonde_store_query(local->store, &query, take_row, export, answer);
-		if (r)
-			return say_store_error(file, r);
-		r = flush(export);
-		if (r)
-			return r == -EPIPE ? SONDE_EXIT_DONE : sonde_say_error(SONDE_EXIT_FAILED, "%s: %s", file, strerror(-r));
-		strcpy(cursor, answer->cursor);
-		query.cursor = cursor;
-	} while (answer->more && (!query.limit || export->rows < local->query.limit));
-	answer->rows = export->rows;
-	say_answer(answer);
+	local->query.oldest_first = true;
+	r = sonde_local_pages(local, take_row, flush, export, &answer);
+	if (export->write_error)
+		return export->write_error == -EPIPE ? SONDE_EXIT_DONE :
+		       sonde_say_error(SONDE_EXIT_FAILED, "%s: %s", file, strerror(-export->write_error));
+	if (r)
+		return say_store_error(file, r);
+	say_answer(&answer);
 	return SONDE_EXIT_DONE;
 }
 
 static int export_text(const struct sonde_options *options, const char *file, const char *type, bool csv)
 {
 	struct sonde_local local CLEANUP(sonde_local_close) = {0};
-	struct sonde_answer answer = {.complete = true};
-	struct export export = {.csv = csv};
+	struct export export = {.local = &local, .csv = csv};
 	bool is_output = !strcmp(file, "-");
 	struct target target;
 	int r = sonde_local_open(options, type, &local);
@@ -156,7 +142,7 @@ static int export_text(const struct sonde_options *options, const char *file, co
 		return sonde_say_error(SONDE_EXIT_FAILED, "cannot make %s: %s", file, strerror(errno));
 	if (csv)
 		sonde_encode_csv_header(sonde_local_type(&local, type), &export.buffer);
-	r = write_pages(&local, file, &export, &answer);
+	r = write_pages(&local, file, &export);
 	sonde_buffer_free(&export.buffer);
 	if (close(export.fd) && !r)
 		r = sonde_say_error(SONDE_EXIT_FAILED, "%s: %s", file, strerror(errno));

@@ -16,6 +16,7 @@
 #define LIMIT_DEFAULT 1000
 #define LIMIT_MAX 10000
 #define TIMEOUT_NS (60 * SONDE_NS_PER_S)
+#define ASKED_TIMEOUT_MS 9000 /* the most that an agent allows */
 
 /* The file's rows, gathered in the form that the agent sends. */
 struct rows {
@@ -76,7 +77,8 @@ static int ask_local(const struct sonde_options *options, const char *sql, struc
 
 static int ask_agent(const struct sonde_options *options, const char *sql, struct rows *rows)
 {
-	json_t *question CLEANUP(json_decrefp) = json_pack("{s:s,s:I}", "sql", sql, "limit", (json_int_t)rows->limit);
+	json_t *question CLEANUP(json_decrefp) = json_pack("{s:s,s:I,s:i}", "sql", sql, "limit", (json_int_t)rows->limit,
+							     "timeout_ms", ASKED_TIMEOUT_MS);
 	json_t *answer CLEANUP(json_decrefp) = NULL;
 	char *body CLEANUP_FREE = question ? json_dumps(question, JSON_COMPACT) : NULL;
 	int r;

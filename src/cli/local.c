@@ -11,8 +11,11 @@
 #include <unistd.h>
 #include <base/buffer.h>
 #include <base/cleanup.h>
+#include <store/damage.h>
 
 #define TYPES_MAX 256
+#define PAGE_BYTES_LEAST (64u << 10)
+#define PAGE_BYTES_MOST (16u << 20)
 
 static size_t local_types(struct sonde_local *local, const struct sonde_type *types[TYPES_MAX])
 {
@@ -113,6 +116,36 @@ int sonde_local_open(const struct sonde_options *options, const char *type, stru
 	if (type && !sonde_local_type(local, type))
 		return say_unknown_type(local, options->store, type);
 	return local_where(local, options, type);
+}
+
+int sonde_local_pages(struct sonde_local *local, sonde_row_fn row, int (*write)(void *userdata), void *userdata,
+		      struct sonde_answer *ret_answer)
+{
+	struct sonde_damage damage CLEANUP(sonde_damage_free) = {};
+	struct sonde_query query = local->query;
+	struct sonde_answer answer;
+	char cursor[SONDE_CURSOR_MAX];
+	uint64_t rows = 0;
+	int r;
+
+	query.damage = &damage;
+	local->page_bytes = PAGE_BYTES_LEAST;
+	do {
+		query.limit = local->query.limit ? local->query.limit - (uint32_t)rows : 0;
+		r = sonde_store_query(local->store, &query, row, userdata, &answer);
+		if (!r)
+			r = write(userdata);
+		if (r)
+			return r;
+		rows += answer.rows;
+		strcpy(cursor, answer.cursor);
+		query.cursor = cursor;
+		if (local->page_bytes < PAGE_BYTES_MOST)
+			local->page_bytes *= 2;
+	} while (answer.more && (!query.limit || rows < local->query.limit));
+	answer.rows = rows; /* the last answer is worth what all are: each is judged for the whole span */
+	*ret_answer = answer;
+	return 0;
 }
 
 void sonde_local_close(struct sonde_local *local)

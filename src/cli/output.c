@@ -73,7 +73,9 @@ int sonde_output_flush(struct sonde_output *output)
 
 int sonde_output_added(struct sonde_output *output)
 {
-	return output->buffer.failed || output->buffer.length >= WRITE_AT ? sonde_output_flush(output) : 0;
+	bool full = output->buffer.length >= WRITE_AT && !output->held;
+
+	return output->buffer.failed || full ? sonde_output_flush(output) : 0;
 }
 
 /* Each type has its own columns, so its own header; an empty line parts it from the type before. */

@@ -21,6 +21,7 @@ struct sonde_output {
 	unsigned width; /* columns of the terminal; 0: none, there is room for everything */
 	struct sonde_table *table;
 	struct sonde_buffer buffer;
+	bool held; /* rows are not written before sonde_output_flush() */
 	const struct sonde_type *csv_type; /* whose header was written last */
 };
 

@@ -85,8 +85,8 @@ int sonde_api_sql(struct sonde_request *request)
 		return sonde_request_error(request, MHD_HTTP_NOT_IMPLEMENTED, "not_supported", NULL,
 					   "the memory store has no SQL; start the agent with a file as store");
 	if (r == -ETIMEDOUT || r == -ETIME)
-		return sonde_request_error(request, MHD_HTTP_GATEWAY_TIMEOUT, "timeout", NULL, "the statement took longer than %llu ms",
-					   (unsigned long long)timeout_ms);
+		return sonde_request_error(request, MHD_HTTP_GATEWAY_TIMEOUT, "timeout", NULL, "the statement took longer than %llu ms: ask for a shorter span of time, or read "
+					   "the file, which has more time: 'sonde sql --store PATH'", (unsigned long long)timeout_ms);
 	if (r == -ECANCELED)
 		return r;
 	if (r < 0)

@@ -78,6 +78,11 @@ static void only_reading_and_bounded(void **state)
 		{"SELECT 1; SELECT 2", "sql"},
 		{"SELEC", "sql"},
 		{"SELECT * FROM nothing", "sql"},
+		/* Each of these would take seconds, or minutes, in one step that no limit of time ends. */
+		{"SELECT printf('%.*c', 2000000000, 'x')", "sql"},
+		{"SELECT instr(hex(zeroblob(2000000)), hex(zeroblob(1000000)) || '1')", "sql"},
+		{"SELECT trim(hex(zeroblob(100000)), hex(zeroblob(10000)))", "sql"},
+		{"SELECT 'x' LIKE hex(zeroblob(400))", "sql"},
 		{"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 200) SELECT hex(zeroblob(100000)) FROM n",
 		 "sql"},
 	};

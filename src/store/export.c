@@ -76,24 +76,11 @@ static int copy_type(sqlite3 *target, const struct sonde_type *type, const struc
 	return SQLITE_OK;
 }
 
-/* Events that a type should have and that are in no block whose facts are right. */
-static uint64_t missing(sqlite3 *source, const char *type, const struct sonde_vtab_use *use)
-{
-	char sql[128];
-	int64_t readable = 0;
-
-	snprintf(sql, sizeof(sql), "SELECT readable FROM sonde_types WHERE name = '%s'", type);
-	if (sqlite_number(source, sql, &readable) || readable < 0 || (uint64_t)readable <= use->found)
-		return 0;
-	return (uint64_t)readable - use->found;
-}
-
 /* Inside transactions of both. */
 static int copy_all(struct sqlite_store *store, sqlite3 *source, sqlite3 *target, const struct sonde_query *query,
 		    struct sonde_answer *answer)
 {
-	uint64_t lost = 0;
-	bool damaged = false;
+	struct sonde_vtab_use all = {};
 	int code = SQLITE_OK;
 
 	for (size_t i = 0; i < sonde_types_count(&store->types) && !code; i++) {
@@ -105,11 +92,13 @@ static int copy_all(struct sqlite_store *store, sqlite3 *source, sqlite3 *target
 		code = sonde_vtab_add(target, source, type, &use);
 		if (!code)
 			code = copy_type(target, type, query, &answer->rows);
-		lost += use.lost + missing(source, type->name, &use);
-		damaged = damaged || use.damaged;
+		if (!code)
+			code = sqlite_use_missing(source, type->name, &use);
+		all.lost += use.lost;
+		all.damaged = all.damaged || use.damaged;
 	}
-	if (damaged || lost)
-		sonde_answer_damaged(answer, lost);
+	if (all.damaged)
+		sonde_answer_damaged(answer, all.lost);
 	return code;
 }
 
@@ -117,7 +106,7 @@ static int export_into(struct sqlite_store *store, const char *target_path, cons
 		       struct sonde_answer *answer)
 {
 	sqlite3 *source CLEANUP(db_close) = NULL, *target CLEANUP(db_close) = NULL;
-	int r, code = sqlite_open_reader(store->path, store->read_only, &source);
+	int r, code = sqlite_open_reader(store->path, store->read_only, NULL, &source);
 
 	if (code)
 		return sqlite_errno(code);

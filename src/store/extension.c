@@ -8,39 +8,11 @@
 #include <sqlite3ext.h>
 SQLITE_EXTENSION_INIT1
 
+#include <store/description.h>
 #include <store/types.h>
 #include <store/vtab.h>
 
-#include <string.h>
-
 int sqlite3_sonde_init(sqlite3 *db, char **ret_error, const sqlite3_api_routines *api);
-
-static int columns_read(sqlite3 *db, const char *name, struct sonde_type *type, struct sonde_column *columns, char (*names)[48])
-{
-	sqlite3_stmt *row = NULL;
-	int code = sqlite3_prepare_v2(db, "SELECT name, value, semantic FROM main.sonde_columns WHERE type = ? ORDER BY position", -1,
-				      &row, NULL);
-
-	if (!code)
-		code = sqlite3_bind_text(row, 1, name, -1, SQLITE_STATIC);
-	while (!code && (code = sqlite3_step(row)) == SQLITE_ROW) {
-		const char *column = (const char *)sqlite3_column_text(row, 0), *value = (const char *)sqlite3_column_text(row, 1),
-			   *semantic = (const char *)sqlite3_column_text(row, 2);
-		uint32_t i = type->n_columns;
-
-		code = SQLITE_OK;
-		if (i == SONDE_COLUMNS_MAX || !column || !value || !semantic || strlen(column) >= 48 || strchr(column, '"') ||
-		    sonde_value_type_parse(value, &columns[i].type) || sonde_semantic_parse(semantic, &columns[i].semantic)) {
-			code = SQLITE_CORRUPT;
-			break;
-		}
-		strcpy(names[i], column);
-		columns[i].name = names[i];
-		type->n_columns++;
-	}
-	sqlite3_finalize(row);
-	return code == SQLITE_DONE ? SQLITE_OK : code;
-}
 
 /* In temp, which shows only here, and is writable also where the store is not. */
 static int table_make(sqlite3 *db, const char *name)
@@ -52,40 +24,29 @@ static int table_make(sqlite3 *db, const char *name)
 	return code;
 }
 
-static int type_add(sqlite3 *db, const char *name)
+static int type_add(const struct sonde_description *description, void *db)
 {
-	char names[SONDE_COLUMNS_MAX][48];
-	struct sonde_column columns[SONDE_COLUMNS_MAX] = {};
-	struct sonde_type type = {.name = name, .columns = columns};
-	int code = columns_read(db, name, &type, columns, names);
+	char why[128];
+	int code;
 
-	if (code)
-		return code;
-	if (type.n_columns < SONDE_COLUMN_COMMON_MAX || strcmp(names[SONDE_COLUMN_TIME], "time") ||
-	    strcmp(names[SONDE_COLUMN_PID], "pid") || strcmp(names[SONDE_COLUMN_COMMAND], "command") ||
-	    strcmp(names[SONDE_COLUMN_CONTAINER], "container"))
+	if (!sonde_type_check(&description->type, why, sizeof(why)))
 		return SQLITE_CORRUPT;
-	code = sonde_vtab_add(db, db, &type, NULL);
-	return code ? code : table_make(db, name);
+	code = sonde_vtab_add(db, db, &description->type, NULL);
+	return code ? code : table_make(db, description->type.name);
 }
 
 __attribute__((visibility("default"))) int sqlite3_sonde_init(sqlite3 *db, char **ret_error, const sqlite3_api_routines *api)
 {
-	sqlite3_stmt *row = NULL;
+	char why[160] = "";
 	int code;
 
 	SQLITE_EXTENSION_INIT2(api);
-	code = sqlite3_prepare_v2(db, "SELECT name FROM main.sonde_types ORDER BY name", -1, &row, NULL);
-	if (code) {
-		*ret_error = sqlite3_mprintf("the database that was opened is no store of sonde: %s", sqlite3_errmsg(db));
-		return SQLITE_ERROR;
-	}
-	while (!code && (code = sqlite3_step(row)) == SQLITE_ROW)
-		code = type_add(db, (const char *)sqlite3_column_text(row, 0) ?: "");
-	sqlite3_finalize(row);
-	if (code == SQLITE_DONE)
+	code = sonde_description_marks(db, why, sizeof(why));
+	if (!code)
+		code = sonde_description_each(db, type_add, db, why, sizeof(why));
+	if (!code)
 		return SQLITE_OK;
-	*ret_error = sqlite3_mprintf("cannot read the types of the store: %s", sqlite3_errstr(code));
+	*ret_error = sqlite3_mprintf("the database that was opened cannot be read as a store: %s", why);
 	return SQLITE_ERROR;
 }
 

@@ -124,7 +124,7 @@ int sonde_store_inspect(const char *path, bool read_all, struct sonde_store_repo
 	if (r)
 		return r;
 	path = ((struct sqlite_store *)store)->path;
-	code = sqlite_open_reader(path, true, &db);
+	code = sqlite_open_reader(path, true, NULL, &db);
 	if (code)
 		return sqlite_errno(code);
 	inspection.source.db = db;

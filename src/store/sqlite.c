@@ -5,6 +5,7 @@
 #include <base/log.h>
 
 #include <errno.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #define BLOCK_BYTES (4u << 20) /* of open columns: some 30,000 rows, some 300 KB in the file */
 /* Blocks of one max_age: what is dropped by age is dropped at most this part of it late. */
 #define BLOCKS_OF_AGE 8
+#define TEMPORARY_BYTES (512ull << 20) /* beside the store; less if it is smaller itself */
+#define TEMPORARY_READ_ONLY_BYTES (4096ull << 20)
 
 int sqlite_errno(int code)
 {
@@ -159,10 +162,11 @@ static int open_for_reading(struct sqlite_store *store)
 	if (r)
 		return r;
 	code = sqlite_schema_load(store, reader->db);
-	if (!code)
+	if (!code) {
 		code = sqlite_meta_load(store, reader->db);
-	if (code)
-		sqlite_fail(reader->db, code, "cannot read the store's own tables");
+		if (code)
+			sqlite_fail(reader->db, code, "cannot read the store's own tables");
+	}
 	sqlite_reader_put(store, reader);
 	return code ? sqlite_errno(code) : 0;
 }
@@ -178,6 +182,7 @@ static void sqlite_close(struct sonde_store *base)
 		sqlite_meta_stop_run(store);
 		sqlite_close_writer(store);
 	}
+	sonde_temporary_free(&store->temporary);
 	sonde_intake_free(&store->intake);
 	for (size_t i = 0; i < SONDE_TYPES_MAX; i++)
 		sonde_block_index_free(&store->slots[i].index);
@@ -208,6 +213,20 @@ static void limits_set(struct sqlite_store *store, const struct sonde_store_opts
 		store->intake.block_bytes = store->intake.max_bytes;
 }
 
+/* The agent may write beside its store, and to no other disk; who only reads a store may perhaps not, and has the usual place. */
+static int temporary_new(struct sqlite_store *store)
+{
+	const char *usual = getenv("TMPDIR") ?: (access("/var/tmp", W_OK) ? "/tmp" : "/var/tmp");
+	char *folder CLEANUP_FREE = strdup(store->path);
+	uint64_t max_bytes = store->max_bytes && store->max_bytes < TEMPORARY_BYTES ? store->max_bytes : TEMPORARY_BYTES;
+
+	if (!folder)
+		return -ENOMEM;
+	if (store->read_only)
+		return sonde_temporary_new(usual, TEMPORARY_READ_ONLY_BYTES, &store->temporary);
+	return sonde_temporary_new(dirname(folder), max_bytes, &store->temporary);
+}
+
 static int sqlite_open(const struct sonde_store_opts *opts, struct sonde_store **ret_store)
 {
 	struct sqlite_store *store = calloc(1, sizeof(*store));
@@ -232,6 +251,8 @@ static int sqlite_open(const struct sonde_store_opts *opts, struct sonde_store *
 	r = sonde_intake_init(&store->intake);
 	if (!r)
 		r = resolve(opts->path, &store->path);
+	if (!r)
+		r = temporary_new(store);
 	if (!r)
 		r = store->read_only ? open_for_reading(store) : open_for_writing(store);
 	if (r) {

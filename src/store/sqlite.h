@@ -17,12 +17,14 @@
 
 #include <store/backend.h>
 #include <store/checkpoints.h>
+#include <store/description.h>
 #include <store/gaps.h>
 #include <store/block_index.h>
 #include <store/block_scan.h>
 #include <store/intake.h>
 #include <store/query.h>
 #include <store/retention.h>
+#include <store/temporary.h>
 #include <store/types.h>
 #include <store/vtab.h>
 
@@ -30,8 +32,6 @@
 
 #include <sqlite3.h>
 
-#define SQLITE_APPLICATION_ID 0x736f6e64 /* "sond" */
-#define SQLITE_USER_VERSION 2 /* 1 had a table for each type */
 #define SQLITE_READERS_MAX 4
 #define SQLITE_RINGS_MAX 256
 
@@ -96,6 +96,7 @@ struct sqlite_store {
 	uint64_t max_bytes;
 	int64_t max_age_ns;
 	struct sonde_types types;
+	struct sonde_temporary *temporary; /* of all that read */
 
 	/* The writer's. */
 	sqlite3 *db; /* NULL: there is none now, events wait */
@@ -178,14 +179,17 @@ int sqlite_salvage(const char *from, const char *to);
 /* sqlite_schema.c. SQLite's codes, SQLITE_CORRUPT for contents that cannot be. */
 int sqlite_schema_create(sqlite3 *db);
 int sqlite_schema_migrate(sqlite3 *db);
-int sqlite_schema_load(struct sqlite_store *store, sqlite3 *db);
+int sqlite_schema_load(struct sqlite_store *store, sqlite3 *db); /* the text kept */
 /** Describe all unsynced types; inside a transaction. */
 int sqlite_schema_sync(struct sqlite_store *store);
 
 /* sqlite_open.c: SQLite's codes, the text kept; SQLITE_NOTADB also for a file that is not one of ours. */
 int sqlite_open_writer(struct sqlite_store *store);
-/** @param unchanging Nobody here writes to it: a file that was closed in order may stand where nothing can be written. */
-int sqlite_open_reader(const char *path, bool unchanging, sqlite3 **ret_db);
+/**
+ * @param unchanging Nobody here writes to it: a file that was closed in order may stand where nothing can be written.
+ * @param temporary For what its statements sort and group; NULL: nothing large, in memory. It outlives the connection.
+ */
+int sqlite_open_reader(const char *path, bool unchanging, const struct sonde_temporary *temporary, sqlite3 **ret_db);
 void sqlite_close_writer(struct sqlite_store *store);
 /** The log into the file, without waiting. SQLITE_BUSY: a reader needs it still. */
 int sqlite_log_empty(struct sqlite_store *store);
@@ -279,6 +283,8 @@ int sqlite_count(struct sonde_store *base, const struct sonde_query *query, cons
 		 sonde_group_fn fn, void *userdata, struct sonde_answer *ret_answer);
 /** What an answer is worth that is read on this connection, but for damage. Negative errno. */
 int sqlite_judge(struct sqlite_store *store, sqlite3 *db, const struct sonde_query *query, struct sonde_answer *answer);
+/** Add to what a table's use has lost the events that the file should have and that are in no block whose facts are right. SQLite's code. */
+int sqlite_use_missing(sqlite3 *db, const char *type, struct sonde_vtab_use *use);
 int sqlite_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_t timeout_ns,
 	       int (*fn)(int n, const char *const *names, const struct sonde_value *values, void *userdata),
 	       void *userdata, struct sonde_answer *ret_answer);

@@ -82,8 +82,9 @@ static int load(struct sqlite_store *store, const struct memory *memory)
 {
 	int code = sqlite_schema_load(store, store->db);
 
-	if (!code)
-		code = types_restore(store, memory);
+	if (code)
+		return code;
+	code = types_restore(store, memory);
 	if (!code)
 		code = sqlite_meta_load(store, store->db);
 	if (!code)

@@ -20,8 +20,8 @@
 #define BUSY_STOPPING_MS 200
 #define BUSY_PAUSE_MS 5
 #define LOG_BUSY_MS 200
-/* One query's sorting and grouping, and a damaged file's lies, must not take the node's memory. */
-#define HEAP_BYTES (128ll << 20)
+/* Neither a query (what it sorts is in temporary files), nor a damaged file's lies, must take the node's memory. */
+#define HEAP_BYTES (64ll << 20)
 
 static int guard(sqlite3 *db)
 {
@@ -71,22 +71,12 @@ static int check_pages(sqlite3 *db)
 
 static int check_marks(sqlite3 *db)
 {
-	int64_t application = 0, version = 0;
-	int code = sqlite_number(db, "PRAGMA application_id", &application);
+	char why[96] = "";
+	int code = sonde_description_marks(db, why, sizeof(why));
 
-	if (!code)
-		code = sqlite_number(db, "PRAGMA user_version", &version);
 	if (code)
-		return code;
-	if (application != SQLITE_APPLICATION_ID) {
-		sonde_store_fail(-EUCLEAN, "it is not a store of sonde");
-		return SQLITE_FORMAT;
-	}
-	if (version != SQLITE_USER_VERSION) {
-		sonde_store_fail(-EUCLEAN, "its version is %d, this sonde knows version %d", (int)version, SQLITE_USER_VERSION);
-		return SQLITE_FORMAT;
-	}
-	return SQLITE_OK;
+		sonde_store_fail(sqlite_errno(code), "%s", why);
+	return code;
 }
 
 /* A header that names a format of the future makes SQLite open the file for reading only; we never write such. */
@@ -187,16 +177,19 @@ int sqlite_open_writer(struct sqlite_store *store)
 	return code == SQLITE_ERROR ? SQLITE_FORMAT : code; /* the statements are right, so it is the file */
 }
 
-static int try_reader(const char *name, int flags, sqlite3 **ret_db)
+static int try_reader(const char *name, int flags, const struct sonde_temporary *temporary, sqlite3 **ret_db)
 {
 	sqlite3 *db = NULL;
-	int code = sqlite3_open_v2(name, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | flags, NULL);
+	int code = sqlite3_open_v2(name, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | flags,
+				   temporary ? sonde_temporary_vfs(temporary) : NULL);
 
 	sonde_store_fail(0, "%s", "");
 	if (!code)
 		code = guard(db);
 	if (!code)
 		code = sqlite_run(db, "PRAGMA query_only = ON; PRAGMA cache_size = -2048;");
+	if (!code && temporary)
+		code = sqlite_run(db, "PRAGMA temp_store = FILE");
 	if (!code)
 		code = check_marks(db);
 	if (!code) {
@@ -233,10 +226,10 @@ static bool is_in_use(const char *path)
 	return (!stat(name, &st) && st.st_size) || (fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK);
 }
 
-int sqlite_open_reader(const char *path, bool unchanging, sqlite3 **ret_db)
+int sqlite_open_reader(const char *path, bool unchanging, const struct sonde_temporary *temporary, sqlite3 **ret_db)
 {
 	struct sonde_buffer name CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
-	int code = try_reader(path, 0, ret_db);
+	int code = try_reader(path, 0, temporary, ret_db);
 
 	/* SQLite wants to make the log's files even to read. */
 	if (!unchanging || (code != SQLITE_CANTOPEN && code != SQLITE_READONLY && code != SQLITE_IOERR && code != SQLITE_FULL))
@@ -247,7 +240,7 @@ int sqlite_open_reader(const char *path, bool unchanging, sqlite3 **ret_db)
 		return code;
 	}
 	immutable_name(path, &name);
-	return name.failed ? SQLITE_NOMEM : try_reader(name.data, SQLITE_OPEN_URI, ret_db);
+	return name.failed ? SQLITE_NOMEM : try_reader(name.data, SQLITE_OPEN_URI, temporary, ret_db);
 }
 
 /* Who reads a block or two (the compactor too) is soon done; who asks for long is not waited for. */

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define WAIT_NS (5 * SONDE_NS_PER_S)
+/* Of SQLite between two looks at the clock: one of them may take long (a text is searched in a text). A look costs little. */
+#define STEPS 20
 
 static int late(void *userdata)
 {
@@ -68,12 +70,12 @@ int sqlite_reader_ready(struct sqlite_store *store, struct sqlite_reader *reader
 	sqlite_reader_renew(store, reader);
 	reader->deadline_ns = sonde_clock_boot_ns() + timeout_ns;
 	reader->interrupted = &store->base.interrupted;
-	code = reader->db ? SQLITE_OK : sqlite_open_reader(store->path, store->read_only, &reader->db);
+	code = reader->db ? SQLITE_OK : sqlite_open_reader(store->path, store->read_only, store->temporary, &reader->db);
 	if (code) {
 		sqlite_note(store, code);
 		return sqlite_errno(code);
 	}
-	sqlite3_progress_handler(reader->db, 1000, late, reader);
+	sqlite3_progress_handler(reader->db, STEPS, late, reader);
 	return 0;
 }
 

@@ -173,7 +173,7 @@ static int copy_all(struct salvage *salvage)
 int sqlite_salvage(const char *from, const char *to)
 {
 	struct salvage salvage = {.deadline_ns = sonde_clock_boot_ns() + SALVAGE_NS};
-	int code = sqlite_open_reader(from, false, &salvage.from);
+	int code = sqlite_open_reader(from, false, NULL, &salvage.from);
 	bool opened = !code;
 	struct statvfs disk;
 

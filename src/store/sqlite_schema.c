@@ -5,11 +5,8 @@
  */
 #include <store/sqlite.h>
 
-#include <base/buffer.h>
-
 #include <errno.h>
 #include <string.h>
-#include <zlib.h>
 
 #define TEXT_OF(x) TEXT_OF_(x)
 #define TEXT_OF_(x) #x
@@ -18,8 +15,8 @@
 static const char create_sql[] =
 	"PRAGMA page_size = 4096;"
 	"PRAGMA auto_vacuum = INCREMENTAL;"
-	"PRAGMA application_id = " TEXT_OF(SQLITE_APPLICATION_ID) ";"
-	"PRAGMA user_version = " TEXT_OF(SQLITE_USER_VERSION) ";"
+	"PRAGMA application_id = " TEXT_OF(SONDE_STORE_APPLICATION_ID) ";"
+	"PRAGMA user_version = " TEXT_OF(SONDE_STORE_VERSION) ";"
 	"BEGIN;"
 	"CREATE TABLE sonde_types (name TEXT PRIMARY KEY, program TEXT NOT NULL, doc TEXT, stored INTEGER NOT NULL,"
 	" expired INTEGER NOT NULL, readable INTEGER NOT NULL, dropped_until_ns INTEGER, checksum INTEGER NOT NULL) WITHOUT ROWID;"
@@ -60,105 +57,33 @@ int sqlite_schema_migrate(sqlite3 *db)
 	return code;
 }
 
-/* A name or kind that is wrong by a byte would show wrong values; docs only explain. */
-static uint32_t type_checksum(const struct sonde_type *type)
-{
-	uLong crc = crc32(0, (const Bytef *)type->name, (uInt)strlen(type->name) + 1);
-
-	for (uint32_t i = 0; i < type->n_columns; i++) {
-		const char *const texts[] = {type->columns[i].name, sonde_value_type_name(type->columns[i].type),
-					     sonde_semantic_word(type->columns[i].semantic)};
-
-		for (size_t j = 0; j < ARRAY_SIZE(texts); j++)
-			crc = crc32(crc, (const Bytef *)texts[j], (uInt)strlen(texts[j]) + 1);
-	}
-	return (uint32_t)crc;
-}
-
-static const char *column_text(sqlite3_stmt *statement, int i)
-{
-	return (const char *)sqlite3_column_text(statement, i);
-}
-
-static int load_columns(sqlite3 *db, const char *type, struct sonde_column *columns, uint32_t *ret_n,
-			struct sonde_buffer *texts)
-{
-	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
-	size_t offsets[SONDE_COLUMNS_MAX][3] = {};
-	uint32_t n = 0;
-	int code = sqlite3_prepare_v2(db, "SELECT name, value, semantic, unit, doc FROM sonde_columns WHERE type = ?"
-					  " ORDER BY position", -1, &statement, NULL);
-
-	if (!code)
-		code = sqlite3_bind_text(statement, 1, type, -1, SQLITE_STATIC);
-	while (!code && (code = sqlite3_step(statement)) == SQLITE_ROW) {
-		static const int places[] = {0, 3, 4};
-		const char *value = column_text(statement, 1), *semantic = column_text(statement, 2);
-
-		code = SQLITE_OK;
-		if (n == SONDE_COLUMNS_MAX || !column_text(statement, 0) || !value || !semantic ||
-		    sonde_value_type_parse(value, &columns[n].type) ||
-		    sonde_semantic_parse(semantic, &columns[n].semantic))
-			return SQLITE_CORRUPT;
-		for (int i = 0; i < 3; i++) {
-			const char *text = column_text(statement, places[i]);
-
-			offsets[n][i] = text ? texts->length + 1 : 0;
-			if (text)
-				sonde_buffer_add(texts, text, strlen(text) + 1);
-		}
-		n++;
-	}
-	if (texts->failed)
-		return SQLITE_NOMEM;
-	for (uint32_t i = 0; i < n; i++) {
-		columns[i].name = texts->data + offsets[i][0] - 1;
-		columns[i].unit = offsets[i][1] ? texts->data + offsets[i][1] - 1 : NULL;
-		columns[i].doc = offsets[i][2] ? texts->data + offsets[i][2] - 1 : NULL;
-	}
-	*ret_n = n;
-	return code == SQLITE_DONE ? SQLITE_OK : code;
-}
-
 /* One row of sonde_types. */
-static int load_type(struct sqlite_store *store, sqlite3 *db, sqlite3_stmt *row)
+static int load_type(const struct sonde_description *description, void *userdata)
 {
-	struct sonde_buffer texts CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
-	struct sonde_column columns[SONDE_COLUMNS_MAX] = {};
-	struct sonde_type type = {.name = column_text(row, 0), .doc = column_text(row, 2), .columns = columns};
-	const char *program = column_text(row, 1);
+	struct sqlite_store *store = userdata;
 	struct sqlite_slot *slot;
 	size_t place;
-	int code, r;
+	int r = sonde_types_add(&store->types, &description->type, description->program, &place);
 
-	if (!type.name || !program)
-		return SQLITE_CORRUPT;
-	code = load_columns(db, type.name, columns, &type.n_columns, &texts);
-	if (code)
-		return code;
-	if (type_checksum(&type) != sqlite3_column_int64(row, 7))
-		return SQLITE_CORRUPT;
-	r = sonde_types_add(&store->types, &type, program, &place);
 	if (r < 0)
 		return r == -ENOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT;
 	slot = &store->slots[place];
 	slot->unsynced = false;
-	slot->stored = (uint64_t)sqlite3_column_int64(row, 3);
-	slot->expired = (uint64_t)sqlite3_column_int64(row, 4);
-	slot->readable = (uint64_t)sqlite3_column_int64(row, 5);
-	slot->dropped_until_ns = sqlite3_column_type(row, 6) == SQLITE_NULL ? INT64_MIN : sqlite3_column_int64(row, 6);
+	slot->stored = description->stored;
+	slot->expired = description->expired;
+	slot->readable = description->readable;
+	slot->dropped_until_ns = description->dropped_until_ns;
 	return SQLITE_OK;
 }
 
 int sqlite_schema_load(struct sqlite_store *store, sqlite3 *db)
 {
-	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
-	int code = sqlite3_prepare_v2(db, "SELECT name, program, doc, stored, expired, readable, dropped_until_ns, checksum"
-					  " FROM sonde_types ORDER BY name", -1, &statement, NULL);
+	char why[160] = "";
+	int code = sonde_description_each(db, load_type, store, why, sizeof(why));
 
-	while (!code && (code = sqlite3_step(statement)) == SQLITE_ROW)
-		code = load_type(store, db, statement);
-	return code == SQLITE_DONE ? SQLITE_OK : code;
+	if (code)
+		sonde_store_fail(sqlite_errno(code), "%s", why);
+	return code;
 }
 
 /* One statement with texts as parameters; NULL binds null. */
@@ -182,7 +107,7 @@ static int describe(sqlite3 *db, const struct sonde_stored_type *stored)
 	const char *texts[] = {type->name, stored->program, type->doc};
 	int code = run_texts(db, "INSERT INTO sonde_types (name, program, doc, stored, expired, readable, checksum)"
 				 " VALUES (?, ?, ?, 0, 0, 0, ?) ON CONFLICT (name) DO UPDATE SET program = excluded.program,"
-				 " doc = excluded.doc, checksum = excluded.checksum", texts, 3, type_checksum(type));
+				 " doc = excluded.doc, checksum = excluded.checksum", texts, 3, sonde_description_checksum(type));
 
 	if (!code)
 		code = run_texts(db, "DELETE FROM sonde_columns WHERE type = ?", texts, 1, 0);

@@ -18,22 +18,42 @@
 static const int limits[][2] = {
 	{SQLITE_LIMIT_LENGTH, 4 << 20},	   {SQLITE_LIMIT_SQL_LENGTH, 65536},  {SQLITE_LIMIT_COLUMN, 256},
 	{SQLITE_LIMIT_EXPR_DEPTH, 100},	   {SQLITE_LIMIT_COMPOUND_SELECT, 50}, {SQLITE_LIMIT_VDBE_OP, 100000},
-	{SQLITE_LIMIT_FUNCTION_ARG, 32},   {SQLITE_LIMIT_ATTACHED, 0},	      {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000},
+	{SQLITE_LIMIT_FUNCTION_ARG, 32},   {SQLITE_LIMIT_ATTACHED, 0},	      {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 200},
 	{SQLITE_LIMIT_VARIABLE_NUMBER, 0}, {SQLITE_LIMIT_TRIGGER_DEPTH, 0},   {SQLITE_LIMIT_WORKER_THREADS, 0},
 };
+/*
+ * instr(), replace(), trim() and the like take time with the product of two lengths, and no limit of time ends them in the middle: what
+ * is asked of an agent has short texts.
+ */
+#define ASKED_LENGTH 65536
 
-static int authorize(void *denied, int action, const char *a, const char *b, const char *c, const char *d)
+struct permission {
+	const struct sqlite_store *store;
+	bool denied; /* SQLite calls it an error like any other */
+};
+
+static bool may_call(const struct sqlite_store *store, const char *function)
 {
+	if (!strcasecmp(function, "load_extension") || !strcasecmp(function, "fts3_tokenizer"))
+		return false;
+	/* printf('%.*c', 2000000000, 'x') takes 11 s whatever the limits */
+	return store->read_only || (strcasecmp(function, "printf") && strcasecmp(function, "format"));
+}
+
+static int authorize(void *userdata, int action, const char *a, const char *b, const char *c, const char *d)
+{
+	struct permission *permission = userdata;
+
 	switch (action) {
 	case SQLITE_SELECT:
 	case SQLITE_READ:
 	case SQLITE_RECURSIVE:
 		return SQLITE_OK;
 	case SQLITE_FUNCTION:
-		if (b && strcasecmp(b, "load_extension") && strcasecmp(b, "fts3_tokenizer"))
+		if (b && may_call(permission->store, b))
 			return SQLITE_OK;
 	}
-	*(bool *)denied = true; /* SQLite calls it an error like any other */
+	permission->denied = true;
 	return SQLITE_DENY;
 }
 
@@ -81,12 +101,18 @@ static int failed(struct sqlite_store *store, sqlite3 *db, int code)
 	case SQLITE_NOMEM:
 		(void)sqlite3_db_release_memory(db);
 		(void)malloc_trim(0);
-		return sonde_store_fail(-ENOMEM, "the statement needs too much memory: SQL sorts all rows to group or order them. Ask for a "
-						 "shorter span of time, or count with 'sonde count --by', which does not");
+		return sonde_store_fail(-ENOMEM, "the statement needs too much memory");
+	case SQLITE_FULL:
+	case SQLITE_CANTOPEN:
+		if (sonde_store_error(&store->base)[0]) /* what sonde_temporary says */
+			return sqlite_errno(code);
+		return sqlite_fail(db, code, "cannot read");
 	case SQLITE_ERROR:
 		/* said of a virtual table before the authorizer is asked */
 		if (strstr(sqlite3_errmsg(db), "may not be modified"))
 			return sonde_store_fail(-EPERM, "only SELECT is allowed (%s)", sqlite3_errmsg(db));
+		if (!strncmp(sqlite3_errmsg(db), "no such table", 13) || !strncmp(sqlite3_errmsg(db), "no such column", 14))
+			return sonde_store_fail(-EINVAL, "%s: 'sonde schema' lists the tables and their columns", sqlite3_errmsg(db));
 		__attribute__((fallthrough));
 	case SQLITE_TOOBIG:
 	case SQLITE_MISUSE:
@@ -164,20 +190,41 @@ static int tables_add(struct sqlite_store *store, struct sqlite_reader *reader)
 	return code ? sqlite_fail(reader->db, code, "cannot make the tables") : 0;
 }
 
-/* Of each table that was asked, for the spans of time that were asked; after the statement, so that its time is no matter. */
+int sqlite_use_missing(sqlite3 *db, const char *type, struct sonde_vtab_use *use)
+{
+	char sql[128];
+	int64_t readable = 0;
+	int code;
+
+	snprintf(sql, sizeof(sql), "SELECT readable FROM main.sonde_types WHERE name = '%s'", type);
+	code = sqlite_number(db, sql, &readable);
+	if (code || readable < 0 || (uint64_t)readable <= use->found)
+		return code == SQLITE_DONE ? SQLITE_OK : code;
+	use->damaged = true;
+	use->lost += (uint64_t)readable - use->found;
+	return SQLITE_OK;
+}
+
+/*
+ * Of each table that was asked, for the spans of time that were asked; after the statement, so that its time is no matter, and
+ * under the same snapshot.
+ */
 static int judge(struct sqlite_store *store, struct sqlite_reader *reader, struct sonde_answer *answer)
 {
 	int r = 0;
 
 	reader->deadline_ns = INT64_MAX;
 	for (size_t i = 0; i < sonde_types_count(&store->types) && !r; i++) {
-		const struct sonde_vtab_use *use = &reader->uses[i];
+		struct sonde_vtab_use *use = &reader->uses[i];
 		struct sonde_query query = {.type = sonde_types_get(&store->types, i)->type.name, .since_ns = use->since_ns,
 					    .until_ns = use->until_ns};
 		struct sonde_answer one;
 
 		if (!use->used)
 			continue;
+		r = sqlite_use_missing(reader->db, query.type, use);
+		if (r)
+			return sqlite_fail(reader->db, r, "cannot read");
 		r = sqlite_judge(store, reader->db, &query, &one);
 		if (!r && use->damaged)
 			sonde_answer_damaged(&one, use->lost);
@@ -195,21 +242,25 @@ int sqlite_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_
 	struct sqlite_store *store = (struct sqlite_store *)base;
 	int before[ARRAY_SIZE(limits)];
 	struct sqlite_reader *reader;
-	bool denied = false;
+	struct permission permission = {.store = store};
 	int r = sqlite_reader_get(store, timeout_ns > 0 ? timeout_ns : DEFAULT_TIMEOUT_NS, &reader);
 
 	if (r)
 		return r;
 	r = tables_add(store, reader);
+	if (!r && sqlite_run(reader->db, "BEGIN"))
+		r = sqlite_fail(reader->db, sqlite3_errcode(reader->db), "cannot read");
 	if (r) {
 		sqlite_reader_put(store, reader);
 		return r;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
 		before[i] = sqlite3_limit(reader->db, limits[i][0], limits[i][1]);
-	sqlite3_set_authorizer(reader->db, authorize, &denied);
+	if (!store->read_only)
+		sqlite3_limit(reader->db, SQLITE_LIMIT_LENGTH, ASKED_LENGTH);
+	sqlite3_set_authorizer(reader->db, authorize, &permission);
 	r = run_sql(store, reader, sql, limit, fn, userdata, &answer.rows);
-	if (denied)
+	if (permission.denied)
 		r = sonde_store_fail(-EPERM, "only SELECT is allowed (%s)", sqlite3_errmsg(reader->db));
 	sqlite3_set_authorizer(reader->db, NULL, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)

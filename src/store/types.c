@@ -8,54 +8,10 @@
 
 #include <base/cleanup.h>
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-static const char *const common_names[SONDE_COLUMN_COMMON_MAX] = {
-	[SONDE_COLUMN_TIME] = "time",	      [SONDE_COLUMN_TYPE] = "type",	  [SONDE_COLUMN_PID] = "pid",
-	[SONDE_COLUMN_TID] = "tid",	      [SONDE_COLUMN_UID] = "uid",	  [SONDE_COLUMN_COMMAND] = "command",
-	[SONDE_COLUMN_CONTAINER] = "container", [SONDE_COLUMN_SOURCE] = "source", [SONDE_COLUMN_WEIGHT] = "weight",
-};
-
-static bool is_identifier(const char *name)
-{
-	if (!name || !(isalpha((unsigned char)*name) || *name == '_'))
-		return false;
-	for (; *name; name++)
-		if (!isalnum((unsigned char)*name) && *name != '_')
-			return false;
-	return true;
-}
-
-static int type_check(const struct sonde_type *type)
-{
-	const char *name = type->name ? type->name : "?";
-
-	if (!is_identifier(type->name) || strlen(type->name) >= SONDE_TYPE_NAME_MAX)
-		return sonde_store_fail(-EINVAL, "type '%s': the name is not an identifier of at most %d bytes", name,
-					SONDE_TYPE_NAME_MAX - 1);
-	if (!strncasecmp(name, "sonde_", 6) || !strncasecmp(name, "sqlite_", 7))
-		return sonde_store_fail(-EINVAL, "type '%s': names that begin with sonde_ or sqlite_ are taken", name);
-	if (type->n_columns < SONDE_COLUMN_COMMON_MAX || type->n_columns > SONDE_COLUMNS_MAX)
-		return sonde_store_fail(-EINVAL, "type '%s': %u columns", name, type->n_columns);
-	for (uint32_t i = 0; i < type->n_columns; i++) {
-		const struct sonde_column *column = &type->columns[i];
-
-		if (!is_identifier(column->name) || !strncasecmp(column->name, "sonde_", 6) ||
-		    column->type > SONDE_ADDRESS || column->semantic >= SONDE_SEMANTIC_MAX)
-			return sonde_store_fail(-EINVAL, "type '%s': column %u is not valid", name, i);
-		if (i < SONDE_COLUMN_COMMON_MAX && strcmp(column->name, common_names[i]))
-			return sonde_store_fail(-EINVAL, "type '%s': column %u must be '%s'", name, i, common_names[i]);
-		/* SQL does not tell names apart by case. */
-		for (uint32_t j = 0; j < i; j++)
-			if (!strcasecmp(column->name, type->columns[j].name))
-				return sonde_store_fail(-EINVAL, "type '%s': two columns '%s'", name, column->name);
-	}
-	return 0;
-}
 
 static void stored_free(struct sonde_stored_type *stored)
 {
@@ -184,10 +140,10 @@ int sonde_types_add(struct sonde_types *types, const struct sonde_type *type, co
 {
 	struct sonde_stored_type *stored, *old = NULL;
 	size_t slot = types->n;
-	int r = type_check(type);
+	char why[128];
 
-	if (r)
-		return r;
+	if (!sonde_type_check(type, why, sizeof(why)))
+		return sonde_store_fail(-EINVAL, "%s", why);
 	for (size_t i = 0; i < types->n; i++)
 		if (!strcasecmp(types->items[i]->type.name, type->name))
 			slot = i;

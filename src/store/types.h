@@ -46,6 +46,9 @@ int sonde_types_find(struct sonde_types *types, const char *name);
 size_t sonde_types_count(struct sonde_types *types);
 size_t sonde_types_list(struct sonde_types *types, const struct sonde_type **ret, size_t max);
 
+/** Does a type keep the rules? If not, `ret_why` says it. */
+bool sonde_type_check(const struct sonde_type *type, char *ret_why, size_t size);
+
 /** For each column of `from` its place in `to`, or SONDE_COLUMN_NONE. */
 void sonde_types_map(const struct sonde_type *from, const struct sonde_type *to, uint8_t *map);
 

@@ -158,11 +158,50 @@ static void test_plan(void **state)
 	sqlite3_close(db);
 }
 
+static void check_refused(struct fixture *f, const char *change, const char *reason)
+{
+	char *error = NULL;
+	sqlite3 *db;
+	int on;
+
+	if (change)
+		run_in(f->path, change);
+	assert_int_equal(sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 1, &on);
+	assert_int_equal(sqlite3_load_extension(db, SONDE_BUILD_DIR "/sonde.so", NULL, &error), SQLITE_ERROR);
+	if (!strstr(error, reason))
+		fail_msg("%s: '%s'", change ?: "as it is", error);
+	sqlite3_free(error);
+	sqlite3_close(db);
+}
+
+static void test_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	run_in(f->path, "CREATE TABLE sonde_types (name)");
+	check_refused(f, NULL, "it is not a store of sonde");
+	unlink(f->path);
+	make_events(f);
+	check_refused(f, "PRAGMA user_version = 99", "its version is 99, this sonde knows version 2");
+	run_in(f->path, "PRAGMA user_version = 2");
+	/* Each of these would show values that are not those of the column. */
+	check_refused(f, "UPDATE sonde_columns SET name = 'numbes' WHERE name = 'number'", "description of the type 'sample' is damaged");
+	check_refused(f, "UPDATE sonde_columns SET name = 'number', value = 'int' WHERE name = 'numbes'", "is damaged");
+	check_refused(f, "UPDATE sonde_columns SET value = 'uint', semantic = 'time' WHERE name = 'number'", "is damaged");
+	check_refused(f, "UPDATE sonde_columns SET semantic = 'nonsense' WHERE name = 'number'", "is damaged");
+	check_refused(f, "DELETE FROM sonde_columns WHERE name = 'number'", "is damaged");
+	check_refused(f, "DROP TABLE sonde_columns", "no such table");
+	write_file(f->path, "not a database, whatever it is called", 37);
+	check_refused(f, NULL, "is not a database");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_statements, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_plan, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 	};
 
 	sonde_log_set_level(SONDE_LOG_ERROR);

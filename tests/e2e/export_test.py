@@ -227,14 +227,18 @@ class Export(unittest.TestCase):
 
     def test_a_slow_reader_does_not_hold_the_store(self):
         """A pipe that nobody reads: the log of the store can be emptied meanwhile."""
+        questions = (("export", "-", "flood"), ("events", "flood", "-o", "json"), ("events", "flood", "-o", "json", "--oldest-first"))
         with contextlib.closing(sqlite3.connect(self.store, isolation_level=None)) as db:
-            db.execute("UPDATE sonde_runs SET last_seen_ns = last_seen_ns + 1")  # something stands in the log
-            with subprocess.Popen([SONDE, "export", "-", "flood", "--store", self.store], bufsize=0, stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE) as process:
-                first = process.stdout.read(1)  # it writes, so it waits for us
-                self.assertEqual(db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0], 0)
-                rest, notes = process.communicate(timeout=60)
-        self.assertEqual(len(records(first + rest)), EVENTS, notes)
+            for question in questions:
+                db.execute("UPDATE sonde_runs SET last_seen_ns = last_seen_ns + 1")  # something stands in the log
+                with subprocess.Popen([SONDE, *question, "--store", self.store], bufsize=0, stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE) as process:
+                    first = process.stdout.read(1)  # it writes, so it waits for us
+                    self.assertEqual(db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0], 0, question)
+                    rest, notes = process.communicate(timeout=60)
+                numbers = [record["number"] for record in records(first + rest)]
+                self.assertEqual(len(numbers), EVENTS, (question, notes))
+                self.assertEqual(len(set(numbers)), EVENTS, question)  # no page has what another had
 
     def test_no_store(self):
         """Whatever is in the place of one: each command says it in one line, with the path and what to do."""
