@@ -237,7 +237,7 @@ class Running(unittest.TestCase):
                         if p["name"] == "syscall"]
             self.assertEqual(hooks(), [("disabled", 0)])
             agent.cli("programs", "start", "syscall")
-            self.assertEqual(hooks(), [("running", 6)])
+            self.assertEqual(hooks(), [("running", 7)])
             off, = [h for h in agent.get("/api/v1/programs/syscall")["hooks"] if not h["attached"]]
             self.assertEqual((off["wanted"], off["reason"]), (False, "switched off by the setting latency"))
             self.assertEqual(agent.get("/api/v1/programs/syscall")["reason"], "", "nothing is missing")
