@@ -144,8 +144,8 @@ call(0, 998, 0, 0)
     def test_all_fields(self):
         [e] = self.sums("plain")
         self.assertEqual((e["type"], e["uid"], e["tid"], e["weight"], e["source"]), ("file", 0, self.pid, 1, "ebpf"))
-        self.assertEqual((e["bytes"], e["latency_ns"], e["latency_p50_ns"], e["latency_p99_ns"], e["flags"], e["descriptor"], e["path_is_relative"], e["errno"]),
-                         (None,) * 8)
+        self.assertEqual((e["bytes"], e["latency_ns"], e["latency_p50_ns"], e["latency_p99_ns"], e["flags"], e["flags_number"], e["descriptor"], e["path_is_relative"], e["errno"]),
+                         (None,) * 9)
         self.assertTrue(e["command"].startswith("python"))
 
     def test_opens(self):
@@ -252,7 +252,20 @@ out["fd"] = fd
                           ("read", None, 100, fd, path, 1), ("sync", None, None, fd, path, 1),
                           ("open", "ENOENT", None, None, os.path.join(self.folder, "none"), 1)])
         flags = os.O_CREAT | os.O_RDWR | os.O_EXCL | os.O_CLOEXEC
-        self.assertEqual([e["flags"] for e in events], [flags, None, None, None, os.O_CLOEXEC])
+        self.assertEqual([e["flags_number"] for e in events], [flags, None, None, None, os.O_CLOEXEC])
+        self.assertEqual([e["flags"] for e in events],
+                         ["O_RDWR|O_CREAT|O_EXCL|O_CLOEXEC", None, None, None, "O_RDONLY|O_CLOEXEC"])
+
+    def test_all_flags_by_name(self):
+        """What python calls them is what sonde does."""
+        names = ["O_APPEND", "O_CREAT", "O_DIRECTORY", "O_DSYNC", "O_EXCL", "O_NOATIME", "O_NOCTTY", "O_NOFOLLOW", "O_NONBLOCK", "O_PATH",
+                 "O_SYNC", "O_TMPFILE", "O_TRUNC"]
+        code = "for name in sys.argv[2:]:\n    fails('missing/' + name, os.O_WRONLY | getattr(os, name))"
+        with Trace("file", "--set", "single=1", "--set", "only_errors=1") as trace:
+            pid, _ = child(code, self.folder, *names)
+        found = {os.path.basename(e["path"]): e["flags"] for e in trace.of(pid=pid, operation="open") if "/missing/" in (e["path"] or "")}
+        self.assertEqual({name: set(flags.split("|")) for name, flags in found.items()},
+                         {name: {"O_WRONLY", name, "O_CLOEXEC"} for name in names})
         self.assertEqual([e["latency_ns"] for e in events], [None] * 5)
         times = [e["time"] for e in events]
         self.assertEqual(times, sorted(times))
