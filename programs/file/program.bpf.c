@@ -112,6 +112,7 @@ static __always_inline void send(struct scratch *scratch, const struct operation
 	e->flags = operation->flags;
 	e->descriptor = operation->descriptor;
 	write_path(scratch, operation, e->path, &e->path_is_relative);
+	metrics_add(e);
 	sonde_submit(e);
 }
 

@@ -99,6 +99,42 @@ struct {
 		      "Operations that found no room in the table: counted, but not by path and process. Grows: more paths and "
 		      "processes within an interval than the table holds; a shorter update_interval_ns helps, or a filter.");
 
+/* What the events tell, added up. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FILE_OPERATIONS);
+	__type(key, struct operation_key);
+	__type(value, __u64);
+} operations_total SEC(".maps")
+	SONDE_COUNTER("file_operations_total",
+		      "Opens, reads, writes and syncs of files, failed ones too, as of the last report (update_interval_ns): the sum of "
+		      "count in the events of file.");
+
+enum file_transfer { FILE_TRANSFER_READ, FILE_TRANSFER_WRITE };
+
+struct transfer_key {
+	enum file_transfer operation SONDE_DOC("read or write");
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, struct transfer_key);
+	__type(value, __u64);
+} bytes_total SEC(".maps") SONDE_COUNTER("file_bytes_total", "Bytes read from and written to files: the sum of bytes in the events of file.");
+
+struct failure_key {
+	enum file_operation operation SONDE_DOC("open, read, write or sync");
+	sonde_errno error SONDE_DOC("why it failed");
+};
+
+struct {
+	SONDE_METRIC_MAP(struct failure_key, 1024);
+} errors_total SEC(".maps")
+	SONDE_COUNTER("file_errors_total",
+		      "Opens, reads, writes and syncs that failed. ENOENT of opens is common; EIO, ENOSPC, EROFS, EDQUOT, EMFILE and "
+		      "ENFILE want a look.");
+
 SONDE_EVENT(file, "Files: opens, reads, writes and syncs by path, counted in the kernel");
 
 /* Sums first: then no flush finds bytes without their operation. */
@@ -211,6 +247,20 @@ static __always_inline void fill(struct file *e, __u32 operation, __s32 error)
 	e->path[0] = '\0';
 }
 
+/* Of an event that is told. */
+static __always_inline void metrics_add(const struct file *e)
+{
+	struct operation_key key = {e->operation};
+	struct transfer_key transfer = {e->operation == FILE_OPERATION_READ ? FILE_TRANSFER_READ : FILE_TRANSFER_WRITE};
+	struct failure_key failure = {e->operation, e->error};
+
+	sonde_metric_add(&operations_total, &key, e->count);
+	if (e->bytes != ABSENT)
+		sonde_metric_add(&bytes_total, &transfer, e->bytes);
+	if (e->error)
+		sonde_metric_add(&errors_total, &failure, e->count);
+}
+
 /* Takes what was counted; `left`: the count afterwards. A reserve that fails leaves it where it is, for the next time. */
 static __always_inline struct file *take(struct total *total, __u64 left, __u32 operation, __s32 error,
 					 const struct sonde_process *owner)
@@ -226,6 +276,7 @@ static __always_inline struct file *take(struct total *total, __u64 left, __u32 
 	sonde_histogram_take(total->buckets, BUCKETS, BUCKET_FIRST, &e->latency_p50_ns, &e->latency_p99_ns);
 	if (error || (operation != FILE_OPERATION_READ && operation != FILE_OPERATION_WRITE))
 		e->bytes = ABSENT;
+	metrics_add(e);
 	return e;
 }
 

@@ -67,6 +67,7 @@ static __always_inline void send(const struct pt_regs *regs, __u32 called, long 
 #endif
 	e->error = error;
 	e->reserved_end = 0;
+	metrics_add(e);
 	sonde_submit(e);
 }
 

@@ -14,6 +14,7 @@
 
 #define ENTRIES 65536
 #define OTHERS 1024
+#define NAMES 512      /* more than there are */
 #define BUCKETS 28     /* more, and an entry takes more than 256 bytes */
 #define BUCKET_FIRST 8 /* 256 ns; the last: 34 s */
 #define NUMBER_32_BIT (1u << 31)
@@ -69,6 +70,22 @@ struct {
 	SONDE_COUNTER("syscall_other_calls_total",
 		      "System calls that found no room in the table: counted, but not by process. Grows: more processes within an "
 		      "interval than the table holds; a shorter update_interval_ns helps, or a filter.");
+
+/* What the events tell, added up. */
+struct name_key {
+	enum syscall_name name SONDE_DOC("the system call");
+};
+
+struct {
+	SONDE_METRIC_MAP(struct name_key, NAMES);
+} calls_total SEC(".maps")
+	SONDE_COUNTER("syscall_calls_total",
+		      "System calls as of the last report (update_interval_ns), failed ones too: the sum of count in the events of syscall. "
+		      "unknown: newer than sonde, or of 32-bit programs.");
+
+struct {
+	SONDE_METRIC_MAP(struct name_key, NAMES);
+} errors_total SEC(".maps") SONDE_COUNTER("syscall_errors_total", "System calls that failed: the sum of errors in the events of syscall.");
 
 SONDE_EVENT(syscall, "System calls: counts, errors and latency by process, or single calls");
 
@@ -185,6 +202,16 @@ static __always_inline void fill(struct syscall *e, enum syscall_kind kind, __u3
 	e->latency_p50_ns = e->latency_p99_ns = 0;
 }
 
+/* Of an event that is told. */
+static __always_inline void metrics_add(const struct syscall *e)
+{
+	struct name_key key = {e->name};
+
+	sonde_metric_add(&calls_total, &key, e->count);
+	if (e->errors)
+		sonde_metric_add(&errors_total, &key, e->errors);
+}
+
 /* `left`: the count of the entry afterwards. A reserve that fails leaves everything where it is, for the next time. */
 static __always_inline int tell(struct total *total, __u64 left, __u32 number, const struct sonde_process *owner)
 {
@@ -197,6 +224,7 @@ static __always_inline int tell(struct total *total, __u64 left, __u32 number, c
 	e->errors = __sync_lock_test_and_set(&total->amount.sums[SUM_ERRORS], 0);
 	e->latency_ns = __sync_lock_test_and_set(&total->amount.sums[SUM_LATENCY], 0);
 	sonde_histogram_take(total->buckets, BUCKETS, BUCKET_FIRST, &e->latency_p50_ns, &e->latency_p99_ns);
+	metrics_add(e);
 	sonde_submit(e);
 	return 0;
 }

@@ -246,6 +246,32 @@ class Running(unittest.TestCase):
             found = wait_for(lambda: agent.events("syscall", pid=child.pid, where="name = 'getppid'"), "the last counts")
             self.assertEqual([e["count"] for e in found], [77])
 
+    def test_metrics(self):
+        child = Child("for _ in range(77): libc.getppid()\nfor _ in range(5): call(%d, 987654)\ncall(9999)" % CLOSE)
+        settings = {"update_interval_ns": "100ms", "pid": child.pid}
+        with Agent(programs=only(syscall={"enabled": True, "settings": settings})) as agent:
+            child.run()
+            events = wait_for(lambda: self.all_told(agent), "the page")
+            self.assertEqual(self.totals(agent, "errors"), self.sums(events, "errors"))
+            calls = self.totals(agent, "calls")
+            self.assertEqual((calls["getppid"], calls["unknown"], self.totals(agent, "errors")["close"]), (77, 1, 5))
+
+    def totals(self, agent, metric):
+        return {name: int(n) for name, n in re.findall(r'^sonde_syscall_%s_total\{name="(.*)"\} (\d+)$' % metric, agent.metrics().text, re.M)}
+
+    def sums(self, events, field):
+        sums = {}
+        for e in events:
+            if e[field]:
+                sums[e["name"] or "unknown"] = sums.get(e["name"] or "unknown", 0) + e[field]
+        return sums
+
+    def all_told(self, agent):
+        """The last call of the child too."""
+        events = agent.events("syscall")
+        return events if self.sums(events, "count") == self.totals(agent, "calls") and \
+            "unknown" in self.sums(events, "count") else None
+
     def test_what_found_no_room_is_a_metric(self):
         with Agent(programs=only(syscall={"enabled": True, "settings": {"update_interval_ns": "1h"}})) as agent:
             Child(CROWD).run()
