@@ -72,6 +72,15 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long number)
 	return 0;
 }
 
+SEC("tp_btf/sched_process_exit")
+SONDE_ONLY_IF(latency)
+SONDE_OR_IF(min_latency_ns)
+int BPF_PROG(on_thread_exit, struct task_struct *task)
+{
+	sonde_call_last(task);
+	return 0;
+}
+
 struct operation {
 	struct call call;
 	struct file___kernel *opened; /* NULL: only asked for by name */
