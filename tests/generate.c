@@ -11,6 +11,7 @@
  *	generate processes COUNT              processes: fork, one call of system call 1022, exit
  *	generate open PATH COUNT [RATE]       the file opened and closed
  *	generate read PATH COUNT [RATE]       its first 64 bytes read
+ *	generate pages PATH COUNT [RATE]      4 KiB of the file written and read in turn; it is made, and removed
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -186,6 +187,17 @@ static void work_read(struct work *work, uint64_t i)
 	}
 }
 
+static void work_pages(struct work *work, uint64_t i)
+{
+	static char page[4096];
+	ssize_t n = i & 1 ? pread(work->fd, page, sizeof(page), 0) : pwrite(work->fd, page, sizeof(page), 0);
+
+	if (n != sizeof(page)) {
+		perror(work->path);
+		exit(1);
+	}
+}
+
 /* Bursts of 20, so that the pace does not cost more than the work. */
 static void pace(int64_t start, uint64_t done, uint64_t rate)
 {
@@ -232,11 +244,18 @@ int main(int argc, char *argv[])
 		work.fd = function == work_read ? open(argv[2], O_RDONLY | O_CLOEXEC) : -1;
 		count = strtoull(argv[3], NULL, 10);
 		rate = argc > 4 ? strtoull(argv[4], NULL, 10) : 0;
+	} else if (argc >= 4 && !strcmp(argv[1], "pages")) {
+		function = work_pages;
+		work.path = argv[2];
+		work.fd = open(argv[2], O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		unlink(argv[2]); /* it is there until it is closed */
+		count = strtoull(argv[3], NULL, 10);
+		rate = argc > 4 ? strtoull(argv[4], NULL, 10) : 0;
 	} else if (argc >= 3 && (!strcmp(argv[1], "exec") || !strcmp(argv[1], "processes"))) {
 		function = argv[1][0] == 'e' ? work_exec : work_process;
 		count = strtoull(argv[2], NULL, 10);
 	} else {
-		fprintf(stderr, "usage: generate syscalls|udp|questions|tcp|connections|exec|processes|open|read ... (see the source's first lines)\n");
+		fprintf(stderr, "usage: generate syscalls|udp|questions|tcp|connections|exec|processes|open|read|pages ... (see the source's first lines)\n");
 		return 2;
 	}
 	work.count = count;

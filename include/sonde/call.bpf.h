@@ -8,6 +8,7 @@
  *
  *	tp_btf/sys_enter:	sonde_call_begin(bpf_get_current_task_btf(), number);
  *	tp_btf/sys_exit:	latency_ns = sonde_call_latency(bpf_get_current_task_btf(), sonde_call_number(regs));
+ *	tp_btf/sched_process_exit:	sonde_call_last(task);
  */
 
 #include <sonde/sonde.bpf.h>
@@ -52,10 +53,21 @@ static __always_inline bool sonde_call_is_chosen(const struct task_struct *task)
 	return tgid == pid || tgid == pid_2 || tgid == pid_3 || tgid == pid_4;
 }
 
+#define SONDE_CALL_SLOTS 16384 /* a power of 2 */
+
 struct sonde_call_begun {
 	__u64 time_ns;
-	long number;
+	__u32 number;
+	__s32 tid; /* whose slot it is; 0: nobody's */
 };
+
+/* By tid. Where two threads want the same one, the second has its own in the map below, which costs some 30 ns at each end. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SONDE_CALL_SLOTS);
+	__type(key, __u32);
+	__type(value, struct sonde_call_begun);
+} sonde_call_slots SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -64,26 +76,51 @@ struct {
 	__type(value, struct sonde_call_begun);
 } sonde_calls SEC(".maps");
 
+static __always_inline struct sonde_call_begun *sonde_call_slot(const struct task_struct *task)
+{
+	__u32 index = task->pid & (SONDE_CALL_SLOTS - 1);
+
+	return bpf_map_lookup_elem(&sonde_call_slots, &index);
+}
+
 /** Remember when. Without memory the call has no latency. */
 static __always_inline void sonde_call_begin(struct task_struct *task, long number)
 {
-	struct sonde_call_begun *begin = bpf_task_storage_get(&sonde_calls, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct sonde_call_begun *begun = sonde_call_slot(task);
+	__s32 tid = task->pid;
 
-	if (!begin)
+	if (!begun)
 		return;
-	begin->number = number;
-	begin->time_ns = bpf_ktime_get_ns();
+	if (begun->tid != tid && (begun->tid || __sync_val_compare_and_swap(&begun->tid, 0, tid)))
+		begun = bpf_task_storage_get(&sonde_calls, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!begun)
+		return;
+	begun->number = number;
+	begun->time_ns = bpf_ktime_get_ns();
 }
 
 /** Once for each call. 0: not known, because it began before the program. */
 static __always_inline __u64 sonde_call_latency(struct task_struct *task, long number)
 {
-	struct sonde_call_begun *begin = bpf_task_storage_get(&sonde_calls, task, NULL, 0);
+	struct sonde_call_begun *begun = sonde_call_slot(task);
 	__u64 began;
 
-	if (!begin || !begin->time_ns || begin->number != number)
+	if (begun && begun->tid != task->pid)
+		begun = bpf_task_storage_get(&sonde_calls, task, NULL, 0);
+	if (!begun || !begun->time_ns || begun->number != (__u32)number)
 		return 0;
-	began = begin->time_ns;
-	begin->time_ns = 0;
+	began = begun->time_ns;
+	begun->time_ns = 0;
 	return bpf_ktime_get_ns() - began;
+}
+
+/** The thread makes no more calls (tp_btf/sched_process_exit): others can have its slot. */
+static __always_inline void sonde_call_last(const struct task_struct *task)
+{
+	struct sonde_call_begun *begun = sonde_call_slot(task);
+
+	if (!begun || begun->tid != task->pid)
+		return;
+	begun->time_ns = 0;
+	__sync_lock_test_and_set(&begun->tid, 0);
 }

@@ -4,7 +4,8 @@
 /**
  * @file flush.bpf.h
  * Counting in a hash map that many CPUs add to, and telling what was counted at each interval, without losing an increment.
- * A program has one such map, and two iterators over it, in this order: the flush tells, the sweep removes.
+ * A program has one such map, and two iterators over it, in this order: the flush tells, the sweep removes. Hooks that run very often
+ * count in front of it: front.bpf.h.
  *
  * Every value has a __u64 count that also says whether the entry lives. An addition goes to the count last, and the flush takes
  * the count first (both atomically), so no other figure is ever told without its count.

@@ -20,7 +20,8 @@ struct sonde_gone_key {
 	__u32 reserved;
 };
 
-/* Those of the last two intervals, as far as there is room: of the others it is only not known. Value: whether a flush began since. */
+/* Those of the last two intervals, as far as there is room: of the others it is only not known. Value: whether an interval's
+ * iterators began since. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, SONDE_GONE_MAX);
@@ -58,11 +59,15 @@ int at_interval_gone(struct bpf_iter__bpf_map_elem *context)
 	return 0;
 }
 
-/** And everything that it counted is told. */
+/**
+ * And everything that it counted is told: what stood in front of the map (front.bpf.h) too, for it was gone before the interval's
+ * iterators began. at_interval_gone() is the first of them.
+ */
 static __always_inline bool sonde_is_gone(__u32 pid, __u64 start_time_ns, const __u64 *count)
 {
 	struct sonde_gone_key key = {.start_time_ns = start_time_ns, .pid = pid};
+	const __u8 *told = bpf_map_lookup_elem(&sonde_gone, &key);
 
 	/* In this order: what is not in the count now never will be. */
-	return bpf_map_lookup_elem(&sonde_gone, &key) && !(*(volatile const __u64 *)count & SONDE_COUNTED);
+	return told && *told && !(*(volatile const __u64 *)count & SONDE_COUNTED);
 }

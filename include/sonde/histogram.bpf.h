@@ -12,16 +12,28 @@
 
 #define SONDE_HISTOGRAM_MAX 32 /* buckets */
 
-/** By many CPUs at once. */
-static __always_inline void sonde_histogram_add(__u32 *buckets, __u32 n, __u32 first, __u64 duration_ns)
+#define SONDE_NO_BUCKET (~0u) /* the duration is not known */
+
+/* Global, so that the verifier looks at its branches once, and not at what follows for each of them. */
+__noinline int sonde_histogram_find(__u32 n, __u32 first, __u64 duration_ns)
 {
 	__u32 exponent = sonde_exponent_of(duration_ns), bucket = exponent > first ? exponent - first : 0;
 
-	if (bucket >= n)
-		bucket = n - 1;
+	return bucket < n ? bucket : n - 1;
+}
+
+/** Which one it belongs to. */
+static __always_inline __u32 sonde_histogram_bucket(__u32 n, __u32 first, __u64 duration_ns)
+{
+	return duration_ns ? sonde_histogram_find(n, first, duration_ns) : SONDE_NO_BUCKET;
+}
+
+/** By many CPUs at once. */
+static __always_inline void sonde_histogram_add(__u32 *buckets, __u32 n, __u32 bucket, __u32 times)
+{
 	barrier_var(bucket); /* the verifier does not follow how it was found */
 	if (bucket < n)
-		__sync_fetch_and_add(&buckets[bucket], 1);
+		__sync_fetch_and_add(&buckets[bucket], times);
 }
 
 /** Takes what is in, and tells the upper ends of the buckets that the quantiles fall into; 0: it is empty. */

@@ -34,6 +34,10 @@
 #define SONDE_ENUM(name) SONDE_TAG("sonde:enum=" name)
 /** A text prefix of the enum's names that is not shown: SONDE_PREFIX("SKB_DROP_REASON_"). */
 #define SONDE_PREFIX(text) SONDE_TAG("sonde:prefix=" text)
+/** On an enum: its enumerators are flags, and the text is all that are set: "O_RDWR|O_CREAT". A second column, <name>_number, has
+ * the number. The bits of `mask` are no flags but one number among them (3: the access mode of open(2)); 0: there is none.
+ * The names stay as they are but for SONDE_PREFIX(). */
+#define SONDE_FLAGS(mask) SONDE_TAG("sonde:flags=" #mask)
 /** The value that means "not known or not applicable", shown as null: SONDE_ABSENT(0), SONDE_ABSENT(-1).
  * A plain number, not a macro's name. Of a text only 0: the empty one. */
 #define SONDE_ABSENT(value) SONDE_TAG("sonde:absent=" #value)

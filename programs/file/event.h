@@ -11,6 +11,37 @@ enum file_operation {
 	FILE_OPERATION_SYNC,
 };
 
+/* Of open(2): the kernel gives these numbers for ever. */
+enum file_flag {
+	FILE_FLAG_O_RDONLY = 0,
+	FILE_FLAG_O_WRONLY = 01,
+	FILE_FLAG_O_RDWR = 02,
+	FILE_FLAG_O_CREAT = 0100,
+	FILE_FLAG_O_EXCL = 0200,
+	FILE_FLAG_O_NOCTTY = 0400,
+	FILE_FLAG_O_TRUNC = 01000,
+	FILE_FLAG_O_APPEND = 02000,
+	FILE_FLAG_O_NONBLOCK = 04000,
+	FILE_FLAG_O_DSYNC = 010000,
+	FILE_FLAG_O_ASYNC = 020000,
+#if defined(__TARGET_ARCH_arm64)
+	FILE_FLAG_O_DIRECTORY = 040000,
+	FILE_FLAG_O_NOFOLLOW = 0100000,
+	FILE_FLAG_O_DIRECT = 0200000,
+	FILE_FLAG_O_LARGEFILE = 0400000,
+#else
+	FILE_FLAG_O_DIRECT = 040000,
+	FILE_FLAG_O_LARGEFILE = 0100000,
+	FILE_FLAG_O_DIRECTORY = 0200000,
+	FILE_FLAG_O_NOFOLLOW = 0400000,
+#endif
+	FILE_FLAG_O_NOATIME = 01000000,
+	FILE_FLAG_O_CLOEXEC = 02000000,
+	FILE_FLAG_O_SYNC = 04000000 | FILE_FLAG_O_DSYNC,
+	FILE_FLAG_O_PATH = 010000000,
+	FILE_FLAG_O_TMPFILE = 020000000 | FILE_FLAG_O_DIRECTORY,
+};
+
 struct file {
 	struct sonde_header header;
 	enum file_operation operation SONDE_DOC("open, read, write, or sync (fsync and its like)");
@@ -22,7 +53,7 @@ struct file {
 		SONDE_ABSENT(0);
 	sonde_duration_ns latency_p50_ns SONDE_DOC("half of them took less; good to a factor of 2; of counts") SONDE_ABSENT(0);
 	sonde_duration_ns latency_p99_ns SONDE_DOC("99 of 100 took less; good to a factor of 2; of counts") SONDE_ABSENT(0);
-	__u32 flags SONDE_DOC("flags of a single open (O_CREAT is 0x40)") SONDE_ABSENT(-1);
+	enum file_flag flags SONDE_DOC("flags of a single open") SONDE_FLAGS(3) SONDE_PREFIX("FILE_FLAG_") SONDE_ABSENT(-1);
 	__s32 descriptor SONDE_DOC("file descriptor of a single operation") SONDE_ABSENT(-1);
 	sonde_bool path_is_relative SONDE_DOC("whether path counts from a directory that is not known") SONDE_ABSENT(0);
 	__u8 reserved[7] SONDE_HIDDEN;

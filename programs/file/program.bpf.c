@@ -15,7 +15,8 @@ SONDE_OFF_BY_DEFAULT;
 SONDE_SETTING_BETWEEN(__u64, update_interval_ns, 10000000000, 1000000, 86400000000000,
 		      "time between two reports of what was counted");
 SONDE_SETTING_BETWEEN(__u8, single, 0, 0, 1, "1: one event per operation, as it happens; 0: counts");
-SONDE_SETTING_BETWEEN(__u8, read_write, 1, 0, 1, "1: reads, writes and syncs too; 0: opens only");
+SONDE_SETTING_BETWEEN(__u8, read_write, 2, 0, 2,
+		      "2: reads, writes and syncs too; 1: these counted by process only, without path, which costs less; 0: opens only");
 SONDE_SETTING_BETWEEN(__u8, latency, 0, 0, 1, "1: measure how long each operation takes; costs a second hook");
 SONDE_SETTING(__u64, min_latency_ns, 0, "only operations that take at least this; if not 0, latency is measured");
 SONDE_SETTING_BETWEEN(__u8, only_errors, 0, 0, 1, "1: only operations that fail");
@@ -25,7 +26,7 @@ SONDE_SETTING_BETWEEN(__u8, only_errors, 0, 0, 1, "1: only operations that fail"
 /* One call: what it does and where its arguments are. */
 struct call {
 	__u32 operation;
-	bool traced, by_path, at; /* by_path: opens by name; at: counts from a directory, its first argument */
+	bool traced, by_name, at; /* by_name: opens; at: counts from a directory, its first argument */
 };
 
 static __always_inline struct call call_of(long number)
@@ -71,32 +72,36 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long number)
 	return 0;
 }
 
-/* The kernel keeps preemption off in this tracepoint's programs, so a CPU needs only one. */
-struct scratch {
-	struct asked asked;
-	struct entry entry;
-	char path[SONDE_PATH_SCRATCH];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct scratch);
-} scratches SEC(".maps");
+SEC("tp_btf/sched_process_exit")
+SONDE_ONLY_IF(latency)
+SONDE_OR_IF(min_latency_ns)
+int BPF_PROG(on_thread_exit, struct task_struct *task)
+{
+	sonde_call_last(task);
+	return 0;
+}
 
 struct operation {
 	struct call call;
 	struct file___kernel *opened; /* NULL: only asked for by name */
-	struct amount amount;
+	struct sonde_amount amount;
 	__s32 error, descriptor, directory;
 	__u32 flags;
 };
+
+/* Counts of reads and writes by process are told without. */
+static __always_inline bool path_is_wanted(const struct operation *operation)
+{
+	return single || read_write != 1 || operation->call.by_name;
+}
 
 static __always_inline void write_path(struct scratch *scratch, const struct operation *operation, char *ret_path,
 				       __u8 *ret_is_relative)
 {
 	*ret_is_relative = false;
+	ret_path[0] = '\0';
+	if (!path_is_wanted(operation))
+		return;
 	if (operation->opened)
 		sonde_path_read(operation->opened, scratch->path, ret_path);
 	else
@@ -110,39 +115,48 @@ static __always_inline void send(struct scratch *scratch, const struct operation
 	if (!e)
 		return;
 	fill(e, operation->call.operation, operation->error);
-	if (!operation->call.by_path && !operation->error && operation->call.operation != FILE_OPERATION_SYNC)
-		e->bytes = operation->amount.bytes;
-	e->latency_ns = operation->amount.latency_ns;
+	if (!operation->call.by_name && !operation->error && operation->call.operation != FILE_OPERATION_SYNC)
+		e->bytes = operation->amount.sums[SUM_BYTES];
+	e->latency_ns = operation->amount.sums[SUM_LATENCY];
 	e->flags = operation->flags;
 	e->descriptor = operation->descriptor;
 	write_path(scratch, operation, e->path, &e->path_is_relative);
+	metrics_add(e);
 	sonde_submit(e);
+}
+
+static __always_inline void identify(const struct scratch *scratch, const struct operation *operation, struct task_struct *task,
+				     struct sonde_front_key *ret_key)
+{
+	struct identity identity = {};
+
+	if (path_is_wanted(operation) && operation->opened)
+		identify_file(operation->opened, &identity);
+	else if (path_is_wanted(operation))
+		identify_asked(&scratch->asked, operation->directory, &identity);
+	ret_key->words[0] = identity.directories;
+	ret_key->words[1] = identity.name;
+	ret_key->words[2] = mix(mix(mix(0, task->group_leader->start_boottime), task->tgid),
+				(__u64)operation->error << 8 | operation->call.operation);
+	ret_key->bucket = sonde_histogram_bucket(BUCKETS, BUCKET_FIRST, operation->amount.sums[SUM_LATENCY]);
 }
 
 static __always_inline void count(struct scratch *scratch, const struct operation *operation, struct task_struct *task)
 {
-	struct key key = {
-		.use = mix(mix(mix(0, task->group_leader->start_boottime), task->tgid),
-			   (__u64)operation->error << 8 | operation->call.operation),
-	};
-	struct entry *entry;
+	struct sonde_front_key key;
+	struct entry *fresh;
+	__u64 hash;
 
-	if (operation->opened)
-		identify_file(operation->opened, &key.identity);
-	else
-		identify_asked(&scratch->asked, operation->directory, &key.identity);
-	entry = entry_of(&key);
-	if (entry) {
-		total_add(&entry->total, &operation->amount);
+	identify(scratch, operation, task, &key);
+	hash = key.words[0] + key.words[1] + key.words[2] + key.bucket;
+	if (sonde_front_add(&key, hash, &operation->amount) || entry_count(&key, hash, &operation->amount))
 		return;
-	}
-	__builtin_memset(&scratch->entry.total, 0, sizeof(scratch->entry.total));
-	total_add(&scratch->entry.total, &operation->amount);
-	scratch->entry.error = operation->error;
-	scratch->entry.operation = operation->call.operation;
-	sonde_process_of(task, &scratch->entry.owner);
-	write_path(scratch, operation, scratch->entry.path, &scratch->entry.path_is_relative);
-	entry_add(&key, &scratch->entry, &operation->amount);
+	fresh = &scratch->entry;
+	fresh->error = operation->error;
+	fresh->operation = operation->call.operation;
+	sonde_process_of(task, &fresh->owner);
+	write_path(scratch, operation, fresh->path, &fresh->path_is_relative);
+	entry_make(&key, &operation->amount);
 }
 
 static __always_inline __u32 flags_of(const struct pt_regs *regs, long number)
@@ -169,11 +183,11 @@ static __always_inline bool find(struct scratch *scratch, struct operation *oper
 {
 	const char *path = NULL;
 
-	operation->descriptor = operation->call.by_path ? result : (int)PT_REGS_PARM1_SYSCALL(regs);
+	operation->descriptor = operation->call.by_name ? result : (int)PT_REGS_PARM1_SYSCALL(regs);
 	operation->opened = operation->descriptor >= 0 ? file_of(task, operation->descriptor) : NULL;
 	if (operation->opened && !has_path(operation->opened))
 		operation->opened = NULL;
-	if (!operation->call.by_path)
+	if (!operation->call.by_name)
 		return operation->opened;
 	if (operation->error)
 		operation->descriptor = -1;
@@ -194,7 +208,6 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long result)
 	struct operation operation = {.call = call_of(number), .amount.count = 1, .flags = -1};
 	struct scratch *scratch;
 	struct task_struct *task;
-	__u32 zero = 0;
 
 	if (!operation.call.traced) /* before any helper: this is the cost of all other calls of the node */
 		return 0;
@@ -202,8 +215,8 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long result)
 	if (sonde_call_is_32_bit(task) || !sonde_call_is_chosen(task))
 		return 0;
 	if (latency || min_latency_ns)
-		operation.amount.latency_ns = sonde_call_latency(task, number);
-	if (operation.amount.latency_ns < min_latency_ns)
+		operation.amount.sums[SUM_LATENCY] = sonde_call_latency(task, number);
+	if (operation.amount.sums[SUM_LATENCY] < min_latency_ns)
 		return 0;
 	if (result < 0 && result >= -SONDE_MAX_ERRNO)
 		operation.error = -result;
@@ -211,11 +224,11 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long result)
 		return 0;
 	if (only_errors && !operation.error)
 		return 0;
-	scratch = bpf_map_lookup_elem(&scratches, &zero);
+	scratch = scratch_here();
 	if (!scratch || !find(scratch, &operation, task, regs, number, result))
 		return 0;
-	if (!operation.call.by_path && !operation.error && operation.call.operation != FILE_OPERATION_SYNC)
-		operation.amount.bytes = result;
+	if (!operation.call.by_name && !operation.error && operation.call.operation != FILE_OPERATION_SYNC)
+		operation.amount.sums[SUM_BYTES] = result;
 	if (single)
 		send(scratch, &operation);
 	else

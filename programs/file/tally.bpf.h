@@ -10,7 +10,7 @@
 
 #include "asked.bpf.h"
 #include <sonde/histogram.bpf.h>
-#include <sonde/gone.bpf.h> /* not before the above, which gives the kernel's struct file its other name */
+#include <sonde/front.bpf.h> /* not before the above, which gives the kernel's struct file its other name */
 
 #define ENTRIES 65536
 #define OTHERS 1024
@@ -24,14 +24,12 @@ struct key {
 	__u64 use; /* hash of process, operation and error, which stand in the entry: a short key is found sooner */
 };
 
-struct amount {
-	__u64 count; /* see flush.bpf.h */
-	__u64 bytes;
-	__u64 latency_ns;
-};
+/* What the sums of an amount are. */
+#define SUM_BYTES 0
+#define SUM_LATENCY 1
 
 struct total {
-	struct amount amount;
+	struct sonde_amount amount; /* its count: see flush.bpf.h */
 	__u32 buckets[BUCKETS];
 };
 
@@ -44,6 +42,27 @@ struct entry {
 	__u8 reserved[2];
 	char path[FILE_PATH_SIZE];
 };
+
+/* The kernel keeps preemption off in this tracepoint's programs, so a CPU needs only one. */
+struct scratch {
+	struct asked asked;
+	struct entry entry;
+	char path[SONDE_PATH_SCRATCH];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+static __always_inline struct scratch *scratch_here(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratches, &zero);
+}
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -80,36 +99,70 @@ struct {
 		      "Operations that found no room in the table: counted, but not by path and process. Grows: more paths and "
 		      "processes within an interval than the table holds; a shorter update_interval_ns helps, or a filter.");
 
+/* What the events tell, added up. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FILE_OPERATIONS);
+	__type(key, struct operation_key);
+	__type(value, __u64);
+} operations_total SEC(".maps")
+	SONDE_COUNTER("file_operations_total",
+		      "Opens, reads, writes and syncs of files, failed ones too, as of the last report (update_interval_ns): the sum of "
+		      "count in the events of file.");
+
+enum file_transfer { FILE_TRANSFER_READ, FILE_TRANSFER_WRITE };
+
+struct transfer_key {
+	enum file_transfer operation SONDE_DOC("read or write");
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, struct transfer_key);
+	__type(value, __u64);
+} bytes_total SEC(".maps") SONDE_COUNTER("file_bytes_total", "Bytes read from and written to files: the sum of bytes in the events of file.");
+
+struct failure_key {
+	enum file_operation operation SONDE_DOC("open, read, write or sync");
+	sonde_errno error SONDE_DOC("why it failed");
+};
+
+struct {
+	SONDE_METRIC_MAP(struct failure_key, 1024);
+} errors_total SEC(".maps")
+	SONDE_COUNTER("file_errors_total",
+		      "Opens, reads, writes and syncs that failed. ENOENT of opens is common; EIO, ENOSPC, EROFS, EDQUOT, EMFILE and "
+		      "ENFILE want a look.");
+
 SONDE_EVENT(file, "Files: opens, reads, writes and syncs by path, counted in the kernel");
 
-/* Bytes first: then no flush finds bytes without their operation. */
-static __always_inline void total_add(struct total *to, const struct amount *amount)
+/* Sums first: then no flush finds bytes without their operation. */
+static __always_inline void total_add(struct total *to, const struct sonde_amount *amount, __u32 bucket)
 {
-	if (amount->bytes)
-		__sync_fetch_and_add(&to->amount.bytes, amount->bytes);
-	if (amount->latency_ns) {
-		__sync_fetch_and_add(&to->amount.latency_ns, amount->latency_ns);
-		sonde_histogram_add(to->buckets, BUCKETS, BUCKET_FIRST, amount->latency_ns);
-	}
+	for (int i = 0; i < SONDE_FRONT_SUMS; i++)
+		if (amount->sums[i])
+			__sync_fetch_and_add(&to->amount.sums[i], amount->sums[i]);
+	sonde_histogram_add(to->buckets, BUCKETS, bucket, amount->count);
 	__sync_fetch_and_add(&to->amount.count, amount->count);
 }
 
-static __always_inline void others_add(const struct entry *fresh, const struct amount *amount)
+static __noinline int others_add(const struct entry *fresh, const struct sonde_amount *amount, __u32 bucket)
 {
 	struct other_key other = {fresh->operation, fresh->error};
 	struct total *found = bpf_map_lookup_elem(&others, &other);
 	struct operation_key key = {fresh->operation};
 
-	sonde_metric_add(&other_operations_total, &key, 1);
-	if (!found && bpf_map_update_elem(&others, &other, &fresh->total, BPF_NOEXIST)) {
-		found = bpf_map_lookup_elem(&others, &other);
-		if (!found)
-			sonde_map_full();
-	} else if (!found) {
-		return;
-	}
+	sonde_metric_add(&other_operations_total, &key, amount->count);
+	if (!found && !bpf_map_update_elem(&others, &other, &fresh->total, BPF_NOEXIST))
+		return 0;
+	if (!found)
+		found = bpf_map_lookup_elem(&others, &other); /* another CPU was first, or there is no room */
 	if (found)
-		total_add(found, amount);
+		total_add(found, amount, bucket);
+	else
+		sonde_map_full();
+	return 0;
 }
 
 /* The entry, to be added to now; NULL: there is none, or it is just going away. */
@@ -125,18 +178,59 @@ static __always_inline struct entry *entry_of(const struct key *key)
 	return NULL;
 }
 
-/* `fresh` is complete: its total is the amount. */
-static __always_inline void entry_add(const struct key *key, const struct entry *fresh, const struct amount *amount)
+static __always_inline struct key key_of(const struct sonde_front_key *front)
+{
+	return (struct key){{front->words[0], front->words[1]}, front->words[2]};
+}
+
+static __always_inline void sonde_front_fold(const struct sonde_front_key *front, const struct sonde_amount *amount)
+{
+	const struct key key = key_of(front);
+	struct entry *entry = entry_of(&key);
+
+	if (entry && amount->count)
+		total_add(&entry->total, amount, front->bucket);
+	else if (amount->count)
+		sonde_map_full(); /* cannot be */
+}
+
+/* These two are global, so that the verifier looks at them once. 0: there is no entry of this key. */
+__noinline int entry_count(const struct sonde_front_key *front, __u64 hash, const struct sonde_amount *amount)
 {
 	struct entry *entry;
+	struct key key;
 
-	if (!bpf_map_update_elem(&entries, key, fresh, BPF_NOEXIST))
-		return;
-	entry = entry_of(key); /* another CPU was first, or there is no room */
+	if (!front || !amount)
+		return 1;
+	key = key_of(front);
+	entry = entry_of(&key);
+	if (!entry)
+		return 0;
+	if (!sonde_front_claim(front, hash, amount))
+		total_add(&entry->total, amount, front->bucket);
+	return 1;
+}
+
+/* The entry stands in the scratch, and is complete but for its total. */
+__noinline int entry_make(const struct sonde_front_key *front, const struct sonde_amount *amount)
+{
+	struct scratch *scratch = scratch_here();
+	struct entry *entry;
+	struct key key;
+
+	if (!front || !amount || !scratch)
+		return 0;
+	key = key_of(front);
+	__builtin_memset(&scratch->entry.total, 0, sizeof(scratch->entry.total));
+	total_add(&scratch->entry.total, amount, front->bucket);
+	if (!bpf_map_update_elem(&entries, &key, &scratch->entry, BPF_NOEXIST))
+		return 0;
+	entry = entry_of(&key); /* another CPU was first, or there is no room */
 	if (entry)
-		total_add(&entry->total, amount);
+		total_add(&entry->total, amount, front->bucket);
 	else
-		others_add(fresh, amount);
+		others_add(&scratch->entry, amount, front->bucket);
+	return 0;
 }
 
 static __always_inline void fill(struct file *e, __u32 operation, __s32 error)
@@ -153,6 +247,20 @@ static __always_inline void fill(struct file *e, __u32 operation, __s32 error)
 	e->path[0] = '\0';
 }
 
+/* Of an event that is told. */
+static __always_inline void metrics_add(const struct file *e)
+{
+	struct operation_key key = {e->operation};
+	struct transfer_key transfer = {e->operation == FILE_OPERATION_READ ? FILE_TRANSFER_READ : FILE_TRANSFER_WRITE};
+	struct failure_key failure = {e->operation, e->error};
+
+	sonde_metric_add(&operations_total, &key, e->count);
+	if (e->bytes != ABSENT)
+		sonde_metric_add(&bytes_total, &transfer, e->bytes);
+	if (e->error)
+		sonde_metric_add(&errors_total, &failure, e->count);
+}
+
 /* Takes what was counted; `left`: the count afterwards. A reserve that fails leaves it where it is, for the next time. */
 static __always_inline struct file *take(struct total *total, __u64 left, __u32 operation, __s32 error,
 					 const struct sonde_process *owner)
@@ -163,11 +271,12 @@ static __always_inline struct file *take(struct total *total, __u64 left, __u32 
 		return NULL;
 	fill(e, operation, error);
 	e->count = __sync_lock_test_and_set(&total->amount.count, left) & SONDE_COUNTED;
-	e->bytes = __sync_lock_test_and_set(&total->amount.bytes, 0);
-	e->latency_ns = __sync_lock_test_and_set(&total->amount.latency_ns, 0);
+	e->bytes = __sync_lock_test_and_set(&total->amount.sums[SUM_BYTES], 0);
+	e->latency_ns = __sync_lock_test_and_set(&total->amount.sums[SUM_LATENCY], 0);
 	sonde_histogram_take(total->buckets, BUCKETS, BUCKET_FIRST, &e->latency_p50_ns, &e->latency_p99_ns);
 	if (error || (operation != FILE_OPERATION_READ && operation != FILE_OPERATION_WRITE))
 		e->bytes = ABSENT;
+	metrics_add(e);
 	return e;
 }
 

@@ -144,8 +144,8 @@ call(0, 998, 0, 0)
     def test_all_fields(self):
         [e] = self.sums("plain")
         self.assertEqual((e["type"], e["uid"], e["tid"], e["weight"], e["source"]), ("file", 0, self.pid, 1, "ebpf"))
-        self.assertEqual((e["bytes"], e["latency_ns"], e["latency_p50_ns"], e["latency_p99_ns"], e["flags"], e["descriptor"], e["path_is_relative"], e["errno"]),
-                         (None,) * 8)
+        self.assertEqual((e["bytes"], e["latency_ns"], e["latency_p50_ns"], e["latency_p99_ns"], e["flags"], e["flags_number"], e["descriptor"], e["path_is_relative"], e["errno"]),
+                         (None,) * 9)
         self.assertTrue(e["command"].startswith("python"))
 
     def test_opens(self):
@@ -230,6 +230,63 @@ call(0, 998, 0, 0)
         self.assertEqual((self.trace.ledger["residual"], self.trace.ledger["map_full"], self.trace.ledger["ring_full"]), (0, 0, 0))
 
 
+class ByProcess(unittest.TestCase):
+    """Reads and writes without path: the same ones, told by operation and error only."""
+
+    CODE = Counted.CODE[Counted.CODE.index('fd = os.open("rw"'):]
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = os.path.realpath(tempfile.mkdtemp(prefix="sonde-file-"))
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        for name in ("rw", "target"):
+            with open(os.path.join(cls.folder, name), "wb") as f:
+                f.write(b"x" * 10000)
+        with Trace("file", "--set", "read_write=1", *HOUR) as by_process, Trace("file", *HOUR) as by_path:
+            cls.pid, cls.out = child("directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)\n" + cls.CODE, cls.folder)
+        cls.by_process, cls.by_path = by_process, by_path
+
+    def test_the_sums_are_those_by_path(self):
+        def sums(trace):
+            found = {}
+            for e in trace.of(pid=self.pid):
+                if e["operation"] != "open":
+                    n, size = found.get((e["operation"], e["error"]), (0, 0))
+                    found[(e["operation"], e["error"])] = n + e["count"], size + (e["bytes"] or 0)
+            return found
+        found = sums(self.by_process)
+        self.assertEqual(found, sums(self.by_path))
+        self.assertEqual(found[("write", None)], (self.out["writes"], self.out["wrote"]))  # and no more to pipes and sockets
+        self.assertEqual((found[("sync", None)], found[("write", "EBADF")], found[("read", "EISDIR")]), ((3, 0), (1, 0), (4, 0)))
+
+    def test_one_event_each_without_path(self):
+        told = [(e["operation"], e["error"]) for e in self.by_process.of(pid=self.pid, path=None)]
+        self.assertEqual(sorted(map(str, told)), sorted(map(str, {(e["operation"], e["error"]) for e in self.by_process.of(pid=self.pid)
+                                                                  if e["operation"] != "open"})))
+
+    def test_opens_have_their_path(self):
+        self.assertEqual(len(self.by_process.of(pid=self.pid, operation="open", path=os.path.join(self.folder, "rw"))), 1)
+        self.assertEqual(self.by_process.of(pid=self.pid, operation="open", path=None), [])
+
+    def test_while_flushing(self):
+        """Several processes on each CPU, so that slots are asked for by others and taken while they are added to."""
+        each = 200000
+        with Trace("file", "--set", "read_write=1", "--set", "update_interval_ns=5ms") as trace:
+            loops = [subprocess.Popen(["taskset", "-c", str(i % os.cpu_count()), GENERATE, "read", os.path.realpath(__file__), str(each)],
+                                      stdout=subprocess.DEVNULL) for i in range(3 * os.cpu_count())]
+            for loop in loops:
+                self.assertEqual(loop.wait(300), 0)
+        found = {loop.pid: [0, 0] for loop in loops}
+        for e in trace.of(operation="read", path=None, error=None):
+            if e["pid"] in found:
+                found[e["pid"]][0] += e["count"]
+                found[e["pid"]][1] += e["bytes"]
+        libraries = {(n - each, size - each * 64) for n, size in found.values()}  # what each of them read as it began
+        self.assertEqual(len(libraries), 1, found)
+        self.assertLess(list(libraries)[0][0], 100)
+        self.assertEqual((trace.ledger["residual"], trace.ledger["map_full"], trace.ledger["ring_full"]), (0, 0, 0))
+
+
 class Single(unittest.TestCase):
     def setUp(self):
         self.folder = os.path.realpath(tempfile.mkdtemp(prefix="sonde-file-"))
@@ -252,10 +309,23 @@ out["fd"] = fd
                           ("read", None, 100, fd, path, 1), ("sync", None, None, fd, path, 1),
                           ("open", "ENOENT", None, None, os.path.join(self.folder, "none"), 1)])
         flags = os.O_CREAT | os.O_RDWR | os.O_EXCL | os.O_CLOEXEC
-        self.assertEqual([e["flags"] for e in events], [flags, None, None, None, os.O_CLOEXEC])
+        self.assertEqual([e["flags_number"] for e in events], [flags, None, None, None, os.O_CLOEXEC])
+        self.assertEqual([e["flags"] for e in events],
+                         ["O_RDWR|O_CREAT|O_EXCL|O_CLOEXEC", None, None, None, "O_RDONLY|O_CLOEXEC"])
         self.assertEqual([e["latency_ns"] for e in events], [None] * 5)
         times = [e["time"] for e in events]
         self.assertEqual(times, sorted(times))
+
+    def test_all_flags_by_name(self):
+        """What python calls them is what sonde does."""
+        names = ["O_APPEND", "O_CREAT", "O_DIRECTORY", "O_DSYNC", "O_EXCL", "O_NOATIME", "O_NOCTTY", "O_NOFOLLOW", "O_NONBLOCK", "O_PATH",
+                 "O_SYNC", "O_TMPFILE", "O_TRUNC"]
+        code = "for name in sys.argv[2:]:\n    fails('missing/' + name, os.O_WRONLY | getattr(os, name))"
+        with Trace("file", "--set", "single=1", "--set", "only_errors=1") as trace:
+            pid, _ = child(code, self.folder, *names)
+        found = {os.path.basename(e["path"]): e["flags"] for e in trace.of(pid=pid, operation="open") if "/missing/" in (e["path"] or "")}
+        self.assertEqual({name: set(flags.split("|")) for name, flags in found.items()},
+                         {name: {"O_WRONLY", name, "O_CLOEXEC"} for name in names})
 
     def test_latency(self):
         code = "r = os.open('fifo', os.O_RDWR)\nos.read(r, 0)\n" \
@@ -383,6 +453,39 @@ class Running(unittest.TestCase):
             pid, _ = child("for _ in range(7): opened('/etc/hostname')", "/")
             found = wait_for(lambda: agent.events("file", pid=pid, where="path = '/etc/hostname'"), "an interval")
             self.assertEqual(sum(e["count"] for e in found), 7)
+
+    def totals(self, agent, metric):
+        """{labels: number} of those that are not 0."""
+        found = re.findall(r"^sonde_file_%s_total\{(.*)\} (\d+)$" % metric, agent.metrics().text, re.M)
+        return {labels: int(n) for labels, n in found if n != "0"}
+
+    def metrics_are_what_a_process_did(self, **settings):
+        folder = os.path.realpath(tempfile.mkdtemp(prefix="sonde-file-"))
+        self.addCleanup(shutil.rmtree, folder)
+        process = subprocess.Popen([PYTHON, "-S", "-E", "-c", CHILD + "sys.stdin.read(1)\n" + Single.CODE, folder], stdin=subprocess.PIPE)
+        settings = {"update_interval_ns": "100ms", "pid": process.pid, **settings}
+        with Agent(programs=only(file={"enabled": True, "settings": settings})) as agent:
+            process.communicate(b"x", 60)
+            wait_for(lambda: agent.events("file", pid=process.pid, where="error = ENOENT"), "an interval")
+            events = wait_for(lambda: self.all_told(agent, process.pid), "the page")
+            self.assertEqual(self.totals(agent, "bytes"),
+                             {'operation="%s"' % name: sum(e["bytes"] for e in events if e["operation"] == name and e["bytes"])
+                              for name in ("read", "write")})
+            self.assertEqual(self.totals(agent, "errors"), {'operation="open",error="ENOENT"': 1})
+
+    def all_told(self, agent, pid):
+        events = agent.events("file", pid=pid)
+        counts = {}
+        for e in events:
+            label = 'operation="%s"' % e["operation"]
+            counts[label] = counts.get(label, 0) + e["count"]
+        return events if counts == self.totals(agent, "operations") and len(counts) == 4 else None
+
+    def test_metrics(self):
+        self.metrics_are_what_a_process_did()
+
+    def test_metrics_of_single_events(self):
+        self.metrics_are_what_a_process_did(single=1)
 
     def test_what_found_no_room_is_a_metric(self):
         n = ENTRIES + 5000

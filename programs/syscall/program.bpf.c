@@ -44,6 +44,14 @@ int BPF_PROG(on_enter, struct pt_regs *regs, long called)
 	return 0;
 }
 
+SEC("tp_btf/sched_process_exit")
+SONDE_ONLY_IF(latency)
+int BPF_PROG(on_thread_exit, struct task_struct *task)
+{
+	sonde_call_last(task);
+	return 0;
+}
+
 static __always_inline void send(const struct pt_regs *regs, __u32 called, long result, __s32 error, __u64 latency_ns)
 {
 	struct syscall *e = sonde_reserve(syscall);
@@ -67,6 +75,7 @@ static __always_inline void send(const struct pt_regs *regs, __u32 called, long 
 #endif
 	e->error = error;
 	e->reserved_end = 0;
+	metrics_add(e);
 	sonde_submit(e);
 }
 

@@ -8,12 +8,13 @@
  * flush.bpf.h for the rest.
  */
 
-#include <sonde/gone.bpf.h>
+#include <sonde/front.bpf.h>
 #include <sonde/histogram.bpf.h>
 #include "event.h"
 
 #define ENTRIES 65536
 #define OTHERS 1024
+#define NAMES 512      /* more than there are */
 #define BUCKETS 28     /* more, and an entry takes more than 256 bytes */
 #define BUCKET_FIRST 8 /* 256 ns; the last: 34 s */
 #define NUMBER_32_BIT (1u << 31)
@@ -24,15 +25,17 @@ struct key {
 	__u32 number; /* with NUMBER_32_BIT */
 };
 
-struct amount {
-	__u64 count; /* see flush.bpf.h */
-	__u64 errors;
-	__u64 latency_ns;
+/* What the sums of an amount are. */
+#define SUM_ERRORS 0
+#define SUM_LATENCY 1
+
+struct total {
+	struct sonde_amount amount; /* its count: see flush.bpf.h */
 	__u32 buckets[BUCKETS];
 };
 
 struct entry {
-	struct amount amount;
+	struct total total;
 	struct sonde_process owner;
 };
 
@@ -50,7 +53,7 @@ struct {
 	__uint(max_entries, OTHERS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
-	__type(value, struct amount);
+	__type(value, struct total);
 } others SEC(".maps");
 
 struct other_key {
@@ -68,31 +71,46 @@ struct {
 		      "System calls that found no room in the table: counted, but not by process. Grows: more processes within an "
 		      "interval than the table holds; a shorter update_interval_ns helps, or a filter.");
 
+/* What the events tell, added up. */
+struct name_key {
+	enum syscall_name name SONDE_DOC("the system call");
+};
+
+struct {
+	SONDE_METRIC_MAP(struct name_key, NAMES);
+} calls_total SEC(".maps")
+	SONDE_COUNTER("syscall_calls_total",
+		      "System calls as of the last report (update_interval_ns), failed ones too: the sum of count in the events of syscall. "
+		      "unknown: newer than sonde, or of 32-bit programs.");
+
+struct {
+	SONDE_METRIC_MAP(struct name_key, NAMES);
+} errors_total SEC(".maps") SONDE_COUNTER("syscall_errors_total", "System calls that failed: the sum of errors in the events of syscall.");
+
 SONDE_EVENT(syscall, "System calls: counts, errors and latency by process, or single calls");
 
-static __always_inline void amount_add(struct amount *to, bool failed, __u64 latency_ns)
+/* Sums first: then no flush finds an error without its call. */
+static __always_inline void total_add(struct total *to, const struct sonde_amount *amount, __u32 bucket)
 {
-	if (failed)
-		__sync_fetch_and_add(&to->errors, 1);
-	if (latency_ns) {
-		__sync_fetch_and_add(&to->latency_ns, latency_ns);
-		sonde_histogram_add(to->buckets, BUCKETS, BUCKET_FIRST, latency_ns);
-	}
-	__sync_fetch_and_add(&to->count, 1);
+	for (int i = 0; i < SONDE_FRONT_SUMS; i++)
+		if (amount->sums[i])
+			__sync_fetch_and_add(&to->amount.sums[i], amount->sums[i]);
+	sonde_histogram_add(to->buckets, BUCKETS, bucket, amount->count);
+	__sync_fetch_and_add(&to->amount.count, amount->count);
 }
 
-static __noinline int others_add(__u32 number, bool failed, __u64 latency_ns)
+static __noinline int others_add(__u32 number, const struct sonde_amount *amount, __u32 bucket)
 {
-	struct amount *found = bpf_map_lookup_elem(&others, &number), fresh = {};
-	struct other_key key = {.failed = failed};
+	struct total *found = bpf_map_lookup_elem(&others, &number), fresh = {};
+	struct other_key key = {.failed = amount->sums[SUM_ERRORS] != 0};
 
-	sonde_metric_add(&other_calls_total, &key, 1);
+	sonde_metric_add(&other_calls_total, &key, amount->count);
 	if (!found) {
 		bpf_map_update_elem(&others, &number, &fresh, BPF_NOEXIST);
 		found = bpf_map_lookup_elem(&others, &number);
 	}
 	if (found)
-		amount_add(found, failed, latency_ns);
+		total_add(found, amount, bucket);
 	else
 		sonde_map_full();
 	return 0;
@@ -105,36 +123,73 @@ static __always_inline struct entry *entry_of(const struct key *key)
 
 	for (int i = 0; i < 2; i++) {
 		entry = bpf_map_lookup_elem(&entries, key);
-		if (!entry || sonde_count_lives(&entry->amount.count))
+		if (!entry || sonde_count_lives(&entry->total.amount.count))
 			return entry;
 	}
 	return NULL;
 }
 
 /* Added with a count of 0, which cannot be removed within an interval. */
-static __noinline int entry_make(struct key *key)
+static __noinline int entry_make(const struct key *key)
 {
 	struct entry fresh = {};
 
-	if (!key)
-		return 0;
 	sonde_process_current(&fresh.owner);
 	bpf_map_update_elem(&entries, key, &fresh, BPF_NOEXIST);
 	return 0;
 }
 
-static __always_inline void count(struct key *key, bool failed, __u64 latency_ns)
+static __always_inline struct sonde_front_key front_key(const struct key *key, __u32 bucket)
 {
-	struct entry *entry = entry_of(key);
+	return (struct sonde_front_key){{key->start_time_ns, (__u64)key->number << 32 | key->pid}, bucket};
+}
 
+static __always_inline struct key key_of(const struct sonde_front_key *front)
+{
+	return (struct key){.start_time_ns = front->words[0], .pid = front->words[1], .number = front->words[1] >> 32};
+}
+
+static __always_inline void sonde_front_fold(const struct sonde_front_key *front, const struct sonde_amount *amount)
+{
+	struct key key = key_of(front);
+	struct entry *entry = entry_of(&key);
+
+	if (entry && amount->count)
+		total_add(&entry->total, amount, front->bucket);
+	else if (amount->count)
+		sonde_map_full(); /* cannot be */
+}
+
+/* Global, so that the verifier looks at it once. */
+__noinline int entry_count(const struct sonde_front_key *front, __u64 hash, const struct sonde_amount *amount)
+{
+	struct entry *entry;
+	struct key key;
+
+	if (!front || !amount)
+		return 0;
+	key = key_of(front);
+	entry = entry_of(&key);
 	if (!entry) {
-		entry_make(key);
-		entry = entry_of(key);
+		entry_make(&key);
+		entry = entry_of(&key);
 	}
-	if (entry)
-		amount_add(&entry->amount, failed, latency_ns);
-	else
-		others_add(key->number, failed, latency_ns);
+	if (!entry)
+		others_add(key.number, amount, front->bucket);
+	else if (!sonde_front_claim(front, hash, amount))
+		total_add(&entry->total, amount, front->bucket);
+	return 0;
+}
+
+static __always_inline void count(const struct key *key, bool failed, __u64 latency_ns)
+{
+	const struct sonde_amount amount = {1, {[SUM_ERRORS] = failed, [SUM_LATENCY] = latency_ns}};
+	const struct sonde_front_key front = front_key(key, sonde_histogram_bucket(BUCKETS, BUCKET_FIRST, latency_ns));
+	/* Neighbours in number or bucket, and few processes: the multiplication spreads the rest. */
+	__u64 hash = ((key->start_time_ns ^ key->pid) * 0x9e3779b97f4a7c15 >> 32) + key->number * 4 + front.bucket;
+
+	if (!sonde_front_add(&front, hash, &amount))
+		entry_count(&front, hash, &amount);
 }
 
 static __always_inline void fill(struct syscall *e, enum syscall_kind kind, __u32 number)
@@ -147,18 +202,29 @@ static __always_inline void fill(struct syscall *e, enum syscall_kind kind, __u3
 	e->latency_p50_ns = e->latency_p99_ns = 0;
 }
 
+/* Of an event that is told. */
+static __always_inline void metrics_add(const struct syscall *e)
+{
+	struct name_key key = {e->name};
+
+	sonde_metric_add(&calls_total, &key, e->count);
+	if (e->errors)
+		sonde_metric_add(&errors_total, &key, e->errors);
+}
+
 /* `left`: the count of the entry afterwards. A reserve that fails leaves everything where it is, for the next time. */
-static __always_inline int tell(struct amount *amount, __u64 left, __u32 number, const struct sonde_process *owner)
+static __always_inline int tell(struct total *total, __u64 left, __u32 number, const struct sonde_process *owner)
 {
 	struct syscall *e = sonde_reserve_owner_upto(syscall, result, owner);
 
 	if (!e)
 		return 0;
 	fill(e, SYSCALL_KIND_COUNT, number);
-	e->count = __sync_lock_test_and_set(&amount->count, left) & SONDE_COUNTED;
-	e->errors = __sync_lock_test_and_set(&amount->errors, 0);
-	e->latency_ns = __sync_lock_test_and_set(&amount->latency_ns, 0);
-	sonde_histogram_take(amount->buckets, BUCKETS, BUCKET_FIRST, &e->latency_p50_ns, &e->latency_p99_ns);
+	e->count = __sync_lock_test_and_set(&total->amount.count, left) & SONDE_COUNTED;
+	e->errors = __sync_lock_test_and_set(&total->amount.sums[SUM_ERRORS], 0);
+	e->latency_ns = __sync_lock_test_and_set(&total->amount.sums[SUM_LATENCY], 0);
+	sonde_histogram_take(total->buckets, BUCKETS, BUCKET_FIRST, &e->latency_p50_ns, &e->latency_p99_ns);
+	metrics_add(e);
 	sonde_submit(e);
 	return 0;
 }
@@ -170,11 +236,11 @@ int at_interval_entries(struct bpf_iter__bpf_map_elem *context)
 	struct key key;
 	struct entry *entry = SONDE_ELEMENT(context, &entries, &key);
 
-	if (!entry || !sonde_count_is_new(&entry->amount.count, context->meta))
+	if (!entry || !sonde_count_is_new(&entry->total.amount.count, context->meta))
 		return 0;
 	if (!sonde_flush_room(context->meta, sizeof(struct syscall)))
 		return 1;
-	return tell(&entry->amount, sonde_count_idle, key.number, &entry->owner);
+	return tell(&entry->total, sonde_count_idle, key.number, &entry->owner);
 }
 
 SEC("iter/bpf_map_elem")
@@ -184,8 +250,8 @@ int at_interval_sweep(struct bpf_iter__bpf_map_elem *context)
 	struct key key;
 	struct entry *entry = SONDE_ELEMENT(context, &entries, &key);
 
-	if (entry && (sonde_is_gone(key.pid, key.start_time_ns, &entry->amount.count) ||
-		      sonde_count_is_over(&entry->amount.count)))
+	if (entry && (sonde_is_gone(key.pid, key.start_time_ns, &entry->total.amount.count) ||
+		      sonde_count_is_over(&entry->total.amount.count)))
 		bpf_map_delete_elem(&entries, &key);
 	return 0;
 }
@@ -195,11 +261,11 @@ SONDE_OVER(others)
 int at_interval_others(struct bpf_iter__bpf_map_elem *context)
 {
 	__u32 number;
-	struct amount *amount = SONDE_ELEMENT(context, &others, &number);
+	struct total *total = SONDE_ELEMENT(context, &others, &number);
 
-	if (!amount || !*(volatile __u64 *)&amount->count)
+	if (!total || !*(volatile __u64 *)&total->amount.count)
 		return 0;
 	if (!sonde_flush_room(context->meta, sizeof(struct syscall)))
 		return 1;
-	return tell(amount, 0, number, NULL);
+	return tell(total, 0, number, NULL);
 }

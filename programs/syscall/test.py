@@ -17,6 +17,7 @@ PYTHON = os.path.realpath(sys.executable)
 HOUR = ("--set", "update_interval_ns=1h")  # all is told at the end
 CALLS = 100000
 ENTRIES = 65536  # tally.bpf.h
+SLOTS = 16384  # sonde/call.bpf.h
 NUMBERS = 600  # of calls that no kernel knows; each is an entry
 X86 = platform.machine() == "x86_64"
 GETPPID, CLOSE, NANOSLEEP, GETSID = (110, 3, 35, 124) if X86 else (173, 57, 101, 156)
@@ -219,6 +220,33 @@ class Latency(unittest.TestCase):
         self.assertLess(e["latency_p50_ns"], e["latency_p99_ns"])
 
 
+    def test_two_threads_that_want_one_slot(self):
+        """Their numbers are SLOTS apart; both are in a call at the same time."""
+        first = Child("nap(0, 600000000)")
+        with open("/proc/sys/kernel/pid_max") as f:
+            same = range(first.pid % SLOTS, int(f.read()), SLOTS)
+        free = [pid for pid in same if pid > 300 and not os.path.exists("/proc/%d" % pid)]
+        for i in range(300):
+            wanted = free[i % len(free)]
+            with open("/proc/sys/kernel/ns_last_pid", "w") as f:
+                f.write(str(wanted - 1))
+            second = Child("nap(0, 100000000)")
+            if second.pid == wanted:
+                break
+            second.run()
+        self.assertEqual(second.pid, wanted, "others took it each time")
+        with Trace("syscall", "--set", "latency=1", "--set", "number=%d" % NANOSLEEP, *HOUR) as trace:
+            first.process.stdin.write(b"x")
+            first.process.stdin.flush()
+            time.sleep(0.2)
+            second.run()
+            first.run()
+        [long], [short] = trace.of(pid=first.pid), trace.of(pid=second.pid)
+        self.assertGreaterEqual(long["latency_ns"], 600000000)
+        self.assertGreaterEqual(short["latency_ns"], 100000000)
+        self.assertLess(short["latency_ns"], long["latency_ns"])
+
+
 class Interrupted(unittest.TestCase):
     def test_signal_gives_eintr(self):
         child = Child("signal.signal(signal.SIGALRM, lambda *_: None)\nsignal.setitimer(signal.ITIMER_REAL, 0.1)\n"
@@ -237,14 +265,40 @@ class Running(unittest.TestCase):
                         if p["name"] == "syscall"]
             self.assertEqual(hooks(), [("disabled", 0)])
             agent.cli("programs", "start", "syscall")
-            self.assertEqual(hooks(), [("running", 6)])
-            off, = [h for h in agent.get("/api/v1/programs/syscall")["hooks"] if not h["attached"]]
-            self.assertEqual((off["wanted"], off["reason"]), (False, "switched off by the setting latency"))
+            self.assertEqual(hooks(), [("running", 7)])
+            off = [h for h in agent.get("/api/v1/programs/syscall")["hooks"] if not h["attached"]]
+            self.assertEqual([(h["wanted"], h["reason"]) for h in off], [(False, "switched off by the setting latency")] * 2)
             self.assertEqual(agent.get("/api/v1/programs/syscall")["reason"], "", "nothing is missing")
             child = Child("for _ in range(77): libc.getppid()").run()
             agent.cli("programs", "stop", "syscall")
             found = wait_for(lambda: agent.events("syscall", pid=child.pid, where="name = 'getppid'"), "the last counts")
             self.assertEqual([e["count"] for e in found], [77])
+
+    def test_metrics(self):
+        child = Child("for _ in range(77): libc.getppid()\nfor _ in range(5): call(%d, 987654)\ncall(9999)" % CLOSE)
+        settings = {"update_interval_ns": "100ms", "pid": child.pid}
+        with Agent(programs=only(syscall={"enabled": True, "settings": settings})) as agent:
+            child.run()
+            events = wait_for(lambda: self.all_told(agent), "the page")
+            self.assertEqual(self.totals(agent, "errors"), self.sums(events, "errors"))
+            calls = self.totals(agent, "calls")
+            self.assertEqual((calls["getppid"], calls["unknown"], self.totals(agent, "errors")["close"]), (77, 1, 5))
+
+    def totals(self, agent, metric):
+        return {name: int(n) for name, n in re.findall(r'^sonde_syscall_%s_total\{name="(.*)"\} (\d+)$' % metric, agent.metrics().text, re.M)}
+
+    def sums(self, events, field):
+        sums = {}
+        for e in events:
+            if e[field]:
+                sums[e["name"] or "unknown"] = sums.get(e["name"] or "unknown", 0) + e[field]
+        return sums
+
+    def all_told(self, agent):
+        """The last call of the child too."""
+        events = agent.events("syscall")
+        return events if self.sums(events, "count") == self.totals(agent, "calls") and \
+            "unknown" in self.sums(events, "count") else None
 
     def test_what_found_no_room_is_a_metric(self):
         with Agent(programs=only(syscall={"enabled": True, "settings": {"update_interval_ns": "1h"}})) as agent:

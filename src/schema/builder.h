@@ -83,7 +83,8 @@ int sonde_metrics_build(struct sonde_builder *builder, struct sonde_schema *sche
 /** What the tags of a member say. */
 struct sonde_member_tags {
 	const char *doc, *kernel_enum, *prefix, *length;
-	bool hidden, top, measure, main, named, has_absent, absent_is_negative;
+	bool hidden, top, measure, main, named, has_absent, absent_is_negative, is_flags;
+	uint64_t flags_mask;
 	uint64_t absent; /* two's complement */
 };
 int sonde_member_tags_read(const struct sonde_builder *builder, const char *field, uint32_t type, uint32_t member,

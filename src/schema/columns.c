@@ -139,14 +139,20 @@ static int column_add_name(struct sonde_builder *builder, struct sonde_columns *
 	return column_add(columns, field, &column);
 }
 
-/* The number beside an error's name, the name beside a signal's number. */
+/* The number beside the name of an error or of flags, the name beside a signal's number. */
 static int column_add_second(struct sonde_builder *builder, struct sonde_columns *columns, const struct field *field,
 			     const struct sonde_column *first)
 {
 	struct sonde_column column = *first;
 
 	column.is_top = column.is_main = false;
-	if (first->semantic == SONDE_SEMANTIC_ERRNO_NAME) {
+	if (first->semantic == SONDE_SEMANTIC_FLAGS) {
+		column.name = sonde_arena_printf(&builder->arena, "%s_number", first->name);
+		column.doc = sonde_arena_printf(&builder->arena, "%s, as their number", first->doc);
+		column.type = SONDE_UINT;
+		column.semantic = SONDE_SEMANTIC_FLAGS_NUMBER;
+		column.is_plain = true;
+	} else if (first->semantic == SONDE_SEMANTIC_ERRNO_NAME) {
 		column.name = "errno";
 		column.doc = sonde_arena_printf(&builder->arena, "%s, as its number", first->doc);
 		column.type = SONDE_UINT;
@@ -160,6 +166,15 @@ static int column_add_second(struct sonde_builder *builder, struct sonde_columns
 	return column_add(columns, field, &column);
 }
 
+static int column_prefix(struct sonde_builder *builder, const struct field *field, struct sonde_column *column)
+{
+	if (!field->tags.prefix)
+		return 0;
+	column->prefix_length = (uint32_t)strlen(field->tags.prefix);
+	column->prefix = sonde_arena_text(&builder->arena, field->tags.prefix, column->prefix_length);
+	return column->prefix ? 0 : -ENOMEM;
+}
+
 static int column_kernel_enum(struct sonde_builder *builder, const struct field *field, struct sonde_column *column)
 {
 	const struct sonde_names *names = builder->names;
@@ -169,11 +184,7 @@ static int column_kernel_enum(struct sonde_builder *builder, const struct field 
 	if (names)
 		column->names = names->kernel_enum ? names->kernel_enum(names->userdata, field->tags.kernel_enum)
 						   : sonde_enum_of_kernel(field->tags.kernel_enum);
-	if (!field->tags.prefix)
-		return 0;
-	column->prefix_length = (uint32_t)strlen(field->tags.prefix);
-	column->prefix = sonde_arena_text(&builder->arena, field->tags.prefix, column->prefix_length);
-	return column->prefix ? 0 : -ENOMEM;
+	return column_prefix(builder, field, column);
 }
 
 static int number_column(struct sonde_builder *builder, struct sonde_columns *columns, const struct field *field,
@@ -234,6 +245,22 @@ static int enum_check(const struct sonde_builder *builder, const struct field *f
 	return 0;
 }
 
+static int flags_column(struct sonde_builder *builder, struct sonde_columns *columns, const struct field *field,
+			const struct btf_type *type, struct sonde_column *column)
+{
+	int r;
+
+	column->semantic = SONDE_SEMANTIC_FLAGS;
+	column->flags_mask = field->tags.flags_mask;
+	column->names = sonde_enum_new(&builder->arena, &builder->btf, type, NULL);
+	if (!column->names)
+		return -ENOMEM;
+	r = column_prefix(builder, field, column);
+	r = r ?: column_absent(field, column);
+	r = r ?: column_add(columns, field, column);
+	return r ?: column_add_second(builder, columns, field, column);
+}
+
 static int enum_column(struct sonde_builder *builder, struct sonde_columns *columns, const struct field *field,
 		       const struct btf_type *type, struct sonde_column *column)
 {
@@ -242,8 +269,10 @@ static int enum_column(struct sonde_builder *builder, struct sonde_columns *colu
 
 	if (r)
 		return r;
-	snprintf(prefix, sizeof(prefix), "%s_", sonde_btf_text(&builder->btf, type->name_off));
 	column->type = SONDE_TEXT;
+	if (field->tags.is_flags)
+		return flags_column(builder, columns, field, type, column);
+	snprintf(prefix, sizeof(prefix), "%s_", sonde_btf_text(&builder->btf, type->name_off));
 	column->semantic = SONDE_SEMANTIC_ENUM;
 	column->is_signed = BTF_INFO_KFLAG(type->info);
 	column->names = sonde_enum_new(&builder->arena, &builder->btf, type, field->tags.prefix ?: prefix);
@@ -311,8 +340,10 @@ static int field_check_tags(const struct field *field, const struct sonde_column
 	if (field->tags.kernel_enum && column->semantic != SONDE_SEMANTIC_KERNEL_ENUM)
 		return field_fail(field, "SONDE_ENUM() belongs to a sonde_kernel_enum: change the type or drop the tag");
 	if (field->tags.prefix && column->semantic != SONDE_SEMANTIC_KERNEL_ENUM &&
-	    column->semantic != SONDE_SEMANTIC_ENUM)
+	    column->semantic != SONDE_SEMANTIC_ENUM && column->semantic != SONDE_SEMANTIC_FLAGS)
 		return field_fail(field, "SONDE_PREFIX() belongs to a sonde_kernel_enum or an enum: drop the tag");
+	if (field->tags.is_flags && column->semantic != SONDE_SEMANTIC_FLAGS)
+		return field_fail(field, "SONDE_FLAGS() belongs to an enum, which names the flags: change the type or drop the tag");
 	if (field->tags.length && !column->is_chars)
 		return field_fail(field, "SONDE_LENGTH() belongs to an array of char: drop the tag");
 	if (field->tags.named && column->semantic != SONDE_SEMANTIC_ADDRESS)

@@ -33,8 +33,9 @@ static unsigned semantic_rank(enum sonde_semantic semantic)
 		return 1;
 	case SONDE_SEMANTIC_ADDRESS:
 		return RANK_IMPORTANT;
-	case SONDE_SEMANTIC_SIGNAL: /* these two stand beside their names */
+	case SONDE_SEMANTIC_SIGNAL: /* these three stand beside their names */
 	case SONDE_SEMANTIC_ERRNO:
+	case SONDE_SEMANTIC_FLAGS_NUMBER:
 	case SONDE_SEMANTIC_COOKIE:
 		return RANK_TRIVIAL;
 	case SONDE_SEMANTIC_BYTES:

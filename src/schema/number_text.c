@@ -28,9 +28,9 @@ static const char *ring_text(const char *text)
 	return memcpy(room, text, TEXT_SIZE);
 }
 
-/* `text` has TEXT_SIZE bytes. Readers take no lock: a slot is written once, with a text that never changes. */
-static const char *text_keep(const char *text, uint64_t number)
+const char *sonde_kept_text(const char *text, uint64_t number)
 {
+	size_t size = strlen(text) + 1;
 	uint32_t slot = (uint32_t)((number * 0x9e3779b97f4a7c15u) >> 51);
 	char *mine = NULL;
 
@@ -39,12 +39,12 @@ static const char *text_keep(const char *text, uint64_t number)
 
 		if (!there) {
 			if (!mine && atomic_fetch_add(&n_kept, 1) < KEPT_MAX)
-				mine = malloc(TEXT_SIZE);
+				mine = malloc(size);
 			if (!mine) {
 				atomic_store(&n_kept, KEPT_MAX); /* so that the counter never wraps */
-				return ring_text(text);
+				return NULL;
 			}
-			memcpy(mine, text, TEXT_SIZE);
+			memcpy(mine, text, size);
 			if (atomic_compare_exchange_strong(&slots[slot % SLOTS], &there, mine))
 				return mine;
 		}
@@ -54,7 +54,13 @@ static const char *text_keep(const char *text, uint64_t number)
 		}
 	}
 	free(mine);
-	return ring_text(text);
+	return NULL;
+}
+
+/* `text` has TEXT_SIZE bytes. */
+static const char *text_keep(const char *text, uint64_t number)
+{
+	return sonde_kept_text(text, number) ?: ring_text(text);
 }
 
 const char *sonde_number_text(int64_t number)

@@ -7,7 +7,7 @@
  *
  * Every type has the nine common columns first (enum sonde_common_column, in that order), then its own. A nested
  * struct is flattened under its members' names. sonde_errno gives two columns (<name>: text, "errno": number),
- * sonde_signal two (<name>: number, <name>_name: text). Two columns of the same name in one type: -EINVAL.
+ * sonde_signal two (<name>: number, <name>_name: text), SONDE_FLAGS too (<name>: text, <name>_number). Two columns of the same name in one type: -EINVAL.
  *
  * Threads: a schema does not change after it is made; any number of threads may read it.
  * Errors:  an `int` below zero is a negative errno; `error` texts say what is wrong with which field.
@@ -58,6 +58,8 @@ enum sonde_semantic {
 	SONDE_SEMANTIC_COOKIE,
 	SONDE_SEMANTIC_ENUM,	     /* TEXT: enum of the program */
 	SONDE_SEMANTIC_KERNEL_ENUM,  /* TEXT: enum of the running kernel */
+	SONDE_SEMANTIC_FLAGS,	     /* TEXT: names of an enum of the program, '|' between them */
+	SONDE_SEMANTIC_FLAGS_NUMBER, /* UINT */
 	SONDE_SEMANTIC_SYMBOL,	     /* TEXT */
 	SONDE_SEMANTIC_ERRNO_NAME,   /* TEXT */
 	SONDE_SEMANTIC_ERRNO,	     /* UINT */
@@ -115,8 +117,9 @@ struct sonde_column {
 	/* For sonde_event_value() alone. */
 	bool is_plain; /* the number is the value */
 	bool is_chars; /* text that stands in the record */
-	const char *prefix; /* of the kernel's names, not shown */
+	const char *prefix; /* of the names, not shown */
 	uint32_t prefix_length;
+	uint64_t flags_mask; /* SONDE_FLAGS: bits that are one number */
 };
 
 struct sonde_type {

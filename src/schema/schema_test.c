@@ -59,7 +59,7 @@ static void test_columns_in_order(void **state)
 	static const char *const expected[] = {
 		"time", "type", "pid", "tid", "uid", "command", "container", "source", "weight",
 		"begin", "took_ns", "length_bytes", "things", "location", "cookie", "signed_long", "reason", "parent_pid",
-		"owner_uid", "error", "errno", "signal", "signal_name", "kind", "colour", "exit_code", "address",
+		"owner_uid", "error", "errno", "signal", "signal_name", "kind", "colour", "mode", "mode_number", "options", "options_number", "exit_code", "address",
 		"local_address", "remote_address", "remote_name", "local_port", "remote_port", "protocol", "inner_number", "small_signed",
 		"tiny_signed", "yes", "plain_bool", "data_length", "name", "label", "data", "words", "last",
 	};
@@ -101,6 +101,8 @@ static void test_column_meaning(void **state)
 		{"signal", SONDE_UINT, SONDE_SEMANTIC_SIGNAL, NULL},
 		{"signal_name", SONDE_TEXT, SONDE_SEMANTIC_SIGNAL_NAME, NULL},
 		{"kind", SONDE_TEXT, SONDE_SEMANTIC_ENUM, NULL},
+		{"mode", SONDE_TEXT, SONDE_SEMANTIC_FLAGS, NULL},
+		{"mode_number", SONDE_UINT, SONDE_SEMANTIC_FLAGS_NUMBER, NULL},
 		{"address", SONDE_ADDRESS, SONDE_SEMANTIC_ADDRESS, NULL},
 		{"local_port", SONDE_UINT, SONDE_SEMANTIC_PORT, NULL},
 		{"protocol", SONDE_TEXT, SONDE_SEMANTIC_PROTOCOL, NULL},

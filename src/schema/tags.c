@@ -23,6 +23,18 @@ static int absent_read(const char *field, const char *text, struct sonde_member_
 	return 0;
 }
 
+static int flags_read(const char *field, const char *text, struct sonde_member_tags *tags)
+{
+	char *end;
+
+	errno = 0;
+	tags->flags_mask = strtoull(text, &end, 0);
+	if (errno || text[0] < '0' || text[0] > '9' || end[strspn(end, "uUlL")])
+		return sonde_builder_fail("%s: SONDE_FLAGS(%.40s): write a plain number, 0 if there is no mask", field, text);
+	tags->is_flags = true;
+	return 0;
+}
+
 int sonde_member_tags_read(const struct sonde_builder *builder, const char *field, uint32_t type, uint32_t member,
 			   struct sonde_member_tags *ret_tags)
 {
@@ -57,6 +69,10 @@ int sonde_member_tags_read(const struct sonde_builder *builder, const char *fiel
 			tags.named = true;
 		} else if (!strncmp(tag, "absent=", 7)) {
 			r = absent_read(field, tag + 7, &tags);
+			if (r)
+				return r;
+		} else if (!strncmp(tag, "flags=", 6)) {
+			r = flags_read(field, tag + 6, &tags);
 			if (r)
 				return r;
 		} else {

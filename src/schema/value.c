@@ -3,6 +3,7 @@
  * Values out of records. The one invariant: no byte beyond the record's length is read, whatever the columns say, and
  * what is not there, absent or unknown is SONDE_NULL.
  */
+#include <schema/enum.h>
 #include <schema/names.h>
 #include <schema/schema.h>
 
@@ -141,6 +142,9 @@ static void named_value(const struct sonde_column *column, uint64_t number, int6
 	case SONDE_SEMANTIC_ENUM:
 	case SONDE_SEMANTIC_KERNEL_ENUM:
 		enum_value(column, number, ret_value);
+		return;
+	case SONDE_SEMANTIC_FLAGS:
+		value_text(ret_value, sonde_flags_text(column, number));
 		return;
 	case SONDE_SEMANTIC_SYMBOL:
 		symbol_value(number, names, ret_value);

@@ -265,6 +265,27 @@ static void test_enums(void **state)
 	assert_text("colour", "reen"); /* SONDE_PREFIX("G") */
 }
 
+static void test_flags(void **state)
+{
+	assert_text("mode", "READ");
+	assert_text("options", "OPTION_NONE");
+	assert_uint("options_number", 0);
+	record.mode = MODE_BOTH | MODE_MAKE | MODE_DATA;
+	assert_text("mode", "BOTH|MAKE|DATA");
+	assert_uint("mode_number", 0x1042);
+	record.mode = MODE_MAKE | MODE_ALL; /* which holds MODE_DATA */
+	assert_text("mode", "READ|MAKE|ALL");
+	record.mode = (enum everything_mode)(3 | 0x80000010);
+	assert_text("mode", "0x80000013");
+	record.mode = (enum everything_mode)(MODE_WRITE | 0x100000); /* a part of MODE_ALL is not it */
+	assert_text("mode", "WRITE|0x100000");
+	record.mode = (enum everything_mode)-1;
+	assert_null_value("mode");
+	assert_null_value("mode_number");
+	record.options = OPTION_FAST | OPTION_LOUD;
+	assert_text("options", "OPTION_FAST|OPTION_LOUD");
+}
+
 static void test_kernel_enum(void **state)
 {
 	const struct sonde_enum *reasons = sonde_enum_of_kernel("skb_drop_reason");
@@ -437,7 +458,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup(name, reset)
 	const struct CMUnitTest tests[] = {
 		TEST(test_common), TEST(test_process_unknown), TEST(test_numbers), TEST(test_absent), TEST(test_time),
-		TEST(test_bool), TEST(test_errno), TEST(test_signal), TEST(test_enums), TEST(test_kernel_enum),
+		TEST(test_bool), TEST(test_errno), TEST(test_signal), TEST(test_enums), TEST(test_flags), TEST(test_kernel_enum),
 		TEST(test_symbol), TEST(test_address_name), TEST(test_protocol), TEST(test_address), TEST(test_text), TEST(test_arguments),
 		TEST(test_short_record), TEST(test_every_length), TEST(test_column_beyond), TEST(test_labels),
 	};

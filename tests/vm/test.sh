@@ -25,12 +25,15 @@ echo hello | nc -w 1 127.0.0.1 8080
 nc -w 1 127.0.0.1 9 </dev/null 2>/dev/null
 echo counted >/tmp/counted
 for i in 1 2 3; do cat /tmp/counted >/dev/null; done
+dd if=/dev/zero of=/tmp/blocks bs=1 count=3000 2>/dev/null
 nslookup nobody.example 127.0.0.1 >/dev/null 2>&1 # nobody serves
 wait
 cat /tmp/process.err /tmp/net.err /tmp/counts.err /tmp/dns.err /tmp/flow.err
 expect process /tmp/process.json '"kind":"exec"' '"kind":"fork"' '"exit_code":3' '"kind":"running"'
 expect connection /tmp/net.json '"kind":"connect"' '"kind":"accept"' '"kind":"close"' '"error":"ECONNREFUSED"' '"reason":"NO_SOCKET"'
 expect file /tmp/counts.json '"path":"/tmp/counted"' '"operation":"write"'
+written=$(sed -n '/"operation":"write".*"path":"\/tmp\/blocks"/s/.*"count":\([0-9]*\),.*/\1/p' /tmp/counts.json | awk '{ n += $1 } END { print n }')
+[ "$written" = 3000 ] || { echo "FAIL file: $written of 3000 writes"; fail=1; }
 expect syscall /tmp/counts.json '"type":"syscall"' '"name":"openat"'
 expect dns /tmp/dns.json '"name":"nobody.example"' '"timed_out":true'
 expect flow /tmp/flow.json '"destination_port":9,"protocol":"TCP","direction":"egress","interface_index":1,"interface":"lo","packets":1,"bytes":60,' \

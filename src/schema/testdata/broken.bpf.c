@@ -115,6 +115,10 @@ struct broken { HEADER; sonde_kernel_enum reason SONDE_DOC("why"); __u8 rest[4] 
 struct broken { HEADER; __u64 reason SONDE_DOC("why") SONDE_ENUM("skb_drop_reason"); };
 #elif defined(prefix_of_number) /* expect: SONDE_PREFIX() belongs to a sonde_kernel_enum or an enum */
 struct broken { HEADER; __u64 reason SONDE_DOC("why") SONDE_PREFIX("A_"); };
+#elif defined(flags_of_number) /* expect: SONDE_FLAGS() belongs to an enum */
+struct broken { HEADER; __u64 flags SONDE_DOC("flags") SONDE_FLAGS(0); };
+#elif defined(flags_mask_text) /* expect: SONDE_FLAGS(MODE): write a plain number */
+struct broken { HEADER; enum some_kind flags SONDE_DOC("flags") SONDE_FLAGS(MODE); __u8 rest[4] SONDE_HIDDEN; };
 #elif defined(too_many_enumerators) /* expect: its enum has too many enumerators: 1024 is the most */
 #define E4(n) E_##n##0, E_##n##1, E_##n##2, E_##n##3,
 #define E16(n) E4(n##0) E4(n##1) E4(n##2) E4(n##3)

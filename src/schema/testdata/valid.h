@@ -10,6 +10,17 @@ enum everything_kind {
 
 enum outer_colour { RED, GREEN = -5 };
 
+enum everything_mode {
+	MODE_READ = 0,
+	MODE_WRITE = 1,
+	MODE_BOTH = 2,
+	MODE_MAKE = 0x40,
+	MODE_DATA = 0x1000,
+	MODE_ALL = 0x101000,
+};
+
+enum everything_option { OPTION_NONE, OPTION_FAST, OPTION_LOUD };
+
 struct inner {
 	__u16 inner_number SONDE_DOC("a number of the nested struct");
 	__u8 inner_padding[2] SONDE_HIDDEN;
@@ -31,6 +42,8 @@ struct everything {
 	sonde_signal signal SONDE_DOC("what ended it");
 	enum everything_kind kind SONDE_DOC("what it is");
 	enum outer_colour colour SONDE_DOC("its colour") SONDE_PREFIX("G") SONDE_ABSENT(0);
+	enum everything_mode mode SONDE_DOC("how it was opened") SONDE_FLAGS(3) SONDE_PREFIX("MODE_") SONDE_ABSENT(-1);
+	enum everything_option options SONDE_DOC("its options") SONDE_FLAGS(0);
 	__s32 exit_code SONDE_DOC("a code") SONDE_ABSENT(-1);
 	sonde_address address SONDE_DOC("where it is");
 	struct sonde_socket_flow flow;
