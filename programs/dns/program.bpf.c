@@ -159,11 +159,13 @@ __noinline int message_seen(struct __sk_buff *skb, const struct packet *packet, 
 	return 0;
 }
 
-static __always_inline void stream_seen(struct __sk_buff *skb, const struct packet *packet, bool leaves)
+__noinline int stream_seen(struct __sk_buff *skb, const struct packet *packet, bool leaves)
 {
 	struct message message;
 	struct stream stream;
 
+	if (!packet)
+		return 0;
 	stream_begin(&stream, bpf_get_socket_cookie(skb), leaves, packet);
 	for (int i = 0; i < MESSAGES_PER_SEGMENT_MAX; i++) {
 		if (!stream_next(skb, packet, &stream, &message))
@@ -171,6 +173,7 @@ static __always_inline void stream_seen(struct __sk_buff *skb, const struct pack
 		message_seen(skb, packet, &message, leaves);
 	}
 	stream_end(&stream, packet);
+	return 0;
 }
 
 /* NAT may have sent the packet to another port than the one that was asked. */

@@ -159,30 +159,39 @@ static __always_inline void qtype_label(__u16 qtype, char *label)
 	__builtin_memcpy(label, text, 8);
 }
 
-static __always_inline void count_answer(const struct question *question, __u8 rcode, __u64 latency_ns)
+/* Not static, as question_read(). */
+__noinline int count_answer(const struct question *question, __u32 rcode, __u64 latency_ns)
 {
-	struct dns_time time = {.role = question->role, .transport = question->transport};
-	struct dns_result key = {.transport = question->transport};
+	struct dns_result key = {};
+	struct dns_time time = {};
 
+	if (!question)
+		return 0;
+	time.role = question->role;
+	time.transport = key.transport = question->transport;
 	sonde_metric_observe(&latencies, &time, &time.le, latency_ns);
-
 	qtype_label(question->qtype, key.qtype);
 	__builtin_memcpy(key.rcode, rcode_labels[rcode & 0xf], sizeof(key.rcode));
 	if (question->role == DNS_ROLE_RESOLVER)
 		sonde_metric_add(&passed_on, &key, 1);
 	else
 		sonde_metric_add(&answered, &key, 1);
+	return 0;
 }
 
-static __always_inline void count_timeout(const struct question *question)
+__noinline int count_timeout(const struct question *question)
 {
-	struct dns_silence key = {.transport = question->transport};
+	struct dns_silence key = {};
 
+	if (!question)
+		return 0;
+	key.transport = question->transport;
 	qtype_label(question->qtype, key.qtype);
 	if (question->role == DNS_ROLE_RESOLVER)
 		sonde_metric_add(&passed_on_unanswered, &key, 1);
 	else
 		sonde_metric_add(&unanswered, &key, 1);
+	return 0;
 }
 
 /* ---- the message ---- */
