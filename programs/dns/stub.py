@@ -46,6 +46,7 @@ ANSWERS = {
               record(A, ipv4("192.0.2.3"), owner=name("edge.example.net"))],
     "large": [record(AAAA, ipv6("2001:db8:1111:2222:3333:4444:5555:%x" % i)) for i in range(100)],
     "loop": [record(CNAME, b"\xc0\x0c\xc0\x28"), record(CNAME, b"\xff\xff")],
+    "beyond": [record(A, ipv4("192.0.2.4"), owner=b"\xff\xff")],
 }
 CODES = {"formerr": 1, "servfail": 2, "nx": 3, "refused": 5}
 
@@ -72,6 +73,8 @@ def answer(query, stream):
         return query[:2] + struct.pack("!5H", flags, 1, 9, 0, 0) + asked
     if first == "noise":
         return query[:2] + struct.pack("!5H", flags, 1, 1, 0, 0) + asked + bytes(range(64, 200))
+    if first == "self":
+        records = [record(A, ipv4("192.0.2.4"), owner=struct.pack("!H", 0xc000 | end))]
     return query[:2] + struct.pack("!5H", flags, 1, len(records), 0, 0) + asked + b"".join(records)
 
 

@@ -132,7 +132,7 @@ class Dns(unittest.TestCase):
         cls.upper = Client("ask(udp('127.0.0.1'), 'upper.example.org')")
         cls.foreign = Client("ask(udp('127.0.0.1'), 'foreign.example.org')")
         cls.bare = Client("ask(udp('127.0.0.1'), 'bare.example.org')")
-        cls.broken = Client("s = udp('127.0.0.1')\nfor n in ('loop', 'short', 'noise'): ask(s, n + '.example.org')")
+        cls.broken = Client("s = udp('127.0.0.1')\nfor n in ('loop', 'self', 'beyond', 'short', 'noise'): ask(s, n + '.example.org')")
         cls.large = Client("ask(udp('127.0.0.1'), 'large.example.org', AAAA)")
         cls.odd = Client("ask(udp('127.0.0.1'), 'a.' + 'x y\\x1b' + '.' + 'l' * 63 + '.org', 65280)")
         cls.many = Client("for i in range(%d): ask(udp('127.0.0.1'), 'a.many.example.org', number=i)" % MANY)
@@ -252,7 +252,7 @@ class Dns(unittest.TestCase):
         self.check(self.one(self.bare), name="bare.example.org", qtype="A", rcode="FORMERR", timed_out=False, answer_count=0)
 
     def test_broken_answers(self):
-        for name in ("loop", "short", "noise"):
+        for name in ("loop", "self", "beyond", "short", "noise"):
             self.check(self.one(self.broken, name=name + ".example.org"), malformed=True, incomplete=True, rcode="NOERROR",
                        answers=None)
 
