@@ -74,27 +74,33 @@ static __always_inline void server_of_socket(struct __sk_buff *skb, struct quest
 	}
 }
 
+/* The key is in use: the question is asked again, or the asker has given up another one, whose id is in use for this one. */
+static __always_inline bool ask_again(const struct question_key *key, const struct question *question)
+{
+	struct question *old = bpf_map_lookup_elem(&questions, key);
+
+	if (!old)
+		return false;
+	if (old->hash == question->hash) {
+		if (question->transport == IPPROTO_UDP) /* TCP sends again by itself */
+			__sync_fetch_and_add(&old->tries, 1);
+		return true;
+	}
+	if (question_claim(old))
+		send_timeout(old, key->cookie);
+	bpf_map_delete_elem(&questions, key);
+	return !bpf_map_update_elem(&questions, key, question, BPF_NOEXIST);
+}
+
 static __always_inline void ask(struct __sk_buff *skb, const struct packet *packet, struct question *question, __u32 loaded)
 {
-	struct question_key key = {.cookie = bpf_get_socket_cookie(skb)};
-	struct question *old;
+	struct question_key key = {};
 
 	if (!is_question(question->message) || !question_read(question, loaded))
 		return;
 	question->hash = question_hash(question);
+	key.cookie = bpf_get_socket_cookie(skb);
 	key.id = question->message[0] << 8 | question->message[1];
-	old = bpf_map_lookup_elem(&questions, &key);
-	if (old) {
-		if (old->hash == question->hash) {
-			if (packet->protocol == IPPROTO_UDP) /* TCP sends again by itself */
-				__sync_fetch_and_add(&old->tries, 1);
-			return;
-		}
-		/* The asker has given up the other question: its id is in use for this one. */
-		if (question_claim(old))
-			send_timeout(old, key.cookie);
-		bpf_map_delete_elem(&questions, &key);
-	}
 	asker(skb, packet->protocol, question);
 	question->server_address = packet->destination;
 	question->server_port = packet->destination_port;
@@ -103,7 +109,8 @@ static __always_inline void ask(struct __sk_buff *skb, const struct packet *pack
 	question->tries = 1;
 	question->claimed = 0;
 	question->asked_ns = bpf_ktime_get_boot_ns();
-	if (bpf_map_update_elem(&questions, &key, question, BPF_NOEXIST))
+	/* Nearly always it is new: looking for it first would cost as much as this. */
+	if (bpf_map_update_elem(&questions, &key, question, BPF_NOEXIST) && !ask_again(&key, question))
 		sonde_map_full();
 }
 
@@ -133,9 +140,8 @@ static __always_inline void answer(struct __sk_buff *skb, const struct packet *p
 		return; /* the answer to something else: a late one, or a forged one */
 	if (!question_claim(question))
 		return;
-	answer.latency_ns = bpf_ktime_get_boot_ns() - question->asked_ns;
-	count_answer(question, answer.header[3], answer.latency_ns);
 	send_answer(skb, question, &answer);
+	count_answer(question, answer.header[3], answer.latency_ns ?: bpf_ktime_get_boot_ns() - question->asked_ns);
 	bpf_map_delete_elem(&questions, &key);
 }
 
