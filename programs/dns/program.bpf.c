@@ -165,20 +165,31 @@ __noinline int message_seen(struct __sk_buff *skb, const struct packet *packet, 
 	return 0;
 }
 
+struct segment {
+	struct __sk_buff *skb;
+	const struct packet *packet;
+	struct stream stream;
+	struct message message;
+	bool leaves;
+};
+
+static __noinline long segment_message(__u32 round, struct segment *segment)
+{
+	if (!stream_next(segment->skb, segment->packet, &segment->stream, &segment->message))
+		return 1;
+	message_seen(segment->skb, segment->packet, &segment->message, segment->leaves);
+	return 0;
+}
+
 __noinline int stream_seen(struct __sk_buff *skb, const struct packet *packet, bool leaves)
 {
-	struct message message;
-	struct stream stream;
+	struct segment segment = {.skb = skb, .packet = packet, .leaves = leaves};
 
 	if (!packet)
 		return 0;
-	stream_begin(&stream, bpf_get_socket_cookie(skb), leaves, packet);
-	for (int i = 0; i < MESSAGES_PER_SEGMENT_MAX; i++) {
-		if (!stream_next(skb, packet, &stream, &message))
-			break;
-		message_seen(skb, packet, &message, leaves);
-	}
-	stream_end(&stream, packet);
+	stream_begin(&segment.stream, bpf_get_socket_cookie(skb), leaves, packet);
+	sonde_loop(MESSAGES_PER_SEGMENT_MAX, segment_message, &segment);
+	stream_end(&segment.stream, packet);
 	return 0;
 }
 

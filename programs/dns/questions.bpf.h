@@ -8,6 +8,7 @@
  * that takes its id.
  */
 
+#include <sonde/loop.bpf.h>
 #include "servers.bpf.h"
 
 SONDE_SETTING_BETWEEN(__u64, timeout_ns, 5000000000, 1000000, 3600000000000,
@@ -206,32 +207,42 @@ static __always_inline __u32 message_load(struct __sk_buff *skb, __u32 offset, _
 	return length;
 }
 
+/* Where a look at the labels of a name stands. */
+struct labels {
+	const __u8 *message;
+	__u32 end; /* of those seen */
+	bool whole;
+};
+
+static __noinline long label_pass(__u32 round, struct labels *labels)
+{
+	__u32 end = labels->end;
+	__u8 length;
+
+	if (end >= MESSAGE_HEADER + NAME_MAX_BYTES)
+		return 1;
+	length = labels->message[end];
+	labels->whole = !length;
+	labels->end = end + length + 1;
+	return !length || length > 63; /* names of questions are never compressed */
+}
+
 /*
- * Length, type and hash of the question among the bytes that were loaded; false: it is not well-formed or not all there.
+ * Length and type of the question among the bytes that were loaded; false: it is not well-formed or not all there.
  * Not static: the verifier then looks at it once, not once for each place and state that it is called in.
  */
 __noinline int question_read(struct question *question, __u32 loaded)
 {
-	__u32 end = MESSAGE_HEADER;
+	struct labels labels = {.end = MESSAGE_HEADER};
 	__u8 *message;
+	__u32 end;
 
 	if (!question)
 		return false;
-	message = question->message;
-	for (int i = 0; i < LABELS_MAX; i++) {
-		__u8 label;
-
-		if (end >= MESSAGE_HEADER + NAME_MAX_BYTES)
-			return false;
-		label = message[end];
-		if (!label)
-			break;
-		if (label > 63)
-			return false; /* names of questions are never compressed */
-		end += label + 1;
-	}
-	end += 5;
-	if (end > loaded || end > DNS_SHORT_SIZE - 1)
+	labels.message = message = question->message;
+	sonde_loop(LABELS_MAX, label_pass, &labels);
+	end = labels.end + 4;
+	if (!labels.whole || end > loaded || end > DNS_SHORT_SIZE - 1)
 		return false;
 	question->length = end;
 	question->qtype = message[end - 4] << 8 | message[end - 3];
