@@ -79,52 +79,59 @@ static __always_inline void server_of_socket(struct __sk_buff *skb, struct quest
  * The same question once more. That gives it another timeout_ns (the stub resolver of glibc asks again after 5 s), but not for ever: one that
  * is asked again and again ends as well.
  */
-static __always_inline void ask_again(struct question *question)
+static __always_inline void sent_again(struct question *old, const struct question *question)
 {
-	__u64 now = bpf_ktime_get_boot_ns();
+	if (question->transport != IPPROTO_UDP) /* TCP sends again by itself */
+		return;
+	__sync_fetch_and_add(&old->tries, 1);
+	if (question->asked_ns - old->asked_ns < REPEATED_FOR * timeout_ns)
+		old->sent_ns = question->asked_ns;
+}
 
-	__sync_fetch_and_add(&question->tries, 1);
-	if (now - question->asked_ns < REPEATED_FOR * timeout_ns)
-		question->sent_ns = now;
+/* The id is in use: by the same question, by another one that waits, or by one that has ended. False: there is no room for it. */
+static __always_inline bool ask_beside(struct question_key *key, struct question *question)
+{
+	struct question *first = bpf_map_lookup_elem(&questions, key), *old;
+	__u64 flags = BPF_NOEXIST;
+	int likeness;
+
+	if (!first)
+		return false;
+	old = question_find(key, first, question, &likeness);
+	if (old && old->state != QUESTION_ENDED) {
+		sent_again(old, question);
+		return true;
+	}
+	if (first->state == QUESTION_ENDED) {
+		key->hash = 0;
+		question->shares_id = 1;
+		flags = BPF_ANY;
+	} else {
+		first->shares_id = 1;
+		key->hash = question_hash(question);
+	}
+	return !bpf_map_update_elem(&questions, key, question, flags);
 }
 
 static __always_inline void ask(struct __sk_buff *skb, const struct packet *packet, struct question *question, __u32 loaded)
 {
-	struct question_key key = {.cookie = bpf_get_socket_cookie(skb)};
-	struct question *first, *old;
-	__u64 flags = BPF_NOEXIST;
-	int likeness;
+	struct question_key key = {};
 
 	if (!is_question(question->message) || !question_read(question, loaded))
 		return;
-	question->shares_id = 0;
+	key.cookie = bpf_get_socket_cookie(skb);
 	key.id = question->message[0] << 8 | question->message[1];
-	first = bpf_map_lookup_elem(&questions, &key);
-	if (first) {
-		old = question_find(&key, first, question, &likeness);
-		if (old && old->state != QUESTION_ENDED) {
-			if (packet->protocol == IPPROTO_UDP) /* TCP sends again by itself */
-				ask_again(old);
-			return;
-		}
-		if (first->state == QUESTION_ENDED) {
-			key.hash = 0;
-			question->shares_id = 1;
-			flags = BPF_ANY;
-		} else {
-			first->shares_id = 1;
-			key.hash = question_hash(question);
-		}
-	}
 	asker(skb, packet->protocol, question);
 	question->server_address = packet->destination;
 	question->server_port = packet->destination_port;
 	server_of_socket(skb, question);
 	question->transport = packet->protocol;
 	question->tries = 1;
+	question->shares_id = 0;
 	question->state = QUESTION_WAITS;
 	question->asked_ns = question->sent_ns = bpf_ktime_get_boot_ns();
-	if (bpf_map_update_elem(&questions, &key, question, flags))
+	/* Nearly always it is new: looking for it first would cost as much as this. */
+	if (bpf_map_update_elem(&questions, &key, question, BPF_NOEXIST) && !ask_beside(&key, question))
 		sonde_map_full();
 }
 
@@ -176,9 +183,8 @@ static __always_inline void answer(struct __sk_buff *skb, const struct packet *p
 		return;
 	}
 	answer.likeness = likeness;
-	answer.latency_ns = bpf_ktime_get_boot_ns() - question->asked_ns;
-	count_answer(question, answer.bytes[3], answer.latency_ns);
 	send_answer(skb, question, &answer);
+	count_answer(question, answer.bytes[3], answer.latency_ns ?: bpf_ktime_get_boot_ns() - question->asked_ns);
 	question_end(&key, question);
 }
 
@@ -208,23 +214,33 @@ __noinline int message_seen(struct __sk_buff *skb, const struct packet *packet, 
 	return 0;
 }
 
+struct segment {
+	struct __sk_buff *skb;
+	const struct packet *packet;
+	struct stream stream;
+	struct message message;
+	bool leaves;
+};
+
+static __noinline long segment_message(__u32 round, struct segment *segment)
+{
+	if (!stream_next(segment->skb, segment->packet, &segment->stream, &segment->message))
+		return 1;
+	message_seen(segment->skb, segment->packet, &segment->message, segment->leaves);
+	return 0;
+}
+
 __noinline int stream_seen(struct __sk_buff *skb, const struct packet *packet, bool leaves)
 {
-	struct message message = {};
-	struct stream stream;
-	int i;
+	struct segment segment = {.skb = skb, .packet = packet, .leaves = leaves};
 
 	if (!packet)
 		return 0;
-	stream_begin(&stream, bpf_get_socket_cookie(skb), leaves, packet);
-	for (i = 0; i < MESSAGES_PER_SEGMENT_MAX; i++) {
-		if (!stream_next(skb, packet, &stream, &message))
-			break;
-		message_seen(skb, packet, &message, leaves);
-	}
-	if (stream.position < packet->length)
+	stream_begin(&segment.stream, bpf_get_socket_cookie(skb), leaves, packet);
+	sonde_loop(MESSAGES_PER_SEGMENT_MAX, segment_message, &segment);
+	if (segment.stream.position < packet->length)
 		count_unmatched(DNS_UNMATCHED_CROWDED_SEGMENT, IPPROTO_TCP);
-	stream_end(&stream, packet);
+	stream_end(&segment.stream, packet);
 	return 0;
 }
 

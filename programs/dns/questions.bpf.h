@@ -10,6 +10,7 @@
  * the map after its end, for the id leads to the others by way of it.
  */
 
+#include <sonde/loop.bpf.h>
 #include "servers.bpf.h"
 
 SONDE_SETTING_BETWEEN(__u64, timeout_ns, 5000000000, 1000000, 3600000000000,
@@ -261,32 +262,42 @@ static __always_inline bool message_is_whole(const struct message *message, __u3
 	return loaded == DNS_SHORT_SIZE || loaded >= message->length;
 }
 
+/* Where a look at the labels of a name stands. */
+struct labels {
+	const __u8 *message;
+	__u32 end; /* of those seen */
+	bool whole;
+};
+
+static __noinline long label_pass(__u32 round, struct labels *labels)
+{
+	__u32 end = labels->end;
+	__u8 length;
+
+	if (end >= MESSAGE_HEADER + NAME_MAX_BYTES)
+		return 1;
+	length = labels->message[end];
+	labels->whole = !length;
+	labels->end = end + length + 1;
+	return !length || length > 63; /* names of questions are never compressed */
+}
+
 /*
- * Length, type and hash of the question among the bytes that were loaded; false: it is not well-formed or not all there.
+ * Length and type of the question among the bytes that were loaded; false: it is not well-formed or not all there.
  * Not static: the verifier then looks at it once, not once for each place and state that it is called in.
  */
 __noinline int question_read(struct question *question, __u32 loaded)
 {
-	__u32 end = MESSAGE_HEADER;
+	struct labels labels = {.end = MESSAGE_HEADER};
 	__u8 *message;
+	__u32 end;
 
 	if (!question)
 		return false;
-	message = question->message;
-	for (int i = 0; i < LABELS_MAX; i++) {
-		__u8 label;
-
-		if (end >= MESSAGE_HEADER + NAME_MAX_BYTES)
-			return false;
-		label = message[end];
-		if (!label)
-			break;
-		if (label > 63)
-			return false; /* names of questions are never compressed */
-		end += label + 1;
-	}
-	end += 5;
-	if (end > loaded || end > DNS_SHORT_SIZE - 1)
+	labels.message = message = question->message;
+	sonde_loop(LABELS_MAX, label_pass, &labels);
+	end = labels.end + 4;
+	if (!labels.whole || end > loaded || end > DNS_SHORT_SIZE - 1)
 		return false;
 	question->length = end;
 	question->qtype = message[end - 4] << 8 | message[end - 3];
@@ -343,7 +354,7 @@ enum likeness {
 /* Lengths of labels are no letters, so they have to be the same. */
 __noinline int question_likeness(const struct question *one, const struct question *two)
 {
-	int likeness = SAME;
+	__u64 differences = 0, mistakes = 0;
 	__s32 left;
 
 	if (!one || !two || one->length != two->length || one->qtype != two->qtype || one->qclass != two->qclass)
@@ -356,13 +367,13 @@ __noinline int question_likeness(const struct question *one, const struct questi
 			break;
 		word = word_at(one, i, left);
 		difference = word ^ word_at(two, i, left);
-		if (difference & ~case_bits(word))
-			return OTHER;
-		if (difference)
-			likeness = RESPELLED;
+		differences |= difference;
+		mistakes |= difference & ~case_bits(word);
 		left -= 8;
 	}
-	return likeness;
+	if (mistakes)
+		return OTHER;
+	return differences ? RESPELLED : SAME;
 }
 
 /* ---- waiting ---- */
@@ -432,15 +443,17 @@ static __always_inline void send_timeout(const struct question *question, __u64 
 
 struct answer {
 	sonde_address server_address;
-	__u64 cookie, latency_ns;
+	__u64 cookie, latency_ns; /* 0: not known, as there was no room for a record */
 	__u32 offset, available, length; /* of the message; what of it is in this packet; what its sender says */
 	__u16 server_port;
 	enum likeness likeness; /* OTHER: it does not repeat the question */
-	const __u8 *bytes; /* DNS_SHORT_SIZE of them, of which those available are valid */
+	__u8 *bytes; /* DNS_SHORT_SIZE of them, of which those available are valid */
 };
 
-static __always_inline void fill_answer(struct dns_message *head, const struct question *question, const struct answer *answer)
+/* The record has the time; asking for it twice would cost 35 ns. */
+static __always_inline void fill_answer(struct dns_message *head, const struct question *question, struct answer *answer)
 {
+	answer->latency_ns = head->header.time_ns - question->asked_ns;
 	fill_head(head, question, answer->cookie);
 	head->server_address = answer->server_address;
 	head->server_port = answer->server_port;
@@ -450,7 +463,7 @@ static __always_inline void fill_answer(struct dns_message *head, const struct q
 	head->length = answer->length;
 }
 
-/* The name as the asker has written it: a server may have changed the case of its letters. */
+/* The name as the asker has written it: the server changed the case of its letters. `bytes`: at least DNS_SHORT_SIZE. */
 static __always_inline void spell_as_asked(__u8 *bytes, const struct question *question)
 {
 	__u32 length = question->length - MESSAGE_HEADER;
@@ -460,28 +473,37 @@ static __always_inline void spell_as_asked(__u8 *bytes, const struct question *q
 		bpf_probe_read_kernel(bytes + MESSAGE_HEADER, length, question->message + MESSAGE_HEADER);
 }
 
-static __always_inline void send_short_answer(const struct question *question, const struct answer *answer)
+/* The question under the answer's header. If that tells of records, they count as not seen: there is more than was captured. */
+static __always_inline void send_bare_answer(const struct question *question, struct answer *answer)
 {
 	struct dns_short *record = sonde_reserve_inner(dns_short, DNS_INNER_SHORT, &question->owner);
 
 	if (!record)
 		return;
 	fill_answer(&record->head, question, answer);
-	__builtin_memcpy(record->bytes, answer->bytes, sizeof(record->bytes));
-	if (answer->likeness != SAME)
-		spell_as_asked(record->bytes, question);
-	if (answer->likeness == OTHER) {
-		/* If its header tells of records, they count as not seen: there is more than was captured. */
-		record->bytes[4] = 0;
-		record->bytes[5] = 1;
-		record->head.captured = question->length;
-		record->head.length = question->length + 1;
-	}
+	__builtin_memcpy(record->bytes, question->message, sizeof(record->bytes));
+	__builtin_memcpy(record->bytes, answer->bytes, MESSAGE_HEADER);
+	record->bytes[4] = 0;
+	record->bytes[5] = 1;
+	record->head.captured = question->length;
+	record->head.length = question->length + 1;
 	sonde_submit(record);
 }
 
+/* One that was loaded whole, or as far as it was put together. */
+#define SEND_LOADED(name, number)                                                              \
+	do {                                                                                   \
+		struct name *record = sonde_reserve_inner(name, number, &question->owner);     \
+                                                                                               \
+		if (!record)                                                                   \
+			return;                                                                \
+		fill_answer(&record->head, question, answer);                                  \
+		__builtin_memcpy(record->bytes, answer->bytes, sizeof(record->bytes));         \
+		sonde_submit(record);                                                          \
+	} while (0)
+
 /* barrier_var: the compiler knows more of the size than older verifiers (6.1) do, and would leave out the checks. */
-static __always_inline void send_long_answer(struct __sk_buff *skb, const struct question *question, const struct answer *answer)
+static __always_inline void send_long_answer(struct __sk_buff *skb, const struct question *question, struct answer *answer)
 {
 	struct dns_long *record = sonde_reserve_inner(dns_long, DNS_INNER_LONG, &question->owner);
 	__u32 size = answer->available;
@@ -495,15 +517,21 @@ static __always_inline void send_long_answer(struct __sk_buff *skb, const struct
 	record->head.captured = size;
 	if (size < MESSAGE_HEADER || bpf_skb_load_bytes(skb, answer->offset, record->bytes, size))
 		record->head.captured = 0;
-	else if (answer->likeness != SAME)
+	else if (answer->likeness == RESPELLED)
 		spell_as_asked(record->bytes, question);
 	sonde_submit(record);
 }
 
-static __always_inline void send_answer(struct __sk_buff *skb, const struct question *question, const struct answer *answer)
+static __always_inline void send_answer(struct __sk_buff *skb, const struct question *question, struct answer *answer)
 {
-	if (answer->likeness == OTHER || answer->available <= DNS_SHORT_SIZE)
-		send_short_answer(question, answer);
+	if (answer->likeness == RESPELLED)
+		spell_as_asked(answer->bytes, question);
+	if (answer->likeness == OTHER)
+		send_bare_answer(question, answer);
+	else if (answer->available <= DNS_SMALL_SIZE)
+		SEND_LOADED(dns_small, DNS_INNER_SMALL);
+	else if (answer->available <= DNS_SHORT_SIZE)
+		SEND_LOADED(dns_short, DNS_INNER_SHORT);
 	else
 		send_long_answer(skb, question, answer);
 }

@@ -51,7 +51,6 @@ static __always_inline void stream_begin(struct stream *stream, __u64 cookie, bo
 {
 	struct stream_state *state;
 
-	__builtin_memset(stream, 0, sizeof(*stream));
 	stream->key.cookie = cookie;
 	stream->key.leaves = leaves;
 	state = bpf_map_lookup_elem(&streams, &stream->key);
@@ -87,15 +86,13 @@ static __always_inline bool prefix_read(struct __sk_buff *skb, const struct pack
 	return stream->position < packet->length;
 }
 
-/*
- * The next message of the segment, or piece of one; false: there is none. Not static: the verifier then looks at it once, not once for each
- * place and state that it is called in.
- */
-__noinline int stream_next(struct __sk_buff *skb, const struct packet *packet, struct stream *stream, struct message *ret_message)
+/* The next message of the segment, or piece of one; false: there is none. */
+static __always_inline bool stream_next(struct __sk_buff *skb, const struct packet *packet, struct stream *stream,
+					struct message *ret_message)
 {
 	__u32 available, rest;
 
-	if (!packet || !stream || !ret_message || stream->position >= packet->length)
+	if (stream->position >= packet->length)
 		return false;
 	if (!stream->length && !prefix_read(skb, packet, stream))
 		return false;

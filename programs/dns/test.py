@@ -338,8 +338,10 @@ class Dns(unittest.TestCase):
         self.assertEqual({(e["rcode"], e["answers"]) for e in events}, {("NOERROR", "192.0.2.1, 192.0.2.2")})
 
     def test_bytes_of_a_stream(self):
-        """Question and answer, each byte in a segment of its own."""
-        self.check(self.one(self.crumbs), name="crumbs.example.org", answers="192.0.2.1, 192.0.2.2", incomplete=False, malformed=False)
+        """Question and answer, each byte in a segment of its own. An acknowledgement may have sent the last: then its owner is not known."""
+        events = self.trace.of(name="crumbs.example.org")
+        self.assertEqual(len(events), 1)
+        self.check(events[0], timed_out=False, answers="192.0.2.1, 192.0.2.2", incomplete=False, malformed=False)
 
     def test_pipelined_stream(self):
         for client in self.pipelined, self.split_pipelined:
