@@ -188,8 +188,8 @@ static __always_inline void answer(struct __sk_buff *skb, const struct packet *p
 	question_end(&key, question);
 }
 
-/* A message, or of a stream a piece of one: it is seen when enough of it is there. Not static, as question_read(). */
-__noinline int message_seen(struct __sk_buff *skb, const struct packet *packet, const struct message *message, bool leaves)
+/* A message, or of a stream a piece of one: it is seen when enough of it is there. */
+static __always_inline int message_seen(struct __sk_buff *skb, const struct packet *packet, const struct message *message, bool leaves)
 {
 	struct stream_key key = {.leaves = leaves};
 	struct desk *desk;
@@ -214,34 +214,66 @@ __noinline int message_seen(struct __sk_buff *skb, const struct packet *packet, 
 	return 0;
 }
 
+/* One for each direction: a program that only asks, or only answers, is half the work for the verifier. Not static, as question_read(). */
+
+__noinline int message_leaves(struct __sk_buff *skb, const struct packet *packet, const struct message *message)
+{
+	return message_seen(skb, packet, message, true);
+}
+
+__noinline int message_arrives(struct __sk_buff *skb, const struct packet *packet, const struct message *message)
+{
+	return message_seen(skb, packet, message, false);
+}
+
 struct segment {
 	struct __sk_buff *skb;
 	const struct packet *packet;
 	struct stream stream;
 	struct message message;
-	bool leaves;
 };
 
-static __noinline long segment_message(__u32 round, struct segment *segment)
+static __noinline long segment_message_leaves(__u32 round, struct segment *segment)
 {
 	if (!stream_next(segment->skb, segment->packet, &segment->stream, &segment->message))
 		return 1;
-	message_seen(segment->skb, segment->packet, &segment->message, segment->leaves);
+	message_leaves(segment->skb, segment->packet, &segment->message);
 	return 0;
 }
 
-__noinline int stream_seen(struct __sk_buff *skb, const struct packet *packet, bool leaves)
+static __noinline long segment_message_arrives(__u32 round, struct segment *segment)
 {
-	struct segment segment = {.skb = skb, .packet = packet, .leaves = leaves};
+	if (!stream_next(segment->skb, segment->packet, &segment->stream, &segment->message))
+		return 1;
+	message_arrives(segment->skb, segment->packet, &segment->message);
+	return 0;
+}
+
+static __always_inline int stream_seen(struct __sk_buff *skb, const struct packet *packet, bool leaves)
+{
+	struct segment segment = {.skb = skb, .packet = packet};
 
 	if (!packet)
 		return 0;
 	stream_begin(&segment.stream, bpf_get_socket_cookie(skb), leaves, packet);
-	sonde_loop(MESSAGES_PER_SEGMENT_MAX, segment_message, &segment);
+	if (leaves)
+		sonde_loop(MESSAGES_PER_SEGMENT_MAX, segment_message_leaves, &segment);
+	else
+		sonde_loop(MESSAGES_PER_SEGMENT_MAX, segment_message_arrives, &segment);
 	if (segment.stream.position < packet->length)
 		count_unmatched(DNS_UNMATCHED_CROWDED_SEGMENT, IPPROTO_TCP);
 	stream_end(&segment.stream, packet);
 	return 0;
+}
+
+__noinline int stream_leaves(struct __sk_buff *skb, const struct packet *packet)
+{
+	return stream_seen(skb, packet, true);
+}
+
+__noinline int stream_arrives(struct __sk_buff *skb, const struct packet *packet)
+{
+	return stream_seen(skb, packet, false);
 }
 
 /* NAT may have sent the packet to another port than the one that was asked. */
@@ -269,12 +301,18 @@ static __always_inline void packet_seen(struct __sk_buff *skb, bool leaves)
 	if (!payload_of(skb, &packet, offset))
 		return;
 	if (packet.protocol == IPPROTO_TCP) {
-		stream_seen(skb, &packet, leaves);
+		if (leaves)
+			stream_leaves(skb, &packet);
+		else
+			stream_arrives(skb, &packet);
 		return;
 	}
 	message.offset = packet.payload;
 	message.available = message.length = packet.length;
-	message_seen(skb, &packet, &message, leaves);
+	if (leaves)
+		message_leaves(skb, &packet, &message);
+	else
+		message_arrives(skb, &packet, &message);
 }
 
 SEC("cgroup_skb/egress")

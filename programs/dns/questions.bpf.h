@@ -316,24 +316,33 @@ static __always_inline __u64 word_at(const struct question *question, __u32 i, _
 #define QUESTION_WORDS ((DNS_SHORT_SIZE - MESSAGE_HEADER + 7) / 8)
 #define EACH_BYTE(value) ((value) * 0x0101010101010101ull)
 
+struct hashing {
+	const struct question *question;
+	__u64 hash;
+	__s32 left; /* bytes */
+};
+
+static __noinline long hash_pass(__u32 i, struct hashing *hashing)
+{
+	if (hashing->left <= 0 || i >= QUESTION_WORDS)
+		return 1;
+	hashing->hash = (hashing->hash ^ (word_at(hashing->question, i, hashing->left) | EACH_BYTE(0x20))) * 0x9e3779b97f4a7c15ull;
+	hashing->hash ^= hashing->hash >> 32;
+	hashing->left -= 8;
+	return 0;
+}
+
 /* Equal for questions that differ in the case of letters only. Not 0. */
 __noinline int question_hash(const struct question *question)
 {
-	__u64 hash;
-	__s32 left;
+	struct hashing hashing = {.question = question};
 
 	if (!question)
 		return 0;
-	left = question->length - MESSAGE_HEADER;
-	hash = question->qtype;
-	for (int i = 0; i < QUESTION_WORDS; i++) {
-		if (left <= 0)
-			break;
-		hash = (hash ^ (word_at(question, i, left) | EACH_BYTE(0x20))) * 0x9e3779b97f4a7c15ull;
-		hash ^= hash >> 32;
-		left -= 8;
-	}
-	return (int)hash | 1;
+	hashing.left = question->length - MESSAGE_HEADER;
+	hashing.hash = question->qtype;
+	sonde_loop(QUESTION_WORDS, hash_pass, &hashing);
+	return (int)hashing.hash | 1;
 }
 
 /* The bit that makes the case, in those of 8 bytes that are letters. */
@@ -351,29 +360,38 @@ enum likeness {
 	RESPELLED, /* the same but for the case of letters */
 };
 
+struct comparison {
+	const struct question *one, *two;
+	__u64 differences, mistakes;
+	__s32 left; /* bytes */
+};
+
 /* Lengths of labels are no letters, so they have to be the same. */
+static __noinline long compare_pass(__u32 i, struct comparison *comparison)
+{
+	__u64 word, difference;
+
+	if (comparison->left <= 0 || i >= QUESTION_WORDS)
+		return 1;
+	word = word_at(comparison->one, i, comparison->left);
+	difference = word ^ word_at(comparison->two, i, comparison->left);
+	comparison->differences |= difference;
+	comparison->mistakes |= difference & ~case_bits(word);
+	comparison->left -= 8;
+	return 0;
+}
+
 __noinline int question_likeness(const struct question *one, const struct question *two)
 {
-	__u64 differences = 0, mistakes = 0;
-	__s32 left;
+	struct comparison comparison = {.one = one, .two = two};
 
 	if (!one || !two || one->length != two->length || one->qtype != two->qtype || one->qclass != two->qclass)
 		return OTHER;
-	left = one->length - MESSAGE_HEADER;
-	for (int i = 0; i < QUESTION_WORDS; i++) {
-		__u64 word, difference;
-
-		if (left <= 0)
-			break;
-		word = word_at(one, i, left);
-		difference = word ^ word_at(two, i, left);
-		differences |= difference;
-		mistakes |= difference & ~case_bits(word);
-		left -= 8;
-	}
-	if (mistakes)
+	comparison.left = one->length - MESSAGE_HEADER;
+	sonde_loop(QUESTION_WORDS, compare_pass, &comparison);
+	if (comparison.mistakes)
 		return OTHER;
-	return differences ? RESPELLED : SAME;
+	return comparison.differences ? RESPELLED : SAME;
 }
 
 /* ---- waiting ---- */
@@ -498,7 +516,7 @@ static __always_inline void send_bare_answer(const struct question *question, st
 		if (!record)                                                                   \
 			return;                                                                \
 		fill_answer(&record->head, question, answer);                                  \
-		__builtin_memcpy(record->bytes, answer->bytes, sizeof(record->bytes));         \
+		bpf_probe_read_kernel(record->bytes, sizeof(record->bytes), answer->bytes);    \
 		sonde_submit(record);                                                          \
 	} while (0)
 

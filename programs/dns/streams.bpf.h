@@ -26,7 +26,7 @@ struct stream_state {
 	__u32 length;		    /* of that message; 0: the prefix comes first */
 	__u16 before;		    /* bytes of that message that are in `message` */
 	__u16 half;		    /* half a prefix: HALF and its first byte; or 0 */
-	__u8 message[DNS_SHORT_SIZE]; /* aligned as in struct question */
+	__u8 message[DNS_SHORT_SIZE];
 };
 
 #define HALF 0x100
@@ -151,7 +151,7 @@ static __always_inline void piece_keep(const struct stream_key *key, const struc
 	struct stream_state *state = stream_state_of(key);
 
 	if (state)
-		__builtin_memcpy(state->message, desk->question.message, sizeof(state->message));
+		bpf_probe_read_kernel(state->message, sizeof(state->message), desk->question.message);
 }
 
 static __always_inline void piece_take(const struct stream_key *key, struct desk *desk)
@@ -159,5 +159,5 @@ static __always_inline void piece_take(const struct stream_key *key, struct desk
 	struct stream_state *state = bpf_map_lookup_elem(&streams, key);
 
 	if (state)
-		__builtin_memcpy(desk->question.message, state->message, sizeof(state->message));
+		bpf_probe_read_kernel(desk->question.message, sizeof(state->message), state->message);
 }
