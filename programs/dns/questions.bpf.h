@@ -297,7 +297,8 @@ __noinline int question_read(struct question *question, __u32 loaded)
 	labels.message = message = question->message;
 	sonde_loop(LABELS_MAX, label_pass, &labels);
 	end = labels.end + 4;
-	if (!labels.whole || end > loaded || end > DNS_SHORT_SIZE - 1)
+	barrier_var(end); /* older verifiers (6.1) know nothing of what the loop leaves: both bounds are checked, in this register */
+	if (!labels.whole || end > loaded || end < MESSAGE_HEADER + 5 || end > DNS_SHORT_SIZE - 1)
 		return false;
 	question->length = end;
 	question->qtype = message[end - 4] << 8 | message[end - 3];

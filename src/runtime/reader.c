@@ -22,6 +22,7 @@
 #define POLL_SLOW_NS 2000000	/* while nobody watches and the ring fills slowly: each look costs the same */
 #define POLL_SLOW_PART 32	/* slowly: less than this part of the ring in one look */
 #define HOLD_NS 20000000	/* a batch that is not full is kept for more, while nobody watches */
+#define HOLD_PART 16		/* and while it is less than this part of the ring, which may be a small one */
 #define POLL_ROUNDS 5		/* that find nothing, then sleep */
 #define BUSY_NS 2000000		/* woken again within this: stay awake */
 #define SLEEP_MS 1000		/* then show a sign of life */
@@ -164,6 +165,7 @@ static void reader_open(struct sonde_source *source)
 	while (!(source->open = sonde_batch_new()))
 		usleep(10000);
 	source->open_since_ns = sonde_clock_boot_ns();
+	source->open_position = sonde_ring_position(source->ring);
 }
 
 /* What is there now, into the open batch, as far as it has room. @return number of records. */
@@ -217,8 +219,9 @@ static uint64_t reader_drain(struct sonde_source *source)
 			reader_deliver(source);
 	}
 	source->progress_ns = sonde_clock_boot_ns();
-	/* Each delivery wakes the writer: while nobody watches, it may as well wait for more. */
-	if (source->open && (reader_is_watched(source) || source->progress_ns - source->open_since_ns >= HOLD_NS))
+	/* Each delivery wakes the writer: while nobody watches and it holds little of the ring, it may as well wait for more. */
+	if (source->open && (reader_is_watched(source) || source->progress_ns - source->open_since_ns >= HOLD_NS ||
+			     source->read_position - source->open_position >= sonde_ring_size(source->ring) / HOLD_PART))
 		reader_deliver(source);
 	return n;
 }

@@ -39,6 +39,7 @@ struct sonde_source {
 	struct sonde_hook_context context;
 	struct sonde_batch_full *open; /* read, and not yet delivered; NULL: nothing */
 	int64_t open_since_ns;
+	uint64_t open_position; /* of the ring, when it was opened */
 	struct sonde_batch_full *ticking; /* the batch that sonde_emit() adds to; NULL outside of a tick */
 	unsigned n_ticked;
 	int64_t next_tick_ns;
