@@ -20,6 +20,14 @@ EMPTY = os.path.join(BUILD, "empty.bpf.o")
 ALL = sorted(os.path.basename(os.path.dirname(path)) for path in
              glob.glob(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "programs", "*", "program.bpf.c")))
 BUILT_IN = ["connection", "packet_drop", "process"]
+
+
+def is_default(name):
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "programs", name, "program.bpf.c")) as f:
+        return "SONDE_OFF_BY_DEFAULT" not in f.read()
+
+
+DEFAULT = list(filter(is_default, ALL))  # what runs without a configuration
 running = []
 
 
@@ -91,6 +99,19 @@ def wakeups(pid):
         except (FileNotFoundError, ProcessLookupError):
             pass
     return total
+
+
+def verified_instructions(pid):
+    """How many instructions the verifier looked at in the BPF programs that the process holds, by their names."""
+    result = {}
+    for path in glob.glob("/proc/%d/fdinfo/*" % pid):
+        with open(path) as f:
+            facts = dict(line.split(":", 1) for line in f if ":" in line)
+        if "verified_insns" in facts:
+            number = facts["prog_id"].strip()
+            shown = json.loads(subprocess.run(["bpftool", "-j", "prog", "show", "id", number], stdout=subprocess.PIPE).stdout)
+            result["%s %s" % (number, shown.get("name", "?"))] = int(facts["verified_insns"])
+    return result
 
 
 def memory_kib(pid):

@@ -10,12 +10,13 @@
  * The walk takes no lock: a rename at this very moment can give a mixture of the old and the new name.
  */
 
+#include <sonde/loop.bpf.h>
 #include <sonde/sonde.bpf.h>
 
 #define SONDE_PATH_SIZE 256		       /* NUL included; of a longer path the last part, after "..." */
 #define SONDE_PATH_SCRATCH (2 * SONDE_PATH_SIZE) /* room that sonde_path_read() builds the path in */
 #ifndef SONDE_PATH_DEPTH
-#define SONDE_PATH_DEPTH 64 /* components and mounts together; each takes 0.6 ms of the start, so less may do */
+#define SONDE_PATH_DEPTH 64 /* components and mounts together */
 #endif
 
 #define SONDE_PATH_MASK (SONDE_PATH_SIZE - 1)
@@ -38,46 +39,51 @@ static __always_inline void sonde_path_prepend_end(struct dentry *dentry, char *
 	bpf_probe_read_kernel(&scratch[*position & SONDE_PATH_MASK], length & SONDE_PATH_MASK, name);
 }
 
-/*
- * Walks towards the root. False: the path is longer than there is room for; `ret_rest` is then what does not fit, if known.
- * The verifier goes through each round on its own, so a round has masks that are always right instead of checks that branch.
- */
-static __always_inline bool sonde_path_walk(struct dentry *dentry, struct mount *mount, char *scratch,
-					    __u32 *position, struct dentry **ret_rest)
-{
-	struct dentry *mount_root = sonde_load(mount, mnt.mnt_root), *parent;
-	struct mount *below;
-	__u32 length;
-	int i;
+/* Where a walk towards the root stands. */
+struct sonde_path_walk {
+	struct dentry *dentry, *mount_root;
+	struct mount *mount;
+	char *scratch;
+	__u32 position; /* where in `scratch` the path begins by now */
+	bool whole;
+	bool full; /* there is no room for the name of `dentry` */
+};
 
-	for (i = 0; i < SONDE_PATH_DEPTH; i++) {
-		if (dentry == mount_root) {
-			below = sonde_load(mount, mnt_parent);
-			if (below == mount || !below)
-				return true;
-			dentry = sonde_load(mount, mnt_mountpoint);
-			mount = below;
-			mount_root = sonde_load(mount, mnt.mnt_root);
-			continue;
+/* One component or one mount. Masks that are always right instead of checks, of which the verifier would follow both ways. */
+static __noinline long sonde_path_step(__u32 round, struct sonde_path_walk *walk)
+{
+	struct dentry *dentry = walk->dentry, *parent;
+	__u32 length, position = walk->position;
+
+	if (dentry == walk->mount_root) {
+		struct mount *mount = walk->mount, *below = sonde_load(mount, mnt_parent);
+
+		if (below == mount || !below) {
+			walk->whole = true;
+			return 1;
 		}
-		length = sonde_load(dentry, d_name.len);
-		if ((__u64)length + 4 > *position) { /* "/name", and dots in front of it */
-			*ret_rest = dentry;
-			return false;
-		}
-		*position -= length + 1;
-		/* Without these the compiler proves the masks away, and the verifier cannot follow the proof. */
-		barrier_var(*position);
-		barrier_var(length);
-		scratch[*position & SONDE_PATH_MASK] = '/';
-		bpf_probe_read_kernel(&scratch[(*position & SONDE_PATH_MASK) + 1], length & SONDE_PATH_MASK,
-				      sonde_load(dentry, d_name.name));
-		parent = sonde_load(dentry, d_parent);
-		if (parent == dentry || !parent) /* a file of no directory: memfd */
-			return true;
-		dentry = parent;
+		walk->dentry = sonde_load(mount, mnt_mountpoint);
+		walk->mount = below;
+		walk->mount_root = sonde_load(below, mnt.mnt_root);
+		return 0;
 	}
-	return false;
+	length = sonde_load(dentry, d_name.len);
+	if ((__u64)length + 4 > position) { /* "/name", and dots in front of it */
+		walk->full = true;
+		return 1;
+	}
+	position -= length + 1;
+	walk->position = position;
+	/* Without these the compiler proves the masks away, and the verifier cannot follow the proof. */
+	barrier_var(position);
+	barrier_var(length);
+	walk->scratch[position & SONDE_PATH_MASK] = '/';
+	bpf_probe_read_kernel(&walk->scratch[(position & SONDE_PATH_MASK) + 1], length & SONDE_PATH_MASK,
+			      sonde_load(dentry, d_name.name));
+	parent = sonde_load(dentry, d_parent);
+	walk->dentry = parent;
+	walk->whole = parent == dentry || !parent; /* a file of no directory: memfd */
+	return walk->whole;
 }
 
 /**
@@ -89,12 +95,17 @@ static __always_inline void sonde_path_complete(struct dentry *dentry, struct vf
 						char ret_path[SONDE_PATH_SIZE])
 {
 	struct mount *mount = sonde_cast(struct mount, (void *)vfsmount - bpf_core_field_offset(struct mount, mnt));
-	struct dentry *rest = NULL;
+	struct sonde_path_walk walk = {
+		.dentry = sonde_cast(struct dentry, dentry), .mount = mount, .mount_root = sonde_load(mount, mnt.mnt_root),
+		.scratch = scratch, .position = position,
+	};
 	__u32 length;
 
-	if (!sonde_path_walk(sonde_cast(struct dentry, dentry), mount, scratch, &position, &rest)) {
-		if (rest)
-			sonde_path_prepend_end(rest, scratch, &position);
+	sonde_loop(SONDE_PATH_DEPTH, sonde_path_step, &walk);
+	position = walk.position;
+	if (!walk.whole) {
+		if (walk.full)
+			sonde_path_prepend_end(walk.dentry, scratch, &position);
 		position -= 3;
 		barrier_var(position);
 		if (position < SONDE_PATH_SIZE)

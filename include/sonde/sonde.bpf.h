@@ -297,29 +297,38 @@ static __always_inline void sonde_metric_add(void *map, const void *key, __u64 a
 		__sync_fetch_and_add(&counters->overflowed, amount);
 }
 
-/** The least power of 2 that is not below the value, as its exponent. */
+/* 1 if `value` is above `least`, both below 2^63. No comparison: the verifier would follow both ways of each, through all that comes. */
+static __always_inline __u64 sonde_is_above(__u64 value, __u64 least)
+{
+	__u64 difference = least - value;
+
+	barrier_var(difference); /* else the compiler makes a comparison of it again */
+	return difference >> 63;
+}
+
+/** The least power of 2 that is not below the value, as its exponent; at most 63. */
 static __always_inline __u8 sonde_exponent_of(__u64 value)
 {
-	__u64 rest = value ? value - 1 : 0;
-	__u8 exponent = 0;
+	const __u64 mask = ~0ull >> 1;
+	__u64 rest = value - (sonde_is_above(value & mask, 0) | value >> 63), exponent = 0, step;
 
-	for (__u8 step = 32; step; step /= 2) {
-		if (!(rest >> step))
-			continue;
+	rest = (rest | -(rest >> 63)) & mask;
+#pragma unroll
+	for (int bits = 32; bits; bits /= 2) {
+		step = sonde_is_above(rest, (1ull << bits) - 1) * bits;
 		rest >>= step;
 		exponent += step;
 	}
-	return exponent + (rest != 0);
+	return exponent + rest;
 }
 
 /* The same, within those that have a bucket. */
 static __always_inline __u8 sonde_bucket_of(__u64 value_ns)
 {
-	__u8 exponent = sonde_exponent_of(value_ns);
+	__u64 exponent = sonde_exponent_of(value_ns);
+	__u64 below = sonde_is_above(SONDE_BUCKET_FIRST, exponent), above = sonde_is_above(exponent, SONDE_BUCKET_LAST);
 
-	if (exponent < SONDE_BUCKET_FIRST)
-		return SONDE_BUCKET_FIRST;
-	return exponent <= SONDE_BUCKET_LAST ? exponent : SONDE_BUCKET_LAST + 1;
+	return exponent + below * (SONDE_BUCKET_FIRST - exponent) + above * (SONDE_BUCKET_LAST + 1 - exponent);
 }
 
 /** Adds a duration to a histogram (SONDE_HISTOGRAM). @param le Points to the last field of `key`; it is changed. */

@@ -58,9 +58,15 @@ struct dns_message {
 	__u16 length;	/* of the whole message */
 };
 
-/* Most answers are short. A UDP answer is seldom longer than 1232 bytes: servers keep below the fragments of IPv6. */
+/* Most answers are small or short: less to write to the ring, and to read. A UDP answer is seldom longer than 1232 bytes: servers keep below the fragments of IPv6. */
+#define DNS_SMALL_SIZE 128
 #define DNS_SHORT_SIZE 272 /* any question: 12 bytes of header, 255 of name, 4 of type and class */
 #define DNS_LONG_SIZE 1232
+
+struct dns_small {
+	struct dns_message head;
+	__u8 bytes[DNS_SMALL_SIZE];
+};
 
 struct dns_short {
 	struct dns_message head;
@@ -73,6 +79,7 @@ struct dns_long {
 };
 
 enum dns_inner {
+	DNS_INNER_SMALL,
 	DNS_INNER_SHORT,
 	DNS_INNER_LONG,
 };

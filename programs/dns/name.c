@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Names in messages. Invariant: no byte at or beyond `size` is read, and each pointer leads to before the labels it ends, so
- * reading ends.
+ * reading ends; after 127 of them and 255 bytes at the latest.
  */
 #include "name.h"
 
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define POINTER 0xc0
+#define POINTERS_MAX 127 /* as many as a name may have labels: a chain of pointers costs no more than a name */
 
 void dns_text_add(struct dns_text *text, const char *piece)
 {
@@ -72,7 +73,7 @@ static char *label_write(char *text, const __u8 *label, size_t length)
 	return text;
 }
 
-/* `start` is where the labels began that led here. */
+/* `start` is where the labels began that led here. Before it, but behind the header: there is no name in that. */
 static int pointer_read(const __u8 *message, size_t size, size_t offset, size_t start)
 {
 	size_t target;
@@ -80,12 +81,12 @@ static int pointer_read(const __u8 *message, size_t size, size_t offset, size_t 
 	if (offset + 2 > size)
 		return -ENODATA;
 	target = (size_t)(message[offset] & ~POINTER) << 8 | message[offset + 1];
-	return target < start ? (int)target : -EINVAL;
+	return target >= DNS_HEADER_BYTES && target < start ? (int)target : -EINVAL;
 }
 
 int dns_name_read(const __u8 *message, size_t size, size_t offset, char *ret_text)
 {
-	size_t start = offset, bytes = 1;
+	size_t start = offset, bytes = 1, pointers = 0;
 	char *text = ret_text;
 	int after = -1;
 
@@ -102,6 +103,8 @@ int dns_name_read(const __u8 *message, size_t size, size_t offset, char *ret_tex
 
 			if (target < 0)
 				return target;
+			if (++pointers > POINTERS_MAX)
+				return -EINVAL;
 			if (after < 0)
 				after = (int)offset + 2;
 			start = offset = (size_t)target;
@@ -114,27 +117,13 @@ int dns_name_read(const __u8 *message, size_t size, size_t offset, char *ret_tex
 			return -ENODATA;
 		if (text != ret_text)
 			*text++ = '.';
-		text = label_write(text, message + offset + 1, length);
+		if (text)
+			text = label_write(text, message + offset + 1, length);
 		offset += length + 1;
 	}
-	if (text == ret_text)
+	if (ret_text && text == ret_text)
 		*text++ = '.';
-	*text = '\0';
+	if (ret_text)
+		*text = '\0';
 	return after < 0 ? (int)offset + 1 : after;
-}
-
-int dns_name_skip(const __u8 *message, size_t size, size_t offset)
-{
-	while (offset < size) {
-		size_t length = message[offset];
-
-		if (!length)
-			return (int)offset + 1;
-		if ((length & POINTER) == POINTER)
-			return offset + 2 <= size ? (int)offset + 2 : -ENODATA;
-		if (length > 63)
-			return -EINVAL;
-		offset += length + 1;
-	}
-	return -ENODATA;
 }

@@ -215,6 +215,16 @@ static const struct {
 #define M(what, literal) {what, literal, sizeof(literal) - 1}
 	M("pointer to itself", HEADER("\x81", "\x80", "\x01", "\x00", "\x00") WWW IN_A
 	  "\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x05\x00\x02\xc0\x2d"),
+	M("owner that points to itself", HEADER("\x81", "\x80", "\x01", "\x00", "\x00") WWW IN_A
+	  "\xc0\x21\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x01\x02\x03\x04"),
+	M("owner that points forward", HEADER("\x81", "\x80", "\x01", "\x00", "\x00") WWW IN_A
+	  "\xc0\x2d\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x01\x02\x03\x04"),
+	M("owner beyond the message", HEADER("\x81", "\x80", "\x01", "\x00", "\x00") WWW IN_A
+	  "\xff\xff\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x01\x02\x03\x04"),
+	M("owner whose label leads back to itself", HEADER("\x81", "\x80", "\x01", "\x00", "\x00") WWW IN_A
+	  "\001x\xc0\x21\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x01\x02\x03\x04"),
+	M("owner in the header", HEADER("\x81", "\x80", "\x01", "\x00", "\x00") WWW IN_A
+	  "\xc0\x04\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x01\x02\x03\x04"),
 	M("pointers to each other", HEADER("\x81", "\x80", "\x01", "\x00", "\x00") WWW IN_A
 	  "\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x05\x00\x04\xc0\x2f\xc0\x2d"),
 	M("pointer forward", HEADER("\x81", "\x80", "\x01", "\x00", "\x00") WWW IN_A
@@ -248,6 +258,32 @@ static void malformed_answers(void **state)
 	}
 }
 
+/* A name may point to a pointer; a chain longer than any name has labels is none. */
+static void pointer_chain(void **state)
+{
+	char message[800] = HEADER("\x81", "\x80", "\x02", "\x00", "\x00") WWW IN_A
+		"\xc0\x0c\x00\x10\x00\x01\x00\x00\x00\x05\x01\x00"; /* TXT of 256 bytes: the chain, each points to the one before */
+	struct dns e;
+	size_t at = 45;
+
+	for (size_t i = 0; i < 128; i++, at += 2) {
+		size_t target = i ? at - 2 : 12;
+
+		message[at] = (char)(0xc0 | target >> 8);
+		message[at + 1] = (char)target;
+	}
+	memcpy(message + at, "\xc1\x00\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x01\x02\x03\x04", 16);
+	at += 16;
+	message[at - 15] = 45 + 2 * 125 - 0x100; /* 126 pointers, and this one */
+	assert_int_equal(parse_cut(message, at, at, true, &e), 0);
+	assert_string_equal(e.answers, "TXT (256 bytes), 1.2.3.4");
+	assert_int_equal(e.malformed, 0);
+	message[at - 15] += 2;
+	assert_int_equal(parse_cut(message, at, at, true, &e), 0);
+	assert_string_equal(e.answers, "TXT (256 bytes)");
+	assert_int_equal(e.malformed, 1);
+}
+
 static void no_question(void **state)
 {
 	static const char pointer[] = HEADER("\x81", "\x80", "\x00", "\x00", "\x00") "\xc0\x0c" IN_A;
@@ -268,7 +304,7 @@ int main(void)
 		cmocka_unit_test(addresses),	 cmocka_unit_test(chain),	   cmocka_unit_test(other_types),
 		cmocka_unit_test(failures),	 cmocka_unit_test(question_only),  cmocka_unit_test(root_and_words),
 		cmocka_unit_test(odd_bytes),	 cmocka_unit_test(long_names),	   cmocka_unit_test(many_answers),
-		cmocka_unit_test(malformed_answers), cmocka_unit_test(no_question),
+		cmocka_unit_test(malformed_answers), cmocka_unit_test(pointer_chain), cmocka_unit_test(no_question),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,12 +7,13 @@
  */
 
 #include "event.h"
-#include "questions.bpf.h"
 #include "streams.bpf.h"
 
 SONDE_EVENT(dns, "DNS questions, each with its answer or the lack of one");
 SONDE_SETTING_BETWEEN(__u64, update_interval_ns, 1000000000, 1000000, 86400000000000,
 		      "time between the looks for questions that timed out");
+
+#define REPEATED_FOR 4
 
 struct sock___locked {
 	struct {
@@ -74,84 +75,138 @@ static __always_inline void server_of_socket(struct __sk_buff *skb, struct quest
 	}
 }
 
+/*
+ * The same question once more. That gives it another timeout_ns (the stub resolver of glibc asks again after 5 s), but not for ever: one that
+ * is asked again and again ends as well.
+ */
+static __always_inline void sent_again(struct question *old, const struct question *question)
+{
+	if (question->transport != IPPROTO_UDP) /* TCP sends again by itself */
+		return;
+	__sync_fetch_and_add(&old->tries, 1);
+	if (question->asked_ns - old->asked_ns < REPEATED_FOR * timeout_ns)
+		old->sent_ns = question->asked_ns;
+}
+
+/* The id is in use: by the same question, by another one that waits, or by one that has ended. False: there is no room for it. */
+static __always_inline bool ask_beside(struct question_key *key, struct question *question)
+{
+	struct question *first = bpf_map_lookup_elem(&questions, key), *old;
+	__u64 flags = BPF_NOEXIST;
+	int likeness;
+
+	if (!first)
+		return false;
+	old = question_find(key, first, question, &likeness);
+	if (old && old->state != QUESTION_ENDED) {
+		sent_again(old, question);
+		return true;
+	}
+	if (first->state == QUESTION_ENDED) {
+		key->hash = 0;
+		question->shares_id = 1;
+		flags = BPF_ANY;
+	} else {
+		first->shares_id = 1;
+		key->hash = question_hash(question);
+	}
+	return !bpf_map_update_elem(&questions, key, question, flags);
+}
+
 static __always_inline void ask(struct __sk_buff *skb, const struct packet *packet, struct question *question, __u32 loaded)
 {
-	struct question_key key = {.cookie = bpf_get_socket_cookie(skb)};
-	struct question *old;
+	struct question_key key = {};
 
 	if (!is_question(question->message) || !question_read(question, loaded))
 		return;
-	question->hash = question_hash(question);
+	key.cookie = bpf_get_socket_cookie(skb);
 	key.id = question->message[0] << 8 | question->message[1];
-	old = bpf_map_lookup_elem(&questions, &key);
-	if (old) {
-		if (old->hash == question->hash) {
-			if (packet->protocol == IPPROTO_UDP) /* TCP sends again by itself */
-				__sync_fetch_and_add(&old->tries, 1);
-			return;
-		}
-		/* The asker has given up the other question: its id is in use for this one. */
-		if (question_claim(old))
-			send_timeout(old, key.cookie);
-		bpf_map_delete_elem(&questions, &key);
-	}
 	asker(skb, packet->protocol, question);
 	question->server_address = packet->destination;
 	question->server_port = packet->destination_port;
 	server_of_socket(skb, question);
 	question->transport = packet->protocol;
 	question->tries = 1;
-	question->claimed = 0;
-	question->asked_ns = bpf_ktime_get_boot_ns();
-	if (bpf_map_update_elem(&questions, &key, question, BPF_NOEXIST))
+	question->shares_id = 0;
+	question->state = QUESTION_WAITS;
+	question->asked_ns = question->sent_ns = bpf_ktime_get_boot_ns();
+	/* Nearly always it is new: looking for it first would cost as much as this. */
+	if (bpf_map_update_elem(&questions, &key, question, BPF_NOEXIST) && !ask_beside(&key, question))
 		sonde_map_full();
 }
 
-/* A segment may end before the question does. Within a connection the id is enough. */
-static __always_inline bool question_is_cut(const struct question *question, const struct message *message)
+/*
+ * The question that a message answers, or NULL. Only an error may leave out what it is the answer to: a server that did not understand
+ * the question cannot repeat it.
+ */
+static __always_inline struct question *question_of_answer(struct question_key *key, const struct packet *packet, struct question *repeated,
+							    __u32 loaded, int *ret_likeness)
 {
-	return message->available < message->length && message->available < question->length;
+	struct question *first = bpf_map_lookup_elem(&questions, key), *question = NULL;
+	const __u8 *header = repeated->message;
+
+	if (!first) {
+		count_unmatched(DNS_UNMATCHED_NOT_WAITED_FOR, packet->protocol);
+		return NULL;
+	}
+	*ret_likeness = OTHER;
+	if (header[4])
+		question = NULL;
+	else if (header[5] == 1 && question_read(repeated, loaded))
+		question = question_find(key, first, repeated, ret_likeness);
+	else if (!header[5] && header[3] & 0xf)
+		question = first;
+	if (!question)
+		count_unmatched(DNS_UNMATCHED_OTHER_QUESTION, packet->protocol);
+	return question;
 }
 
 static __always_inline void answer(struct __sk_buff *skb, const struct packet *packet, const struct message *message,
 				   struct question *repeated, __u32 loaded)
 {
 	struct answer answer = {.server_address = packet->source, .server_port = packet->source_port, .offset = message->offset,
-				.available = message->available, .length = message->length, .header = repeated->message};
+				.available = message->before ? loaded : message->available, .length = message->length,
+				.bytes = repeated->message};
 	struct question_key key = {};
 	struct question *question;
+	int likeness;
 
-	if (!(answer.header[2] & 0x80))
+	if (!(answer.bytes[2] & 0x80))
 		return;
 	key.cookie = answer.cookie = bpf_get_socket_cookie(skb);
-	key.id = answer.header[0] << 8 | answer.header[1];
-	question = bpf_map_lookup_elem(&questions, &key);
+	key.id = answer.bytes[0] << 8 | answer.bytes[1];
+	question = question_of_answer(&key, packet, repeated, loaded, &likeness);
 	if (!question)
 		return;
-	answer.repeats_question = (answer.header[4] || answer.header[5]) && !question_is_cut(question, message);
-	if (answer.repeats_question && (!question_read(repeated, loaded) || question_hash(repeated) != question->hash))
-		return; /* the answer to something else: a late one, or a forged one */
-	if (!question_claim(question))
+	if (!question_claim(question)) {
+		count_unmatched(DNS_UNMATCHED_NOT_WAITED_FOR, packet->protocol);
 		return;
-	answer.latency_ns = bpf_ktime_get_boot_ns() - question->asked_ns;
-	count_answer(question, answer.header[3], answer.latency_ns);
+	}
+	answer.likeness = likeness;
 	send_answer(skb, question, &answer);
-	bpf_map_delete_elem(&questions, &key);
+	count_answer(question, answer.bytes[3], answer.latency_ns ?: bpf_ktime_get_boot_ns() - question->asked_ns);
+	question_end(&key, question);
 }
 
-/* Not static, as question_read(). */
-__noinline int message_seen(struct __sk_buff *skb, const struct packet *packet, const struct message *message, bool leaves)
+/* A message, or of a stream a piece of one: it is seen when enough of it is there. */
+static __always_inline int message_seen(struct __sk_buff *skb, const struct packet *packet, const struct message *message, bool leaves)
 {
+	struct stream_key key = {.leaves = leaves};
 	struct desk *desk;
 	__u32 loaded;
 
-	if (!packet || !message)
+	if (!packet || !message || message->length < MESSAGE_HEADER)
 		return 0;
 	desk = desk_take();
 	if (!desk)
 		return 0;
-	loaded = message_load(skb, message->offset, message->available, &desk->question);
-	if (loaded && leaves)
+	key.cookie = bpf_get_socket_cookie(skb);
+	if (message->before)
+		piece_take(&key, desk);
+	loaded = message_load(skb, message, desk);
+	if (loaded && !message_is_whole(message, loaded))
+		piece_keep(&key, desk);
+	else if (loaded && leaves)
 		ask(skb, packet, &desk->question, loaded);
 	else if (loaded)
 		answer(skb, packet, message, &desk->question, loaded);
@@ -159,18 +214,66 @@ __noinline int message_seen(struct __sk_buff *skb, const struct packet *packet, 
 	return 0;
 }
 
-static __always_inline void stream_seen(struct __sk_buff *skb, const struct packet *packet, bool leaves)
-{
-	struct message message;
-	struct stream stream;
+/* One for each direction: a program that only asks, or only answers, is half the work for the verifier. Not static, as question_read(). */
 
-	stream_begin(&stream, bpf_get_socket_cookie(skb), leaves, packet);
-	for (int i = 0; i < MESSAGES_PER_SEGMENT_MAX; i++) {
-		if (!stream_next(skb, packet, &stream, &message))
-			break;
-		message_seen(skb, packet, &message, leaves);
-	}
-	stream_end(&stream, packet);
+__noinline int message_leaves(struct __sk_buff *skb, const struct packet *packet, const struct message *message)
+{
+	return message_seen(skb, packet, message, true);
+}
+
+__noinline int message_arrives(struct __sk_buff *skb, const struct packet *packet, const struct message *message)
+{
+	return message_seen(skb, packet, message, false);
+}
+
+struct segment {
+	struct __sk_buff *skb;
+	const struct packet *packet;
+	struct stream stream;
+	struct message message;
+};
+
+static __noinline long segment_message_leaves(__u32 round, struct segment *segment)
+{
+	if (!stream_next(segment->skb, segment->packet, &segment->stream, &segment->message))
+		return 1;
+	message_leaves(segment->skb, segment->packet, &segment->message);
+	return 0;
+}
+
+static __noinline long segment_message_arrives(__u32 round, struct segment *segment)
+{
+	if (!stream_next(segment->skb, segment->packet, &segment->stream, &segment->message))
+		return 1;
+	message_arrives(segment->skb, segment->packet, &segment->message);
+	return 0;
+}
+
+static __always_inline int stream_seen(struct __sk_buff *skb, const struct packet *packet, bool leaves)
+{
+	struct segment segment = {.skb = skb, .packet = packet};
+
+	if (!packet)
+		return 0;
+	stream_begin(&segment.stream, bpf_get_socket_cookie(skb), leaves, packet);
+	if (leaves)
+		sonde_loop(MESSAGES_PER_SEGMENT_MAX, segment_message_leaves, &segment);
+	else
+		sonde_loop(MESSAGES_PER_SEGMENT_MAX, segment_message_arrives, &segment);
+	if (segment.stream.position < packet->length)
+		count_unmatched(DNS_UNMATCHED_CROWDED_SEGMENT, IPPROTO_TCP);
+	stream_end(&segment.stream, packet);
+	return 0;
+}
+
+__noinline int stream_leaves(struct __sk_buff *skb, const struct packet *packet)
+{
+	return stream_seen(skb, packet, true);
+}
+
+__noinline int stream_arrives(struct __sk_buff *skb, const struct packet *packet)
+{
+	return stream_seen(skb, packet, false);
 }
 
 /* NAT may have sent the packet to another port than the one that was asked. */
@@ -183,7 +286,7 @@ static __always_inline bool is_asked(struct __sk_buff *skb, const struct packet 
 
 static __always_inline void packet_seen(struct __sk_buff *skb, bool leaves)
 {
-	struct message message;
+	struct message message = {};
 	struct packet packet;
 	__u32 offset;
 
@@ -198,12 +301,18 @@ static __always_inline void packet_seen(struct __sk_buff *skb, bool leaves)
 	if (!payload_of(skb, &packet, offset))
 		return;
 	if (packet.protocol == IPPROTO_TCP) {
-		stream_seen(skb, &packet, leaves);
+		if (leaves)
+			stream_leaves(skb, &packet);
+		else
+			stream_arrives(skb, &packet);
 		return;
 	}
 	message.offset = packet.payload;
 	message.available = message.length = packet.length;
-	message_seen(skb, &packet, &message, leaves);
+	if (leaves)
+		message_leaves(skb, &packet, &message);
+	else
+		message_arrives(skb, &packet, &message);
 }
 
 SEC("cgroup_skb/egress")
@@ -226,9 +335,13 @@ int at_interval_timeouts(struct bpf_iter__bpf_map_elem *context)
 	struct question_key key;
 	struct question *question = SONDE_ELEMENT(context, &questions, &key);
 
-	if (!question || bpf_ktime_get_boot_ns() - question->asked_ns < timeout_ns || !question_claim(question))
+	if (!question || bpf_ktime_get_boot_ns() - question->sent_ns < timeout_ns)
 		return 0;
-	send_timeout(question, key.cookie);
-	bpf_map_delete_elem(&questions, &key);
+	if (question_claim(question)) {
+		send_timeout(question, key.cookie);
+		question_end(&key, question);
+	} else if (question->state == QUESTION_ENDED) {
+		bpf_map_delete_elem(&questions, &key);
+	}
 	return 0;
 }

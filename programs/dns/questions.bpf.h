@@ -4,10 +4,13 @@
 /*
  * Questions that wait for their answer, by socket and id, and the records about them.
  *
- * Each question has one outcome: whoever sets `claimed` first reports it, be it the answer, the time, or another question
- * that takes its id.
+ * Each question has one outcome: whoever claims it first reports it, be it the answer or the time.
+ *
+ * Hardly ever two that wait in a socket have the same id. Then the later has the hash of what it asks in its key, and the first stays in
+ * the map after its end, for the id leads to the others by way of it.
  */
 
+#include <sonde/loop.bpf.h>
 #include "servers.bpf.h"
 
 SONDE_SETTING_BETWEEN(__u64, timeout_ns, 5000000000, 1000000, 3600000000000,
@@ -23,21 +26,28 @@ SONDE_SETTING_BETWEEN(__u64, timeout_ns, 5000000000, 1000000, 3600000000000,
 struct question_key {
 	__u64 cookie;
 	__u16 id;
-	__u16 reserved[3];
+	__u16 reserved;
+	__u32 hash; /* 0: of the first with this id */
+};
+
+enum question_state {
+	QUESTION_WAITS,
+	QUESTION_CLAIMED,
+	QUESTION_ENDED, /* and others with its id may wait */
 };
 
 struct question {
 	struct sonde_process owner;
-	__u64 asked_ns;
+	__u64 asked_ns, sent_ns; /* the first and the last time; sent_ns of one that has ended: when */
 	sonde_address server_address;
 	__u16 server_port;
 	__u8 transport;
 	__u8 role;
-	int hash;
 	__u32 tries;
-	__u32 claimed;
+	__u32 state;
 	__u16 length; /* header, name, type and class */
-	__u16 qtype;
+	__u16 qtype, qclass;
+	__u16 shares_id; /* others with the same id are or were in the map */
 	__u8 message[DNS_SHORT_SIZE + 4]; /* what follows the header is aligned to 8 and padded to it */
 };
 _Static_assert((offsetof(struct question, message) + MESSAGE_HEADER) % 8 == 0, "hashed by words of 8 bytes");
@@ -60,6 +70,7 @@ struct desk {
 	__u32 taken;
 	__u32 reserved;
 	struct question question;
+	__u8 room[DNS_SHORT_SIZE]; /* behind the message: how much of it there is before, the verifier does not know */
 };
 
 struct {
@@ -159,101 +170,265 @@ static __always_inline void qtype_label(__u16 qtype, char *label)
 	__builtin_memcpy(label, text, 8);
 }
 
-static __always_inline void count_answer(const struct question *question, __u8 rcode, __u64 latency_ns)
+/* Not static, as question_read(). */
+__noinline int count_answer(const struct question *question, __u32 rcode, __u64 latency_ns)
 {
-	struct dns_time time = {.role = question->role, .transport = question->transport};
-	struct dns_result key = {.transport = question->transport};
+	struct dns_result key = {};
+	struct dns_time time = {};
 
+	if (!question)
+		return 0;
+	time.role = question->role;
+	time.transport = key.transport = question->transport;
 	sonde_metric_observe(&latencies, &time, &time.le, latency_ns);
-
 	qtype_label(question->qtype, key.qtype);
 	__builtin_memcpy(key.rcode, rcode_labels[rcode & 0xf], sizeof(key.rcode));
 	if (question->role == DNS_ROLE_RESOLVER)
 		sonde_metric_add(&passed_on, &key, 1);
 	else
 		sonde_metric_add(&answered, &key, 1);
+	return 0;
 }
 
-static __always_inline void count_timeout(const struct question *question)
+__noinline int count_timeout(const struct question *question)
 {
-	struct dns_silence key = {.transport = question->transport};
+	struct dns_silence key = {};
 
+	if (!question)
+		return 0;
+	key.transport = question->transport;
 	qtype_label(question->qtype, key.qtype);
 	if (question->role == DNS_ROLE_RESOLVER)
 		sonde_metric_add(&passed_on_unanswered, &key, 1);
 	else
 		sonde_metric_add(&unanswered, &key, 1);
+	return 0;
+}
+
+enum dns_unmatched {
+	DNS_UNMATCHED_NOT_WAITED_FOR,
+	DNS_UNMATCHED_OTHER_QUESTION,
+	DNS_UNMATCHED_MISSING_SEGMENT,
+	DNS_UNMATCHED_CROWDED_SEGMENT,
+};
+
+struct dns_loss {
+	enum dns_unmatched reason SONDE_DOC(
+		"not_waited_for: an answer that is late or comes twice; other_question: an answer to another name, type or class; "
+		"missing_segment: amid a message over TCP; crowded_segment: what follows its 64th message");
+	sonde_protocol transport SONDE_DOC("UDP or TCP");
+	__u8 padding[3] SONDE_HIDDEN;
+};
+
+struct {
+	SONDE_METRIC_MAP(struct dns_loss, 16);
+} unmatched SEC(".maps") SONDE_COUNTER("dns_unmatched_total", "Messages, or pieces of a stream, that were taken for no answer or question.");
+
+static __always_inline void count_unmatched(enum dns_unmatched reason, __u8 transport)
+{
+	struct dns_loss key = {.reason = reason, .transport = transport};
+
+	sonde_metric_add(&unmatched, &key, 1);
 }
 
 /* ---- the message ---- */
 
-/* The first bytes of a message, as many as a question may have; returns how many. */
-static __always_inline __u32 message_load(struct __sk_buff *skb, __u32 offset, __u32 available, struct question *question)
-{
-	__u32 length = available < DNS_SHORT_SIZE ? available : DNS_SHORT_SIZE;
+/* What is looked at of a message, or a piece of that. */
+struct message {
+	__u32 offset;	 /* from the IP header */
+	__u32 available; /* bytes of it in this packet */
+	__u32 length;	 /* what its sender says */
+	__u32 before;	 /* bytes of it that earlier packets brought */
+};
 
-	if (length < MESSAGE_HEADER || bpf_skb_load_bytes(skb, offset, question->message, length))
+/* Adds what this packet has to those bytes; returns how many there are now, up to what a question may have at most. 0: it failed. */
+static __always_inline __u32 message_load(struct __sk_buff *skb, const struct message *message, struct desk *desk)
+{
+	__u32 before = message->before, more = message->available;
+
+	if (more > DNS_SHORT_SIZE)
+		more = DNS_SHORT_SIZE;
+	barrier_var(before);
+	barrier_var(more);
+	if (before >= DNS_SHORT_SIZE || !more || more > DNS_SHORT_SIZE)
 		return 0;
-	return length;
+	if (bpf_skb_load_bytes(skb, message->offset, desk->question.message + before, more))
+		return 0;
+	return before + more < DNS_SHORT_SIZE ? before + more : DNS_SHORT_SIZE;
+}
+
+static __always_inline bool message_is_whole(const struct message *message, __u32 loaded)
+{
+	return loaded == DNS_SHORT_SIZE || loaded >= message->length;
+}
+
+/* Where a look at the labels of a name stands. */
+struct labels {
+	const __u8 *message;
+	__u32 end; /* of those seen */
+	bool whole;
+};
+
+static __noinline long label_pass(__u32 round, struct labels *labels)
+{
+	__u32 end = labels->end;
+	__u8 length;
+
+	if (end >= MESSAGE_HEADER + NAME_MAX_BYTES)
+		return 1;
+	length = labels->message[end];
+	labels->whole = !length;
+	labels->end = end + length + 1;
+	return !length || length > 63; /* names of questions are never compressed */
 }
 
 /*
- * Length, type and hash of the question among the bytes that were loaded; false: it is not well-formed or not all there.
+ * Length and type of the question among the bytes that were loaded; false: it is not well-formed or not all there.
  * Not static: the verifier then looks at it once, not once for each place and state that it is called in.
  */
 __noinline int question_read(struct question *question, __u32 loaded)
 {
-	__u32 end = MESSAGE_HEADER;
+	struct labels labels = {.end = MESSAGE_HEADER};
 	__u8 *message;
+	__u32 end;
 
 	if (!question)
 		return false;
-	message = question->message;
-	for (int i = 0; i < LABELS_MAX; i++) {
-		__u8 label;
-
-		if (end >= MESSAGE_HEADER + NAME_MAX_BYTES)
-			return false;
-		label = message[end];
-		if (!label)
-			break;
-		if (label > 63)
-			return false; /* names of questions are never compressed */
-		end += label + 1;
-	}
-	end += 5;
-	if (end > loaded || end > DNS_SHORT_SIZE - 1)
+	labels.message = message = question->message;
+	sonde_loop(LABELS_MAX, label_pass, &labels);
+	end = labels.end + 4;
+	barrier_var(end); /* older verifiers (6.1) know nothing of what the loop leaves: both bounds are checked, in this register */
+	if (!labels.whole || end > loaded || end < MESSAGE_HEADER + 5 || end > DNS_SHORT_SIZE - 1)
 		return false;
 	question->length = end;
 	question->qtype = message[end - 4] << 8 | message[end - 3];
+	question->qclass = message[end - 2] << 8 | message[end - 1];
 	return true;
 }
 
-/* Tells questions apart, however a server may have changed the case of their letters. */
-__noinline int question_hash(struct question *question)
+/* The 8 bytes of the question from each of these on, those behind its end as 0. */
+static __always_inline __u64 word_at(const struct question *question, __u32 i, __s32 left)
 {
-	const __u64 *words;
-	__s32 left;
+	__u64 word = ((const __u64 *)(question->message + MESSAGE_HEADER))[i];
+
+	return left < 8 ? word & ((1ull << left * 8) - 1) : word;
+}
+
+#define QUESTION_WORDS ((DNS_SHORT_SIZE - MESSAGE_HEADER + 7) / 8)
+#define EACH_BYTE(value) ((value) * 0x0101010101010101ull)
+
+struct hashing {
+	const struct question *question;
 	__u64 hash;
+	__s32 left; /* bytes */
+};
+
+static __noinline long hash_pass(__u32 i, struct hashing *hashing)
+{
+	if (hashing->left <= 0 || i >= QUESTION_WORDS)
+		return 1;
+	hashing->hash = (hashing->hash ^ (word_at(hashing->question, i, hashing->left) | EACH_BYTE(0x20))) * 0x9e3779b97f4a7c15ull;
+	hashing->hash ^= hashing->hash >> 32;
+	hashing->left -= 8;
+	return 0;
+}
+
+/* Equal for questions that differ in the case of letters only. Not 0. */
+__noinline int question_hash(const struct question *question)
+{
+	struct hashing hashing = {.question = question};
 
 	if (!question)
 		return 0;
-	words = (const __u64 *)(question->message + MESSAGE_HEADER);
-	left = question->length - MESSAGE_HEADER;
-	hash = question->qtype;
-	for (int i = 0; i < (DNS_SHORT_SIZE - MESSAGE_HEADER + 7) / 8; i++) {
-		__u64 word;
+	hashing.left = question->length - MESSAGE_HEADER;
+	hashing.hash = question->qtype;
+	sonde_loop(QUESTION_WORDS, hash_pass, &hashing);
+	return (int)hashing.hash | 1;
+}
 
-		if (left <= 0)
-			break;
-		word = words[i];
-		if (left < 8)
-			word &= (1ull << left * 8) - 1;
-		hash = (hash ^ (word | 0x2020202020202020ull)) * 0x9e3779b97f4a7c15ull;
-		hash ^= hash >> 32;
-		left -= 8;
+/* The bit that makes the case, in those of 8 bytes that are letters. */
+static __always_inline __u64 case_bits(__u64 word)
+{
+	__u64 small = word | EACH_BYTE(0x20), low = small & EACH_BYTE(0x7f);
+	__u64 from_a = low + EACH_BYTE(0x80 - 'a'), beyond_z = low + EACH_BYTE(0x80 - 'z' - 1);
+
+	return (from_a & ~beyond_z & ~small & EACH_BYTE(0x80)) >> 2;
+}
+
+enum likeness {
+	OTHER,
+	SAME,
+	RESPELLED, /* the same but for the case of letters */
+};
+
+struct comparison {
+	const struct question *one, *two;
+	__u64 differences, mistakes;
+	__s32 left; /* bytes */
+};
+
+/* Lengths of labels are no letters, so they have to be the same. */
+static __noinline long compare_pass(__u32 i, struct comparison *comparison)
+{
+	__u64 word, difference;
+
+	if (comparison->left <= 0 || i >= QUESTION_WORDS)
+		return 1;
+	word = word_at(comparison->one, i, comparison->left);
+	difference = word ^ word_at(comparison->two, i, comparison->left);
+	comparison->differences |= difference;
+	comparison->mistakes |= difference & ~case_bits(word);
+	comparison->left -= 8;
+	return 0;
+}
+
+__noinline int question_likeness(const struct question *one, const struct question *two)
+{
+	struct comparison comparison = {.one = one, .two = two};
+
+	if (!one || !two || one->length != two->length || one->qtype != two->qtype || one->qclass != two->qclass)
+		return OTHER;
+	comparison.left = one->length - MESSAGE_HEADER;
+	sonde_loop(QUESTION_WORDS, compare_pass, &comparison);
+	if (comparison.mistakes)
+		return OTHER;
+	return comparison.differences ? RESPELLED : SAME;
+}
+
+/* ---- waiting ---- */
+
+static __always_inline bool question_claim(struct question *question)
+{
+	return !__sync_val_compare_and_swap(&question->state, QUESTION_WAITS, QUESTION_CLAIMED);
+}
+
+/* Among those with the id of `first`, which is found by the key, the one that asks the same; the key is its key then. */
+static __always_inline struct question *question_find(struct question_key *key, struct question *first, const struct question *same,
+						      int *ret_likeness)
+{
+	struct question *other;
+
+	*ret_likeness = question_likeness(first, same);
+	if (*ret_likeness)
+		return first;
+	if (!first->shares_id)
+		return NULL;
+	key->hash = question_hash(same);
+	other = bpf_map_lookup_elem(&questions, key);
+	if (other)
+		*ret_likeness = question_likeness(other, same);
+	return *ret_likeness ? other : NULL;
+}
+
+/* After its outcome was told, by who claimed it. */
+static __always_inline void question_end(const struct question_key *key, struct question *question)
+{
+	if (key->hash || !question->shares_id) {
+		bpf_map_delete_elem(&questions, key);
+		return;
 	}
-	return (int)hash;
+	question->sent_ns = bpf_ktime_get_boot_ns();
+	__sync_lock_test_and_set(&question->state, QUESTION_ENDED);
 }
 
 /* ---- records ---- */
@@ -266,11 +441,6 @@ static __always_inline void fill_head(struct dns_message *head, const struct que
 	head->transport = question->transport;
 	head->role = question->role;
 	head->tries = question->tries;
-}
-
-static __always_inline bool question_claim(struct question *question)
-{
-	return !__sync_val_compare_and_swap(&question->claimed, 0, 1);
 }
 
 /* Nobody answers it any more: to be said by who claimed it. */
@@ -292,15 +462,17 @@ static __always_inline void send_timeout(const struct question *question, __u64 
 
 struct answer {
 	sonde_address server_address;
-	__u64 cookie, latency_ns;
+	__u64 cookie, latency_ns; /* 0: not known, as there was no room for a record */
 	__u32 offset, available, length; /* of the message; what of it is in this packet; what its sender says */
 	__u16 server_port;
-	bool repeats_question;
-	const __u8 *header;
+	enum likeness likeness; /* OTHER: it does not repeat the question */
+	__u8 *bytes; /* DNS_SHORT_SIZE of them, of which those available are valid */
 };
 
-static __always_inline void fill_answer(struct dns_message *head, const struct question *question, const struct answer *answer)
+/* The record has the time; asking for it twice would cost 35 ns. */
+static __always_inline void fill_answer(struct dns_message *head, const struct question *question, struct answer *answer)
 {
+	answer->latency_ns = head->header.time_ns - question->asked_ns;
 	fill_head(head, question, answer->cookie);
 	head->server_address = answer->server_address;
 	head->server_port = answer->server_port;
@@ -310,8 +482,18 @@ static __always_inline void fill_answer(struct dns_message *head, const struct q
 	head->length = answer->length;
 }
 
+/* The name as the asker has written it: the server changed the case of its letters. `bytes`: at least DNS_SHORT_SIZE. */
+static __always_inline void spell_as_asked(__u8 *bytes, const struct question *question)
+{
+	__u32 length = question->length - MESSAGE_HEADER;
+
+	barrier_var(length);
+	if (length <= DNS_SHORT_SIZE - MESSAGE_HEADER)
+		bpf_probe_read_kernel(bytes + MESSAGE_HEADER, length, question->message + MESSAGE_HEADER);
+}
+
 /* The question under the answer's header. If that tells of records, they count as not seen: there is more than was captured. */
-static __always_inline void send_bare_answer(const struct question *question, const struct answer *answer)
+static __always_inline void send_bare_answer(const struct question *question, struct answer *answer)
 {
 	struct dns_short *record = sonde_reserve_inner(dns_short, DNS_INNER_SHORT, &question->owner);
 
@@ -319,7 +501,7 @@ static __always_inline void send_bare_answer(const struct question *question, co
 		return;
 	fill_answer(&record->head, question, answer);
 	__builtin_memcpy(record->bytes, question->message, sizeof(record->bytes));
-	__builtin_memcpy(record->bytes, answer->header, MESSAGE_HEADER);
+	__builtin_memcpy(record->bytes, answer->bytes, MESSAGE_HEADER);
 	record->bytes[4] = 0;
 	record->bytes[5] = 1;
 	record->head.captured = question->length;
@@ -327,30 +509,48 @@ static __always_inline void send_bare_answer(const struct question *question, co
 	sonde_submit(record);
 }
 
-/* barrier_var: the compiler knows more of the size than older verifiers (6.1) do, and would leave out the checks. */
-#define SEND_ANSWER(name, number)                                                                          \
-	do {                                                                                               \
-		struct name *record = sonde_reserve_inner(name, number, &question->owner);                 \
-		__u32 size = answer->available;                                                            \
-                                                                                                           \
-		if (!record)                                                                               \
-			return;                                                                            \
-		fill_answer(&record->head, question, answer);                                              \
-		barrier_var(size);                                                                         \
-		if (size > sizeof(record->bytes))                                                          \
-			size = sizeof(record->bytes);                                                      \
-		record->head.captured = size;                                                              \
-		if (size < MESSAGE_HEADER || bpf_skb_load_bytes(skb, answer->offset, record->bytes, size)) \
-			record->head.captured = 0;                                                         \
-		sonde_submit(record);                                                                      \
+/* One that was loaded whole, or as far as it was put together. */
+#define SEND_LOADED(name, number)                                                              \
+	do {                                                                                   \
+		struct name *record = sonde_reserve_inner(name, number, &question->owner);     \
+                                                                                               \
+		if (!record)                                                                   \
+			return;                                                                \
+		fill_answer(&record->head, question, answer);                                  \
+		bpf_probe_read_kernel(record->bytes, sizeof(record->bytes), answer->bytes);    \
+		sonde_submit(record);                                                          \
 	} while (0)
 
-static __always_inline void send_answer(struct __sk_buff *skb, const struct question *question, const struct answer *answer)
+/* barrier_var: the compiler knows more of the size than older verifiers (6.1) do, and would leave out the checks. */
+static __always_inline void send_long_answer(struct __sk_buff *skb, const struct question *question, struct answer *answer)
 {
-	if (!answer->repeats_question)
+	struct dns_long *record = sonde_reserve_inner(dns_long, DNS_INNER_LONG, &question->owner);
+	__u32 size = answer->available;
+
+	if (!record)
+		return;
+	fill_answer(&record->head, question, answer);
+	barrier_var(size);
+	if (size > sizeof(record->bytes))
+		size = sizeof(record->bytes);
+	record->head.captured = size;
+	if (size < MESSAGE_HEADER || bpf_skb_load_bytes(skb, answer->offset, record->bytes, size))
+		record->head.captured = 0;
+	else if (answer->likeness == RESPELLED)
+		spell_as_asked(record->bytes, question);
+	sonde_submit(record);
+}
+
+static __always_inline void send_answer(struct __sk_buff *skb, const struct question *question, struct answer *answer)
+{
+	if (answer->likeness == RESPELLED)
+		spell_as_asked(answer->bytes, question);
+	if (answer->likeness == OTHER)
 		send_bare_answer(question, answer);
+	else if (answer->available <= DNS_SMALL_SIZE)
+		SEND_LOADED(dns_small, DNS_INNER_SMALL);
 	else if (answer->available <= DNS_SHORT_SIZE)
-		SEND_ANSWER(dns_short, DNS_INNER_SHORT);
+		SEND_LOADED(dns_short, DNS_INNER_SHORT);
 	else
-		SEND_ANSWER(dns_long, DNS_INNER_LONG);
+		send_long_answer(skb, question, answer);
 }

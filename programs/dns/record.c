@@ -29,7 +29,7 @@ int dns_question_read(const struct dns_bytes *message, char *ret_name)
 
 int dns_record_read(const struct dns_bytes *message, size_t offset, struct dns_record *ret_record)
 {
-	int end = dns_name_skip(message->bytes, message->captured, offset);
+	int end = dns_name_read(message->bytes, message->captured, offset, NULL);
 	const __u8 *fixed;
 
 	if (end < 0)

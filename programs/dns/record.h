@@ -5,8 +5,6 @@
 
 #include "parse.h"
 
-#define DNS_HEADER_BYTES 12
-
 struct dns_record {
 	__u16 type, class;
 	__u32 ttl;

@@ -33,8 +33,9 @@ static __always_inline bool is_dns_port(__u16 number)
 	return number == port || (second_port && number == second_port);
 }
 
-static __always_inline void server_add(struct task_struct *task)
+static __always_inline void server_add(struct task_struct *trusted)
 {
+	struct task_struct *task = sonde_cast(struct task_struct, trusted);
 	struct server_key key = {task->group_leader->start_boottime, task->tgid};
 	__u8 one = 1;
 
@@ -42,8 +43,9 @@ static __always_inline void server_add(struct task_struct *task)
 		bpf_map_update_elem(&servers, &key, &one, BPF_ANY);
 }
 
-static __always_inline bool server_is(struct task_struct *task)
+static __always_inline bool server_is(struct task_struct *trusted)
 {
+	struct task_struct *task = sonde_cast(struct task_struct, trusted);
 	struct server_key key = {task->group_leader->start_boottime, task->tgid};
 	struct task_struct *parent;
 

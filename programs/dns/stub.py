@@ -11,7 +11,7 @@ import threading
 import time
 
 A, CNAME, TXT, AAAA = 1, 5, 16, 28
-DELAY = 0.05
+DELAYS = {"slow": 0.05, "late": 0.6, "again": 0.5}  # seconds
 
 
 def name(text):
@@ -46,7 +46,12 @@ ANSWERS = {
               record(A, ipv4("192.0.2.3"), owner=name("edge.example.net"))],
     "large": [record(AAAA, ipv6("2001:db8:1111:2222:3333:4444:5555:%x" % i)) for i in range(100)],
     "loop": [record(CNAME, b"\xc0\x0c\xc0\x28"), record(CNAME, b"\xff\xff")],
+    "upperlarge": [record(AAAA, ipv6("2001:db8:1111:2222:3333:4444:5555:%x" % i)) for i in range(20)],
+    "again": [record(A, ipv4("192.0.2.5"))],
+    "poison": [record(A, ipv4("192.0.2.6"))],
+    "beyond": [record(A, ipv4("192.0.2.4"), owner=b"\xff\xff")],
 }
+ANSWERS["crumbs"] = ANSWERS["a"]
 CODES = {"formerr": 1, "servfail": 2, "nx": 3, "refused": 5}
 
 
@@ -62,23 +67,41 @@ def answer(query, stream):
         return query[:2] + struct.pack("!5H", 0x8181, 0, 0, 0, 0)
     if first == "cut" and not stream:
         flags |= 0x0200
-    if first == "upper":
+    if first.startswith("upper"):
         asked = asked[:-4].upper() + asked[-4:]
     if first == "foreign":
         asked = name("forged.example.org") + asked[-4:]
-    if first == "slow":
-        time.sleep(DELAY)
+    time.sleep(DELAYS.get(first, 0))
     if first == "short":  # says that there are more records than there are
         return query[:2] + struct.pack("!5H", flags, 1, 9, 0, 0) + asked
     if first == "noise":
         return query[:2] + struct.pack("!5H", flags, 1, 1, 0, 0) + asked + bytes(range(64, 200))
+    if first == "self":
+        records = [record(A, ipv4("192.0.2.4"), owner=struct.pack("!H", 0xc000 | end))]
     return query[:2] + struct.pack("!5H", flags, 1, len(records), 0, 0) + asked + b"".join(records)
 
 
+def forged(reply):
+    """What is no answer to a question for poison.a@b, though it has its id: another name, type, class, number of questions, none."""
+    end = reply.index(b"\0", 12) + 5
+    records = record(A, ipv4("192.0.2.66"))
+    for name_and_kind in (reply[12:end].replace(b"@", b"`"), reply[12:end].replace(b"@", b"A"), reply[12:end - 4] + b"\0\2\0\1",
+                          reply[12:end - 4] + b"\0\1\0\3"):
+        yield reply[:12] + name_and_kind + records
+    yield reply[:5] + b"\2" + reply[6:end] + reply[12:end] + records
+    yield reply[:5] + b"\0" + reply[6:12] + records
+
+
 def serve_udp(sock):
+    waiting = set()
     while True:
         query, client = sock.recvfrom(65535)
+        if b"\5again" in query and query not in waiting:  # answers when it is asked a second time
+            waiting.add(query)
+            continue
         reply = answer(query, False)
+        for message in forged(reply) if b"\6poison" in query else ():
+            sock.sendto(message, client)
         if reply:
             sock.sendto(reply, client)
 
@@ -105,6 +128,10 @@ def serve_connection(sock):
             if not reply:
                 continue
             prefix = struct.pack("!H", len(reply))
+            if b"\6crumbs" in query:
+                for byte in prefix + reply:
+                    sock.sendall(bytes([byte]))
+                continue
             if b"\5split" in query:  # the length alone, then the message in two pieces
                 for piece in (prefix, reply[:30], reply[30:]):
                     sock.sendall(piece)

@@ -118,6 +118,16 @@ class Dns(unittest.TestCase):
         cls.again = Client("s = udp('127.0.0.1')\nfor _ in range(3): s.send(question('silent.again.example.org', number=5))")
         cls.reused = Client("s = udp('127.0.0.1'); s.send(question('silent.first.example.org', number=9))\n"
                             "ask(s, 'a.second.example.org', number=9)")
+        cls.shared = Client("s = udp('127.0.0.1')\n"
+                            "s.send(question('slow.shared.example.org', number=9)); s.send(question('slow.shared.example.org', AAAA, number=9))\n"
+                            "s.send(question('silent.shared.example.org', number=9)); s.send(question('a.shared.example.org', number=9))\n"
+                            "s.send(question('silent.shared.example.org', number=9))\n"
+                            "for i in range(3): s.recv(999)\n"
+                            "ask(s, 'a.next.example.org', number=9)")
+        cls.same_answered = Client("s = udp('127.0.0.1')\nfor _ in range(3): ask(s, 'a.same.example.org', number=9)")
+        cls.sent_again = Client("s = udp('127.0.0.1'); s.send(question('again.example.org')); time.sleep(0.8)\n"
+                                "ask(s, 'again.example.org')")
+        cls.poisoned = Client("s = udp('127.0.0.1'); s.send(question('poison.a@b.Example.org'))\nfor _ in range(7): s.recv(999)")
         cls.unconnected = Client("for server in ('127.0.0.1', '::1'):\n"
                                  "    s = udp(server, connected=False)\n"
                                  "    s.sendto(question('a.unconnected.example.org'), (server, 53)); s.recv(999)")
@@ -129,10 +139,11 @@ class Dns(unittest.TestCase):
                               "for i in range(50): s.recv(999)")
         cls.cut = Client("ask(udp('127.0.0.1'), 'cut.example.org')")
         cls.edns = Client("ask(udp('127.0.0.1'), 'a.edns.example.org', extra=edns())")
-        cls.upper = Client("ask(udp('127.0.0.1'), 'upper.example.org')")
+        cls.upper = Client("ask(udp('127.0.0.1'), 'upper.eXample.ORG')")
+        cls.upper_large = Client("ask(udp('127.0.0.1'), 'upperlarge.eXample.ORG', AAAA)")
         cls.foreign = Client("ask(udp('127.0.0.1'), 'foreign.example.org')")
         cls.bare = Client("ask(udp('127.0.0.1'), 'bare.example.org')")
-        cls.broken = Client("s = udp('127.0.0.1')\nfor n in ('loop', 'short', 'noise'): ask(s, n + '.example.org')")
+        cls.broken = Client("s = udp('127.0.0.1')\nfor n in ('loop', 'self', 'beyond', 'short', 'noise'): ask(s, n + '.example.org')")
         cls.large = Client("ask(udp('127.0.0.1'), 'large.example.org', AAAA)")
         cls.odd = Client("ask(udp('127.0.0.1'), 'a.' + 'x y\\x1b' + '.' + 'l' * 63 + '.org', 65280)")
         cls.many = Client("for i in range(%d): ask(udp('127.0.0.1'), 'a.many.example.org', number=i)" % MANY)
@@ -150,6 +161,17 @@ class Dns(unittest.TestCase):
         cls.stream = Client("s = tcp('127.0.0.1'); s.sendall(framed(question('chain.stream.example.org'))); reply(s)")
         cls.split = Client("s = tcp('127.0.0.1')\nm = framed(question('split.example.org'))\n"
                            "s.sendall(m[:2]); time.sleep(0.05); s.sendall(m[2:]); reply(s)")
+        cls.split_question = Client("s = tcp('127.0.0.1')\n"
+                                    "for cut in range(1, 39):\n"
+                                    "    m = framed(question('a.cut%02d.example.org' % cut, number=cut))\n"
+                                    "    s.sendall(m[:cut]); s.sendall(m[cut:]); reply(s)")
+        cls.crumbs = Client("s = tcp('127.0.0.1')\n"
+                            "for byte in framed(question('crumbs.example.org')): s.sendall(bytes([byte]))\n"
+                            "reply(s)")
+        cls.split_pipelined = Client("s = tcp('::1')\n"
+                                     "m = b''.join(framed(question('a.p%d.example.org' % i, number=i, extra=edns())) for i in range(10))\n"
+                                     "for i in range(0, len(m), 100): s.sendall(m[i:i + 100])\n"
+                                     "for i in range(10): reply(s)")
         cls.pipelined = Client("s = tcp('::1')\n"
                                "s.sendall(b''.join(framed(question('a.p%d.example.org' % i, number=i)) for i in range(10)))\n"
                                "for i in range(10): reply(s)")
@@ -215,7 +237,25 @@ class Dns(unittest.TestCase):
     def test_id_in_use_again(self):
         events = self.trace.of(pid=self.reused.pid)
         self.assertEqual([(e["name"], e["timed_out"]) for e in events],
-                         [("silent.first.example.org", True), ("a.second.example.org", False)])
+                         [("a.second.example.org", False), ("silent.first.example.org", True)])
+
+    def test_id_shared(self):
+        """Questions of one socket that wait at once under the same id: each has its own answer, or none."""
+        events = self.trace.of(pid=self.shared.pid)
+        self.assertEqual(sorted((e["name"], e["qtype"], e["timed_out"], e["tries"]) for e in events),
+                         [("a.next.example.org", "A", False, 1), ("a.shared.example.org", "A", False, 1),
+                          ("silent.shared.example.org", "A", True, 2), ("slow.shared.example.org", "A", False, 1),
+                          ("slow.shared.example.org", "AAAA", False, 1)])
+        self.assertEqual([e["timed_out"] for e in self.trace.of(pid=self.same_answered.pid)], [False] * 3)
+
+    def test_sent_again(self):
+        """Each time gives it the time of a question; it has waited since the first."""
+        e = self.one(self.sent_again)
+        self.check(e, timed_out=False, tries=2, answers="192.0.2.5")
+        self.assertGreaterEqual(e["latency_ns"], 1300 * MS)
+
+    def test_forged_answers(self):
+        self.check(self.one(self.poisoned), name="poison.a@b.Example.org", answers="192.0.2.6", timed_out=False)
 
     def test_unconnected(self):
         self.assertEqual([(e["server_address"], e["answer_count"]) for e in self.trace.of(pid=self.unconnected.pid)],
@@ -243,7 +283,9 @@ class Dns(unittest.TestCase):
         self.check(self.one(self.edns), name="a.edns.example.org", answer_count=2, malformed=False)
 
     def test_case_of_letters(self):
-        self.check(self.one(self.upper), name="UPPER.EXAMPLE.ORG", timed_out=False)
+        """The name is as the asker spelled it, whatever the server made of it."""
+        self.check(self.one(self.upper), name="upper.eXample.ORG", timed_out=False)
+        self.check(self.one(self.upper_large), name="upperlarge.eXample.ORG", answer_count=20, malformed=False)
 
     def test_answer_to_something_else(self):
         self.check(self.one(self.foreign), name="foreign.example.org", timed_out=True)
@@ -252,7 +294,7 @@ class Dns(unittest.TestCase):
         self.check(self.one(self.bare), name="bare.example.org", qtype="A", rcode="FORMERR", timed_out=False, answer_count=0)
 
     def test_broken_answers(self):
-        for name in ("loop", "short", "noise"):
+        for name in ("loop", "self", "beyond", "short", "noise"):
             self.check(self.one(self.broken, name=name + ".example.org"), malformed=True, incomplete=True, rcode="NOERROR",
                        answers=None)
 
@@ -289,10 +331,23 @@ class Dns(unittest.TestCase):
         self.check(self.one(self.split), transport="TCP", name="split.example.org", rcode="NOERROR", timed_out=False,
                    answer_count=0, incomplete=False, malformed=False)
 
+    def test_split_question(self):
+        """Wherever it is cut: amid the length, the header, the name."""
+        events = self.trace.of(pid=self.split_question.pid)
+        self.assertEqual([(e["name"], e["id"]) for e in events], [("a.cut%02d.example.org" % i, i) for i in range(1, 39)])
+        self.assertEqual({(e["rcode"], e["answers"]) for e in events}, {("NOERROR", "192.0.2.1, 192.0.2.2")})
+
+    def test_bytes_of_a_stream(self):
+        """Question and answer, each byte in a segment of its own. An acknowledgement may have sent the last: then its owner is not known."""
+        events = self.trace.of(name="crumbs.example.org")
+        self.assertEqual(len(events), 1)
+        self.check(events[0], timed_out=False, answers="192.0.2.1, 192.0.2.2", incomplete=False, malformed=False)
+
     def test_pipelined_stream(self):
-        events = self.trace.of(pid=self.pipelined.pid)
-        self.assertEqual(sorted((e["name"], e["id"]) for e in events), sorted(("a.p%d.example.org" % i, i) for i in range(10)))
-        self.assertEqual({(e["transport"], e["answer_count"]) for e in events}, {("TCP", 2)})
+        for client in self.pipelined, self.split_pipelined:
+            events = self.trace.of(pid=client.pid)
+            self.assertEqual(sorted((e["name"], e["id"]) for e in events), sorted(("a.p%d.example.org" % i, i) for i in range(10)))
+            self.assertEqual({(e["transport"], e["answer_count"]) for e in events}, {("TCP", 2)})
 
     def test_large_stream(self):
         self.assertGreater(int(self.reply_large.output), 2800)
@@ -412,6 +467,20 @@ class Resolvers(unittest.TestCase):
             self.assertLess(self.number(agent, bucket % "0.033554432"), self.number(agent, bucket % "+Inf"))
             self.assertGreaterEqual(self.number(agent, 'sonde_dns_latency_seconds_count{role="client",transport="TCP"}'), 1)
             self.assertNotIn("example", agent.metrics().text)
+
+    def test_unmatched(self):
+        """What became no answer is counted. A question that is sent again and again ends as well."""
+        with Agent(programs=only("dns", dns={"settings": {"timeout_ns": 200000000, "update_interval_ns": 100000000}})) as agent:
+            Client("ask(udp('127.0.0.1'), 'late.example.org', 48)\n"
+                   "s = udp('127.0.0.1'); s.send(question('poison.a@b')); [s.recv(999) for _ in range(7)]\n"
+                   "s = tcp('127.0.0.1'); s.sendall(framed(question('a.many')) * 70); [reply(s) for _ in range(70)]\n"
+                   "s = udp('127.0.0.1')\n"
+                   "for _ in range(30): s.send(question('silent.again.example.org', 64)); time.sleep(0.05)\n")
+            wait_for(lambda: self.number(agent, 'sonde_dns_timeouts_total{qtype="SVCB",transport="UDP"}') >= 2, "it to end twice")
+            self.assertEqual(self.number(agent, 'sonde_dns_timeouts_total{qtype="DNSKEY",transport="UDP"}'), 1)
+            for reason, transport, least in (("not_waited_for", "UDP", 1), ("other_question", "UDP", 6), ("crowded_segment", "TCP", 1)):
+                name = 'sonde_dns_unmatched_total{reason="%s",transport="%s"}' % (reason, transport)
+                self.assertGreaterEqual(self.number(agent, name), least, name)
 
 
 if __name__ == "__main__":

@@ -35,17 +35,21 @@ struct tcp_rest {
 	__u8 flags;
 };
 
-/* The next header behind IPv6's extension headers, which hardly any packet has; 0: no way through. */
-static __always_inline __u8 skip_extensions(struct __sk_buff *skb, __u8 here, __u32 *offset)
+/*
+ * What follows IPv6's extension headers, which hardly any packet has: the protocol in the low 8 bits, 0 when there is no way through;
+ * above them its offset. Not static: the verifier then looks at it once, not once for each state that it is called in.
+ */
+__noinline __u64 skip_extensions(struct __sk_buff *skb, __u32 offset, __u32 header)
 {
 	struct sonde_ipv6_extension extension;
+	__u8 here = header;
 
 	for (int i = 0; i < SONDE_IPV6_EXTENSIONS_MAX; i++) {
 		if (!sonde_ipv6_is_extension(here))
-			return here;
-		if (here == IPPROTO_FRAGMENT || bpf_skb_load_bytes(skb, *offset, &extension, sizeof(extension)))
+			return here | (__u64)offset << 8;
+		if (here == IPPROTO_FRAGMENT || bpf_skb_load_bytes(skb, offset, &extension, sizeof(extension)))
 			return 0;
-		*offset += here == IPPROTO_AH ? (extension.length + 2) * 4 : (extension.length + 1) * 8;
+		offset += here == IPPROTO_AH ? (extension.length + 2) * 4 : (extension.length + 1) * 8;
 		here = extension.next_header;
 	}
 	return 0;
@@ -71,8 +75,12 @@ static __always_inline __u32 transport_offset(struct __sk_buff *skb, __u8 *ret_p
 			return 0;
 		*ret_protocol = ip6->next_header;
 		offset = sizeof(*ip6);
-		if (*ret_protocol != IPPROTO_UDP && *ret_protocol != IPPROTO_TCP)
-			*ret_protocol = skip_extensions(skb, *ret_protocol, &offset);
+		if (*ret_protocol != IPPROTO_UDP && *ret_protocol != IPPROTO_TCP) {
+			__u64 transport = skip_extensions(skb, offset, *ret_protocol);
+
+			*ret_protocol = transport;
+			offset = transport >> 8;
+		}
 	}
 	return *ret_protocol == IPPROTO_UDP || *ret_protocol == IPPROTO_TCP ? offset : 0;
 }

@@ -121,11 +121,13 @@ __noinline int mapping_consider(struct memory_mappings *mappings)
  * The slot that holds walk->index: as many as there are pivots below it. Without a branch, as the verifier would follow each. The sign
  * of an address is that of the kernel's half, and behind the last pivot stand slots, which have it too.
  */
-static __always_inline __u32 maple_slot(const struct maple_walk *walk, __u32 pivot)
+__noinline __u32 maple_slot(const struct maple_walk *walk, __u32 pivot)
 {
 	const __u64 positive = ~0ull >> 1;
 	__u64 found = 0, n = 0;
 
+	if (!walk)
+		return 0;
 #pragma unroll
 	for (__u32 i = 0; i < MAPLE_PIVOTS_MAX; i++) {
 		found |= (((walk->node[(pivot + i) % MAPLE_NODE_WORDS] & positive) - walk->index) >> 63) ^ 1;
@@ -186,6 +188,16 @@ __noinline int mapping_leaf(struct memory_mappings *mappings, struct maple_walk 
 	return 1;
 }
 
+struct leaves {
+	struct memory_mappings *mappings;
+	struct maple_walk *walk;
+};
+
+static __noinline long next_leaf(__u32 round, struct leaves *leaves)
+{
+	return !mapping_leaf(leaves->mappings, leaves->walk);
+}
+
 struct path_scratch {
 	char bytes[SONDE_PATH_SCRATCH];
 };
@@ -226,6 +238,7 @@ static __always_inline void mappings_read(struct memory_mappings *mappings, char
 {
 	struct mm_struct___places *mm = (void *)victim->mm;
 	struct maple_walk *walk = (void *)scratch;
+	struct leaves leaves = {mappings, walk};
 
 	if (!bpf_core_field_exists(mm->mm_mt) || !bpf_core_type_exists(struct maple_range_64))
 		return;
@@ -233,9 +246,7 @@ static __always_inline void mappings_read(struct memory_mappings *mappings, char
 	mappings->mm = (__u64)mm;
 	walk->root = (__u64)BPF_CORE_READ(mm, mm_mt.ma_root);
 	walk->index = 0;
-	for (int i = 0; i < MAPPING_LEAVES_MAX; i++)
-		if (!mapping_leaf(mappings, walk))
-			break;
+	sonde_loop(MAPPING_LEAVES_MAX, next_leaf, &leaves);
 #pragma unroll
 	for (int i = 0; i < MEMORY_MAPPINGS_MAX; i++)
 		mapping_name(&mappings->biggest[i], (struct path_scratch *)scratch);

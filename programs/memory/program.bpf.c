@@ -170,7 +170,7 @@ int at_start_kills(struct bpf_iter__task *ctx)
 
 	if (!task || task->pid != task->tgid)
 		return 0;
-	css = memory_state(task);
+	css = memory_state(sonde_cast(struct task_struct, task));
 	if (!css)
 		return 0;
 	kills = kills_of(css);
@@ -250,13 +250,24 @@ static __always_inline struct kernfs_node *parent_of(struct kernfs_node *node)
 
 #define NAME_SIZE 256 /* of one component, NUL included: NAME_MAX */
 
+/* Global, for the verifier as is_inside(). @return where the next component goes; 0: there is no room for it. */
+__noinline int path_append(struct memory *e, __u32 position, __u64 node)
+{
+	long n;
+
+	if (!e || position >= MEMORY_CGROUP_SIZE - NAME_SIZE - 1)
+		return 0;
+	e->cgroup[position++] = '/';
+	n = bpf_probe_read_kernel_str(&e->cgroup[position], NAME_SIZE, BPF_CORE_READ((struct kernfs_node *)node, name));
+	return n <= 0 || n > NAME_SIZE ? 0 : position + n - 1;
+}
+
 /* The path from the root of the hierarchy; what is too long loses its end. */
-static __always_inline void path_of(struct cgroup_subsys_state___parent *css, char ret_path[MEMORY_CGROUP_SIZE])
+static __always_inline void path_of(struct cgroup_subsys_state___parent *css, struct memory *e)
 {
 	struct kernfs_node *nodes[CGROUP_DEPTH] = {}, *node = BPF_CORE_READ(css, cgroup, kn);
-	__u32 position = 0;
+	__u32 position = 0, next;
 	int i;
-	long n;
 
 	for (i = 0; i < CGROUP_DEPTH; i++) {
 		struct kernfs_node *above = node ? parent_of(node) : NULL;
@@ -266,18 +277,15 @@ static __always_inline void path_of(struct cgroup_subsys_state___parent *css, ch
 		nodes[CGROUP_DEPTH - 1 - i] = node;
 		node = above;
 	}
-	ret_path[0] = '/';
-	ret_path[1] = '\0';
+	e->cgroup[0] = '/';
+	e->cgroup[1] = '\0';
 	for (i = 0; i < CGROUP_DEPTH; i++) {
 		if (!nodes[i])
 			continue;
-		if (position >= MEMORY_CGROUP_SIZE - NAME_SIZE - 1)
+		next = path_append(e, position, (__u64)nodes[i]);
+		if (!next)
 			break;
-		ret_path[position++] = '/';
-		n = bpf_probe_read_kernel_str(&ret_path[position], NAME_SIZE, BPF_CORE_READ(nodes[i], name));
-		if (n <= 0 || n > NAME_SIZE)
-			break;
-		position += n - 1;
+		position = next;
 	}
 }
 
@@ -322,7 +330,7 @@ static __always_inline void fill_limit(struct memory *e, struct cgroup_subsys_st
 	}
 	e->cgroup[0] = '\0';
 	if (limit || victim)
-		path_of(limit ?: victim, e->cgroup);
+		path_of(limit ?: victim, e);
 }
 
 static __always_inline void fill_rest(struct memory *e)
@@ -348,7 +356,7 @@ static __always_inline int report(struct task_struct *trusted)
 	if (!is_kill(victim, css))
 		return 0;
 	if (css)
-		limit = limit_of(css, memory_state(bpf_get_current_task_btf()));
+		limit = limit_of(css, memory_state(sonde_cast(struct task_struct, bpf_get_current_task_btf())));
 	key.scope = limit ? MEMORY_SCOPE_CGROUP : MEMORY_SCOPE_NODE;
 	sonde_metric_add(&oom_kills, &key, 1);
 	sonde_process_current(&current);

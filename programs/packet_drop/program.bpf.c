@@ -47,7 +47,8 @@ struct trace_event_raw_kfree_skb {
 __u8 class_of[REASONS_MAX];
 bool class_of_is_filled;
 
-static __noinline int fill_class_of(void)
+/* Global: so the verifier looks at it once, and not in each of its callers' states. */
+__noinline int fill_class_of(void)
 {
 	__u64 reason;
 

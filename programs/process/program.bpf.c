@@ -94,7 +94,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	fill_common(e, child, PROCESS_KIND_FORK);
 	e->origin_pid = parent->tgid;
-	e->origin_start_time_ns = parent->group_leader->start_boottime;
+	e->origin_start_time_ns = sonde_cast(struct task_struct, parent)->group_leader->start_boottime;
 	sonde_submit(e);
 	return 0;
 }
@@ -102,7 +102,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task)
 {
-	struct mm_struct *mm = task->mm;
+	struct mm_struct *mm = sonde_cast(struct task_struct, task)->mm;
 	struct sonde_process facts;
 	struct process *e;
 	__u64 start, bytes;
@@ -170,7 +170,7 @@ static __always_inline bool is_group_dead(const __u64 *ctx, struct task_struct *
 SEC("tp_btf/sched_process_exit")
 int on_exit(__u64 *ctx)
 {
-	struct task_struct *task = (void *)ctx[0];
+	struct task_struct *task = sonde_cast(struct task_struct, ctx[0]);
 	__u32 pid = task->tgid;
 	struct process *e;
 
@@ -202,9 +202,8 @@ static long look_at_arguments(struct task_struct *task, struct vm_area_struct *a
  * system call, or have moved its arguments to a file of a file system that never answers. bpf_find_vma()
  * only tries the lock, and private memory of no file needs nobody's answer (/proc/PID/cmdline looks for that too).
  */
-static __always_inline void read_arguments_of(struct process *e, struct task_struct *task)
+static __always_inline void read_arguments_of(struct process *e, struct task_struct *task, struct mm_struct *mm)
 {
-	struct mm_struct *mm = task->mm;
 	struct arguments_at found = {};
 	__u64 start, bytes;
 
@@ -220,7 +219,7 @@ static __always_inline void read_arguments_of(struct process *e, struct task_str
 }
 
 /* Its exit is past. */
-static __always_inline bool is_zombie(struct task_struct *task)
+static __always_inline bool is_zombie(const struct task_struct *task)
 {
 	return task->flags & PF_EXITING && task->signal->live.counter == 0;
 }
@@ -228,27 +227,29 @@ static __always_inline bool is_zombie(struct task_struct *task)
 SEC("?iter.s/task")
 int at_start_processes(struct bpf_iter__task *ctx)
 {
-	struct task_struct *task = ctx->task;
+	struct task_struct *task = ctx->task, *known = sonde_cast(struct task_struct, task);
 	struct sonde_process facts;
+	struct mm_struct *mm;
 	struct process *e;
 
 	if (!task) /* the end */
 		bpf_for_each_map_elem(&sonde_processes, forget_stale, NULL, 0);
 	if (!task || !is_leader(task))
 		return 0;
-	if (is_zombie(task))
+	if (is_zombie(known))
 		return 0;
 	table_set(task, PROCESS_KIND_RUNNING, &facts);
-	if (is_zombie(task)) /* in this moment: nobody else takes it out */
+	if (is_zombie(known)) /* in this moment: nobody else takes it out */
 		bpf_map_delete_elem(&sonde_processes, &facts.pid);
 	e = sonde_reserve_owner(process, &facts);
 	if (!e)
 		return 0;
 	fill_common(e, task, PROCESS_KIND_RUNNING);
 	e->path[0] = '\0';
-	if (task->mm) { /* not a kernel thread, nor a leader that left its threads behind */
-		sonde_path_read(task->mm->exe_file, e->arguments, e->path);
-		read_arguments_of(e, task);
+	mm = known->mm;
+	if (mm) { /* not a kernel thread, nor a leader that left its threads behind */
+		sonde_path_read(mm->exe_file, e->arguments, e->path);
+		read_arguments_of(e, task, mm);
 	}
 	sonde_submit(e);
 	return 0;
@@ -264,8 +265,9 @@ static __always_inline __u32 hierarchy_version(const struct cgroup_root *root)
 	return root->subsys_mask & 1u << bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id) ? 1 : 0;
 }
 
-static __always_inline int send_cgroup(struct cgroup *cgroup, const char *path, enum control_group_kind kind)
+static __always_inline int send_cgroup(struct cgroup *trusted, const char *path, enum control_group_kind kind)
 {
+	struct cgroup *cgroup = sonde_cast(struct cgroup, trusted);
 	__u32 version = hierarchy_version(cgroup->root);
 	struct control_group *e;
 

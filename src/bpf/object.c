@@ -242,7 +242,7 @@ static int object_list_hooks(struct sonde_object *object, char *error, size_t er
 
 static int object_open(struct sonde_object *object, const struct sonde_object_opts *opts, char *error, size_t error_size)
 {
-	LIBBPF_OPTS(bpf_object_open_opts, open_opts, .object_name = opts->name);
+	LIBBPF_OPTS(bpf_object_open_opts, open_opts, .object_name = opts->name, .btf_custom_path = opts->kernel_types);
 	uint64_t ring_bytes = opts->ring_bytes ?: DEFAULT_RING_BYTES;
 	const char *why;
 	int r;

@@ -52,6 +52,7 @@ struct sonde_object_opts {
 	const struct sonde_object_setting *settings;
 	size_t n_settings;
 	struct sonde_shared_maps *shared; /* NULL: every map is the object's own */
+	const char *kernel_types; /* path of a file with those of the kernel's types that it asks for (kernel_types.h); NULL: all of them */
 };
 
 /**

@@ -15,6 +15,7 @@
 #include <base/clock.h>
 #include <base/log.h>
 #include <bpf/embedded.h>
+#include <bpf/kernel_types.h>
 #include <bpf/netlink.h>
 #include <bpf/object_file.h>
 #include <bpf/trial.h>
@@ -292,12 +293,24 @@ static int managed_prepare(const struct sonde_manager *manager, struct managed *
 	return r < 0 ? managed_fail(p, r) : 0;
 }
 
-static int managed_open(const struct sonde_manager *manager, struct managed *p)
+/* For the built-in ones of these programs. Those of a user may ask for types of the kernel's modules. */
+static void kernel_types_open(struct managed *const *programs, size_t n, struct sonde_kernel_types *ret_types)
+{
+	struct sonde_image images[SONDE_PROGRAMS_MAX];
+	size_t used = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (programs[i] && !programs[i]->path)
+			images[used++] = (struct sonde_image){programs[i]->object, programs[i]->object_size};
+	(void)sonde_kernel_types_open(images, used, ret_types);
+}
+
+static int managed_open(const struct sonde_manager *manager, const struct sonde_kernel_types *types, struct managed *p)
 {
 	struct sonde_object_opts opts = {
 		.name = p->status.name, .object = p->object, .size = p->object_size, .schema = p->schema,
 		.ring_bytes = p->ring_bytes, .attach = p->attach, .settings = p->settings, .n_settings = p->n_settings,
-		.shared = manager->shared,
+		.shared = manager->shared, .kernel_types = !p->path && types->fd >= 0 ? types->path : NULL,
 	};
 	int r = 0;
 
@@ -313,13 +326,19 @@ static int managed_open(const struct sonde_manager *manager, struct managed *p)
 
 int sonde_manager_load(struct sonde_manager *manager, const char *name)
 {
+	CLEANUP(sonde_kernel_types_close) struct sonde_kernel_types types = SONDE_KERNEL_TYPES_NONE;
 	struct managed *p = manager_find(manager, name);
+	int r = p ? managed_prepare(manager, p) : -ENOENT;
 
-	return p ? managed_prepare(manager, p) ?: managed_open(manager, p) : -ENOENT;
+	if (r < 0)
+		return r;
+	kernel_types_open(&p, 1, &types);
+	return managed_open(manager, &types, p);
 }
 
 struct load_work {
 	const struct sonde_manager *manager;
+	struct sonde_kernel_types types;
 	struct managed **programs;
 	size_t n;
 	_Atomic size_t next;
@@ -337,7 +356,7 @@ static void *load_main(void *userdata)
 		if (p && !p->path)
 			work->results[i] = managed_prepare(work->manager, p);
 		if (!work->results[i])
-			work->results[i] = managed_open(work->manager, p);
+			work->results[i] = managed_open(work->manager, &work->types, p);
 	}
 	return NULL;
 }
@@ -345,7 +364,7 @@ static void *load_main(void *userdata)
 void sonde_manager_load_all(struct sonde_manager *manager, const char *const *names, size_t n, int *ret_results)
 {
 	struct managed *programs[SONDE_PROGRAMS_MAX];
-	struct load_work work = {.manager = manager, .programs = programs, .n = n, .results = ret_results};
+	struct load_work work = {.manager = manager, .types = SONDE_KERNEL_TYPES_NONE, .programs = programs, .n = n, .results = ret_results};
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	pthread_t threads[LOAD_THREADS_MAX];
 	size_t started = 0;
@@ -354,6 +373,7 @@ void sonde_manager_load_all(struct sonde_manager *manager, const char *const *na
 		programs[i] = manager_find(manager, names[i]);
 		ret_results[i] = !programs[i] ? -ENOENT : programs[i]->path ? managed_prepare(manager, programs[i]) : 0;
 	}
+	kernel_types_open(programs, n, &work.types);
 	/* Each holds the kernel's BTF while it loads, some 12 MB: not more of them than can run. */
 	while (started < LOAD_THREADS_MAX && started + 1 < n && (long)started + 1 < cpus &&
 	       !pthread_create(&threads[started], NULL, load_main, &work))
@@ -361,6 +381,7 @@ void sonde_manager_load_all(struct sonde_manager *manager, const char *const *na
 	load_main(&work);
 	while (started)
 		pthread_join(threads[--started], NULL);
+	sonde_kernel_types_close(&work.types);
 }
 
 /* Before it looks for its interfaces, so that no change is missed. */

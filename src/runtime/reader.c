@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <base/cleanup.h>
 #include <base/clock.h>
 #include <base/log.h>
 #include <runtime/source_private.h>
@@ -20,6 +21,8 @@
 #define POLL_NS 400000		/* p99 from hook to stream stays below 1 ms */
 #define POLL_SLOW_NS 2000000	/* while nobody watches and the ring fills slowly: each look costs the same */
 #define POLL_SLOW_PART 32	/* slowly: less than this part of the ring in one look */
+#define HOLD_NS 20000000	/* a batch that is not full is kept for more, while nobody watches */
+#define HOLD_PART 16		/* and while it is less than this part of the ring, which may be a small one */
 #define POLL_ROUNDS 5		/* that find nothing, then sleep */
 #define BUSY_NS 2000000		/* woken again within this: stay awake */
 #define SLEEP_MS 1000		/* then show a sign of life */
@@ -93,6 +96,26 @@ static int reader_emit(void *userdata, const struct sonde_header *record, size_t
 	return 0;
 }
 
+static void reader_touch(void *userdata)
+{
+	sonde_source_touch(userdata);
+}
+
+static bool reader_is_watched(const struct sonde_source *source)
+{
+	return source->is_watched && source->is_watched(source->userdata);
+}
+
+static void reader_deliver(struct sonde_source *source)
+{
+	if (!source->open)
+		return;
+	if (source->shows_names && source->context.addresses)
+		sonde_addresses_settle(source->context.addresses, reader_touch, source);
+	source->deliver(source, TAKE_PTR(source->open), source->userdata);
+	source->progress_ns = sonde_clock_boot_ns();
+}
+
 static void reader_deliver_made(struct sonde_source *source)
 {
 	struct sonde_batch_full *batch = source->ticking;
@@ -120,6 +143,7 @@ static int reader_tick(struct sonde_source *source)
 		source->next_tick_ns = now + (int64_t)(hooks->tick_ns < TICK_MIN_NS ? TICK_MIN_NS : hooks->tick_ns);
 		source->ticking = sonde_batch_new();
 		if (source->ticking) {
+			reader_deliver(source); /* what was read before goes before */
 			source->cached_cgroup = UINT64_MAX;
 			hooks->tick(&source->context, (__u64)now);
 			reader_deliver_made(source);
@@ -129,33 +153,44 @@ static int reader_tick(struct sonde_source *source)
 	return left < 0 ? 0 : left < SLEEP_MS ? (int)left : SLEEP_MS;
 }
 
-/* One batch of what is there now. NULL: nothing (or no memory: the ring keeps it). */
-static struct sonde_batch_full *reader_collect(struct sonde_source *source)
+static bool reader_has_room(const struct sonde_batch_full *batch)
+{
+	return batch->batch.n < SONDE_BATCH_EVENTS && batch->consumed < 2 * SONDE_BATCH_EVENTS &&
+	       batch->bytes + SONDE_RECORD_MAX <= SONDE_BATCH_BYTES;
+}
+
+/* A batch to fill. It holds up everything while there is no memory: the cursor has moved, and this record must not be lost. */
+static void reader_open(struct sonde_source *source)
+{
+	while (!(source->open = sonde_batch_new()))
+		usleep(10000);
+	source->open_since_ns = sonde_clock_boot_ns();
+	source->open_position = sonde_ring_position(source->ring);
+}
+
+/* What is there now, into the open batch, as far as it has room. @return number of records. */
+static uint32_t reader_collect(struct sonde_source *source)
 {
 	int64_t wall_offset = sonde_clock_wall_offset_ns();
-	struct sonde_batch_full *batch;
 	const void *record;
+	uint32_t before;
 	size_t length;
 
 	if (sonde_ring_next(source->ring, &record, &length) != 1) {
 		source->read_position = sonde_ring_position(source->ring);
-		return NULL;
+		return 0;
 	}
-	batch = sonde_batch_new();
-	while (!batch) { /* the cursor has moved: this record must not be lost */
-		usleep(10000);
-		batch = sonde_batch_new();
-	}
-	source->cached_cgroup = UINT64_MAX; /* names may have become known since the last batch */
+	if (!source->open)
+		reader_open(source);
+	before = source->open->consumed;
+	source->cached_cgroup = UINT64_MAX; /* names may have become known since the last look */
 	do {
-		reader_add(source, batch, record, length, wall_offset);
-	} while (batch->batch.n < SONDE_BATCH_EVENTS && batch->consumed < 2 * SONDE_BATCH_EVENTS &&
-		 batch->bytes + SONDE_RECORD_MAX <= SONDE_BATCH_BYTES &&
-		 sonde_ring_next(source->ring, &record, &length) == 1);
-	batch->position = source->read_position = sonde_ring_position(source->ring);
-	source->pending += batch->consumed;
-	source->consumed += batch->consumed;
-	return batch;
+		reader_add(source, source->open, record, length, wall_offset);
+	} while (reader_has_room(source->open) && sonde_ring_next(source->ring, &record, &length) == 1);
+	source->open->position = source->read_position = sonde_ring_position(source->ring);
+	source->pending += source->open->consumed - before;
+	source->consumed += source->open->consumed - before;
+	return source->open->consumed - before;
 }
 
 static uint64_t reader_end(void *userdata)
@@ -172,32 +207,28 @@ static uint64_t reader_read(void *userdata)
 	return source->read_position;
 }
 
-static void reader_touch(void *userdata)
-{
-	sonde_source_touch(userdata);
-}
-
 /* All that is there now. @return number of records. */
 static uint64_t reader_drain(struct sonde_source *source)
 {
-	struct sonde_batch_full *batch;
 	uint64_t n = 0;
+	uint32_t got;
 
-	while ((batch = reader_collect(source))) {
-		n += batch->consumed;
-		if (source->shows_names && source->context.addresses)
-			sonde_addresses_settle(source->context.addresses, reader_touch, source);
-		source->deliver(source, batch, source->userdata);
-		source->progress_ns = sonde_clock_boot_ns();
+	while ((got = reader_collect(source))) {
+		n += got;
+		if (!reader_has_room(source->open))
+			reader_deliver(source);
 	}
 	source->progress_ns = sonde_clock_boot_ns();
+	/* Each delivery wakes the writer: while nobody watches and it holds little of the ring, it may as well wait for more. */
+	if (source->open && (reader_is_watched(source) || source->progress_ns - source->open_since_ns >= HOLD_NS ||
+			     source->read_position - source->open_position >= sonde_ring_size(source->ring) / HOLD_PART))
+		reader_deliver(source);
 	return n;
 }
 
 static void reader_nap(const struct sonde_source *source, uint64_t bytes)
 {
-	bool slow = bytes < sonde_ring_size(source->ring) / POLL_SLOW_PART &&
-		    !(source->is_watched && source->is_watched(source->userdata));
+	bool slow = bytes < sonde_ring_size(source->ring) / POLL_SLOW_PART && !reader_is_watched(source);
 	struct timespec nap = {.tv_nsec = slow ? POLL_SLOW_NS : POLL_NS};
 
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
@@ -229,6 +260,7 @@ static void *reader_main(void *userdata)
 			reader_nap(source, bytes);
 			continue;
 		}
+		reader_deliver(source);
 		if (!sonde_ring_sleep(source->ring)) {
 			if (!n) /* something is reserved but not complete: that takes nanoseconds */
 				reader_nap(source, bytes);
@@ -238,6 +270,7 @@ static void *reader_main(void *userdata)
 		sonde_ring_awake(source->ring);
 	}
 	reader_drain(source);
+	reader_deliver(source);
 	if (source->hooks && source->hooks->stop)
 		source->hooks->stop(&source->context);
 	return NULL;

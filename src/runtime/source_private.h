@@ -37,6 +37,9 @@ struct sonde_source {
 	bool shows_names;		/* a type has a column of names of addresses */
 	_Atomic uint64_t read_position; /* up to there record() has seen all */
 	struct sonde_hook_context context;
+	struct sonde_batch_full *open; /* read, and not yet delivered; NULL: nothing */
+	int64_t open_since_ns;
+	uint64_t open_position; /* of the ring, when it was opened */
 	struct sonde_batch_full *ticking; /* the batch that sonde_emit() adds to; NULL outside of a tick */
 	unsigned n_ticked;
 	int64_t next_tick_ns;
