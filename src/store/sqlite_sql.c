@@ -185,8 +185,11 @@ static int tables_add(struct sqlite_store *store, struct sqlite_reader *reader)
 	int code = SQLITE_OK;
 
 	memset(reader->uses, 0, sizeof(reader->uses));
-	for (size_t i = 0; i < sonde_types_count(&store->types) && !code; i++)
+	for (size_t i = 0; i < sonde_types_count(&store->types) && !code; i++) {
+		reader->uses[i].deadline_ns = reader->deadline_ns;
+		reader->uses[i].interrupted = reader->interrupted;
 		code = table_add(reader->db, &sonde_types_get(&store->types, i)->type, &reader->uses[i]);
+	}
 	return code ? sqlite_fail(reader->db, code, "cannot make the tables") : 0;
 }
 
