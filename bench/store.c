@@ -318,6 +318,31 @@ static void ask(struct sonde_store *store, const struct sonde_query *query, cons
 	bench_figure(what, ms[ROUNDS / 2], "ms");
 }
 
+static int take_sql(int n, const char *const *names, const struct sonde_value *values, void *userdata)
+{
+	return 0;
+}
+
+/* Once: these take seconds. */
+static void ask_sql(struct sonde_store *store, const char *sql)
+{
+	int64_t start = sonde_clock_boot_ns();
+	struct sonde_answer answer;
+
+	if (sonde_store_sql(store, sql, 0, 600 * SONDE_NS_PER_S, take_sql, NULL, &answer, NULL))
+		bench_die(sql);
+	fprintf(stderr, "%s: %" PRIu64 " rows\n", sql, answer.rows);
+	bench_figure(sql, (double)(sonde_clock_boot_ns() - start) / 1e6, "ms");
+}
+
+static void ask_in_sql(struct sonde_store *store)
+{
+	ask_sql(store, "SELECT count(*) FROM connection");
+	ask_sql(store, "SELECT command, count(*) FROM connection GROUP BY command");
+	ask_sql(store, "SELECT command, max(time) FROM connection GROUP BY command");
+	ask_sql(store, "SELECT count(DISTINCT time) FROM connection");
+}
+
 static void ask_all(struct sonde_store *store, uint64_t n)
 {
 	struct sonde_query query = {.since_ns = INT64_MIN, .until_ns = INT64_MAX, .pid = -1};
@@ -395,6 +420,7 @@ int main(int argc, char *argv[])
 	sonde_store_close(&store);
 	store = write_store("events.db", n, COMMIT_EVENTS, "200,000 events a commit (1,000,000/s)");
 	ask_all(store, n);
+	ask_in_sql(store);
 	sonde_store_close(&store);
 	memory(n / 10);
 	bench_plain(bench.folder, n / 10, sonde_enrich_names(bench.recording.enrich));

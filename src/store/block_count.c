@@ -196,7 +196,7 @@ static int count_runs(const struct counting *counting)
 
 static int part_load(struct sonde_block_source *source, struct sonde_block_part *part, const struct counting *counting)
 {
-	int r = sonde_block_part_load(source, part, SONDE_COLUMN_WEIGHT);
+	int r = counting->tally->unweighted ? 0 : sonde_block_part_load(source, part, SONDE_COLUMN_WEIGHT);
 
 	if (!r && counting->columns->sum >= 0)
 		r = sonde_block_part_load(source, part, (uint32_t)counting->columns->sum);
@@ -215,7 +215,8 @@ static int count_part(struct sonde_block_source *source, struct sonde_block_part
 		return r;
 	counting->part = part;
 	counting->weights = &part->columns[SONDE_COLUMN_WEIGHT];
-	counting->all_one = weights_are_one(counting->weights, &counting->one);
+	counting->one = 1;
+	counting->all_one = counting->tally->unweighted || weights_are_one(counting->weights, &counting->one);
 	counting->sum = NULL;
 	if (counting->columns->sum >= 0 && part->columns[counting->columns->sum].n)
 		counting->sum = &part->columns[counting->columns->sum];

@@ -18,7 +18,7 @@ struct group {
 
 struct sonde_groups {
 	char *items; /* struct group, one after the other */
-	size_t item_bytes, n, capacity;
+	size_t item_bytes, n, capacity, text_bytes;
 	unsigned n_values;
 	uint32_t buckets[BUCKETS]; /* index + 1; 0: free */
 };
@@ -138,6 +138,10 @@ static int group_new(struct sonde_groups *groups, const struct sonde_value *valu
 
 	if (groups->n == SONDE_GROUPS_MAX)
 		return sonde_store_fail(-E2BIG, "more than %d groups; narrow the query", SONDE_GROUPS_MAX);
+	for (unsigned i = 0; i < groups->n_values; i++)
+		groups->text_bytes += values[i].type == SONDE_TEXT ? values[i].length : 0;
+	if (groups->text_bytes > SONDE_GROUPS_BYTES_MAX)
+		return sonde_store_fail(-E2BIG, "the groups' values take more than %u MiB; narrow the query", SONDE_GROUPS_BYTES_MAX >> 20);
 	if (groups->n == groups->capacity) {
 		size_t capacity = groups->capacity ? groups->capacity * 2 : 64;
 		char *items = reallocarray(groups->items, capacity, groups->item_bytes);
@@ -223,18 +227,50 @@ static int group_order(const void *a, const void *b, void *userdata)
 	return order;
 }
 
+struct sorting {
+	int (*order)(const struct sonde_value *a, const struct sonde_value *b, void *userdata);
+	void *userdata;
+};
+
+static int values_sorted(const void *a, const void *b, void *userdata)
+{
+	const struct sorting *sorting = userdata;
+	const struct group *x = a, *y = b;
+
+	return sorting->order(x->values, y->values, sorting->userdata);
+}
+
+static void sort(struct sonde_groups *groups, int (*order)(const void *a, const void *b, void *userdata), void *userdata)
+{
+	if (groups->n)
+		qsort_r(groups->items, groups->n, groups->item_bytes, order, userdata);
+	memset(groups->buckets, 0, sizeof(groups->buckets)); /* the places are no longer right */
+}
+
+void sonde_groups_sort(struct sonde_groups *groups,
+		       int (*order)(const struct sonde_value *a, const struct sonde_value *b, void *userdata), void *userdata)
+{
+	sort(groups, values_sorted, &(struct sorting){order, userdata});
+}
+
+bool sonde_groups_get(const struct sonde_groups *groups, size_t i, struct sonde_group *ret_group)
+{
+	const struct group *group = group_at(groups, i);
+
+	if (i >= groups->n)
+		return false;
+	*ret_group = (struct sonde_group){.values = group->values, .count = group->count, .sum = group->sum};
+	return true;
+}
+
 int sonde_groups_each(struct sonde_groups *groups, bool by_sum, sonde_group_fn fn, void *userdata)
 {
 	struct ranking ranking = {by_sum, groups->n_values};
+	struct sonde_group group;
 	int r = 0;
 
-	if (groups->n)
-		qsort_r(groups->items, groups->n, groups->item_bytes, group_order, &ranking);
-	memset(groups->buckets, 0, sizeof(groups->buckets)); /* the places are no longer right */
-	for (size_t i = 0; i < groups->n && !r; i++) {
-		const struct group *group = group_at(groups, i);
-
-		r = fn(&(struct sonde_group){.values = group->values, .count = group->count, .sum = group->sum}, userdata);
-	}
+	sort(groups, group_order, &ranking);
+	for (size_t i = 0; !r && sonde_groups_get(groups, i, &group); i++)
+		r = fn(&group, userdata);
 	return r < 0 ? r : 0;
 }

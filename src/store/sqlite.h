@@ -269,6 +269,8 @@ uint64_t sqlite_limit(const struct sqlite_store *store);
 /* sqlite_read.c, sqlite_query.c, sqlite_sql.c */
 /** Make a reader that is ours ready for one use. */
 int sqlite_reader_ready(struct sqlite_store *store, struct sqlite_reader *reader, int64_t timeout_ns);
+/** How many steps SQLite does between two looks at the clock and at whether the agent stops. */
+void sqlite_reader_watch(struct sqlite_reader *reader, int steps);
 /** Close it if it is of an older file, whose room on the disk it would keep. */
 void sqlite_reader_renew(struct sqlite_store *store, struct sqlite_reader *reader);
 void sqlite_reader_done(struct sqlite_reader *reader);

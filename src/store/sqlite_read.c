@@ -11,8 +11,7 @@
 #include <string.h>
 
 #define WAIT_NS (5 * SONDE_NS_PER_S)
-/* Of SQLite between two looks at the clock: one of them may take long (a text is searched in a text). A look costs little. */
-#define STEPS 20
+#define STEPS 1000 /* of SQLite between two looks at the clock */
 
 static int late(void *userdata)
 {
@@ -63,6 +62,11 @@ void sqlite_reader_renew(struct sqlite_store *store, struct sqlite_reader *reade
 	reader->generation = generation;
 }
 
+void sqlite_reader_watch(struct sqlite_reader *reader, int steps)
+{
+	sqlite3_progress_handler(reader->db, steps, late, reader);
+}
+
 int sqlite_reader_ready(struct sqlite_store *store, struct sqlite_reader *reader, int64_t timeout_ns)
 {
 	int code;
@@ -75,7 +79,7 @@ int sqlite_reader_ready(struct sqlite_store *store, struct sqlite_reader *reader
 		sqlite_note(store, code);
 		return sqlite_errno(code);
 	}
-	sqlite3_progress_handler(reader->db, STEPS, late, reader);
+	sqlite_reader_watch(reader, STEPS);
 	return 0;
 }
 

@@ -26,6 +26,8 @@ static const int limits[][2] = {
  * is asked of an agent has short texts.
  */
 #define ASKED_LENGTH 65536
+/* Of SQLite between two looks at the clock: one of them may be such a function. */
+#define STEPS 20
 
 struct permission {
 	const struct sqlite_store *store;
@@ -185,8 +187,11 @@ static int tables_add(struct sqlite_store *store, struct sqlite_reader *reader)
 	int code = SQLITE_OK;
 
 	memset(reader->uses, 0, sizeof(reader->uses));
-	for (size_t i = 0; i < sonde_types_count(&store->types) && !code; i++)
+	for (size_t i = 0; i < sonde_types_count(&store->types) && !code; i++) {
+		reader->uses[i].deadline_ns = reader->deadline_ns;
+		reader->uses[i].interrupted = reader->interrupted;
 		code = table_add(reader->db, &sonde_types_get(&store->types, i)->type, &reader->uses[i]);
+	}
 	return code ? sqlite_fail(reader->db, code, "cannot make the tables") : 0;
 }
 
@@ -213,7 +218,6 @@ static int judge(struct sqlite_store *store, struct sqlite_reader *reader, struc
 {
 	int r = 0;
 
-	reader->deadline_ns = INT64_MAX;
 	for (size_t i = 0; i < sonde_types_count(&store->types) && !r; i++) {
 		struct sonde_vtab_use *use = &reader->uses[i];
 		struct sonde_query query = {.type = sonde_types_get(&store->types, i)->type.name, .since_ns = use->since_ns,
@@ -259,7 +263,9 @@ int sqlite_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_
 	if (!store->read_only)
 		sqlite3_limit(reader->db, SQLITE_LIMIT_LENGTH, ASKED_LENGTH);
 	sqlite3_set_authorizer(reader->db, authorize, &permission);
+	sqlite_reader_watch(reader, STEPS);
 	r = run_sql(store, reader, sql, limit, fn, userdata, &answer.rows);
+	sqlite_reader_watch(reader, 0); /* what is left to do is little */
 	if (permission.denied)
 		r = sonde_store_fail(-EPERM, "only SELECT is allowed (%s)", sqlite3_errmsg(reader->db));
 	sqlite3_set_authorizer(reader->db, NULL, NULL);

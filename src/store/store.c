@@ -6,26 +6,7 @@
 #include <base/cleanup.h>
 
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
-
-/* By thread: queries of several threads fail independently. */
-static __thread char error_text[256];
-
-int sonde_store_fail(int error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error_text, sizeof(error_text), format, args);
-	va_end(args);
-	return error;
-}
-
-const char *sonde_store_error(struct sonde_store *store)
-{
-	return error_text;
-}
 
 void sonde_store_init(struct sonde_store *store, const struct sonde_store_ops *ops)
 {
@@ -42,7 +23,7 @@ int sonde_store_open(const struct sonde_store_opts *opts, struct sonde_store **r
 {
 	if (!opts->path || !*opts->path)
 		return sonde_store_fail(-EINVAL, "no path for the store");
-	error_text[0] = '\0';
+	sonde_store_fail(0, "%s", "");
 	return (strcmp(opts->path, "memory") ? &sonde_store_sqlite : &sonde_store_memory)->open(opts, ret_store);
 }
 
@@ -169,10 +150,10 @@ int sonde_store_sql(struct sonde_store *store, const char *sql, uint32_t limit, 
 {
 	int r;
 
-	error_text[0] = '\0';
+	sonde_store_fail(0, "%s", "");
 	r = store->ops->sql(store, sql, limit, timeout_ns, fn, userdata, ret_answer);
 	if (r < 0 && ret_error)
-		*ret_error = error_text[0] ? error_text : strerror(-r);
+		*ret_error = *sonde_store_error(store) ? sonde_store_error(store) : strerror(-r);
 	return r;
 }
 

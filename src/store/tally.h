@@ -13,6 +13,7 @@
 struct sonde_tally {
 	struct sonde_count_opts opts;
 	unsigned n_by;
+	bool unweighted; /* a group's count is that of its rows, not of the events that they stand for */
 	struct sonde_groups *groups; /* NULL: no groups */
 	struct sonde_group total;
 	uint64_t rows;

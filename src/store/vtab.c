@@ -26,6 +26,8 @@ struct module {
 struct table {
 	sqlite3_vtab base;
 	const struct module *module;
+	sqlite3 *db;
+	char *name; /* in SQL */
 };
 
 struct cursor {
@@ -33,6 +35,8 @@ struct cursor {
 	struct sonde_block_source source;
 	struct sonde_block_scan scan;
 	char *command, *container;
+	bool grouped; /* the rows are those of `groups`, not of `scan` */
+	struct sonde_vtab_groups groups;
 	bool at_end;
 };
 
@@ -74,13 +78,18 @@ static int table_connect(sqlite3 *db, void *aux, int argc, const char *const *ar
 	table = sqlite3_malloc(sizeof(*table));
 	if (!table)
 		return SQLITE_NOMEM;
-	*table = (struct table){.module = module};
+	*table = (struct table){.module = module, .db = db, .name = sqlite3_mprintf("\"%w\".\"%w\"", argv[1], argv[2])};
+	if (!table->name) {
+		sqlite3_free(table);
+		return SQLITE_NOMEM;
+	}
 	*ret_table = &table->base;
 	return SQLITE_OK;
 }
 
 static int table_disconnect(sqlite3_vtab *table)
 {
+	sqlite3_free(((struct table *)table)->name);
 	sqlite3_free(table);
 	return SQLITE_OK;
 }
@@ -121,6 +130,7 @@ static void use_begin(struct sonde_vtab_use *use, const struct sonde_span *span)
 static void cursor_clear(struct cursor *cursor)
 {
 	use_note(cursor);
+	sonde_vtab_groups_end(&cursor->groups);
 	sonde_block_scan_free(&cursor->scan);
 	free(cursor->command);
 	free(cursor->container);
@@ -152,8 +162,14 @@ static int cursor_code(struct cursor *cursor, int r)
 static int cursor_next(sqlite3_vtab_cursor *base)
 {
 	struct cursor *cursor = (struct cursor *)base;
-	int r = sonde_block_scan_next(&cursor->scan);
+	int r;
 
+	if (cursor->grouped) {
+		r = sonde_vtab_groups_next(&cursor->groups);
+		cursor->at_end = r <= 0;
+		return r < 0 ? -r : SQLITE_OK;
+	}
+	r = sonde_block_scan_next(&cursor->scan);
 	if (!r && cursor->scan.lost_blocks)
 		sqlite3_log(SQLITE_WARNING, "sonde: %llu events of %s are lost in damaged blocks",
 			    (unsigned long long)cursor->scan.lost_events, cursor->scan.want.type->name);
@@ -231,9 +247,15 @@ static int take_block(int64_t id, const struct sonde_block_facts *facts, size_t 
 	return sonde_block_scan_offer(&cursor->scan, facts);
 }
 
+static int table_plan(sqlite3_vtab *table, sqlite3_index_info *info)
+{
+	return sonde_vtab_plan(&((struct table *)table)->module->type, info);
+}
+
 static int cursor_filter(sqlite3_vtab_cursor *base, int terms, const char *plan, int argc, sqlite3_value **argv)
 {
 	struct cursor *cursor = (struct cursor *)base;
+	struct sonde_vtab_use *use = ((struct table *)base->pVtab)->module->use;
 	struct sonde_block_want want = {
 		.type = &((struct table *)base->pVtab)->module->type, .pid = -1, .deadline_ns = INT64_MAX,
 		.span = {.since_ns = INT64_MIN, .until_ns = INT64_MAX}, .oldest_first = terms & SONDE_VTAB_OLDEST_FIRST,
@@ -250,12 +272,22 @@ static int cursor_filter(sqlite3_vtab_cursor *base, int terms, const char *plan,
 		return code;
 	want.command = cursor->command;
 	want.container = cursor->container;
-	if (((struct table *)base->pVtab)->module->use)
-		use_begin(((struct table *)base->pVtab)->module->use, &want.span);
+	if (use) {
+		use_begin(use, &want.span);
+		want.deadline_ns = use->deadline_ns ?: INT64_MAX;
+		want.interrupted = use->interrupted;
+	}
 	sonde_block_scan_init(&cursor->scan, &cursor->source, &want);
 	code = sonde_blocks_each(cursor->source.db, take_block, cursor);
 	if (code)
 		return code < 0 ? SQLITE_NOMEM : code;
+	cursor->grouped = terms & SONDE_VTAB_GROUPED;
+	if (cursor->grouped) {
+		code = sonde_vtab_groups_begin(&cursor->groups, ((struct table *)base->pVtab)->db, ((struct table *)base->pVtab)->name, plan,
+					       terms, &cursor->scan);
+		if (code)
+			return code < 0 ? cursor_code(cursor, code) : code;
+	}
 	sonde_block_scan_start(&cursor->scan);
 	return cursor_next(base);
 }
@@ -272,6 +304,10 @@ static int cursor_column(sqlite3_vtab_cursor *base, sqlite3_context *context, in
 	struct sonde_value value;
 	int r;
 
+	if (cursor->grouped) {
+		sonde_vtab_groups_column(&cursor->groups, context, column);
+		return SQLITE_OK;
+	}
 	if (column >= (int)type->n_columns) {
 		sqlite3_result_int64(context, sonde_block_scan_sequence(&cursor->scan));
 		return SQLITE_OK;
@@ -287,6 +323,8 @@ static int cursor_column(sqlite3_vtab_cursor *base, sqlite3_context *context, in
 
 static int cursor_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *ret_rowid)
 {
+	if (((struct cursor *)base)->grouped)
+		return fail(base->pVtab, SQLITE_ERROR, "rowid does not go with GROUP BY: use sonde_sequence");
 	*ret_rowid = sonde_block_scan_sequence(&((struct cursor *)base)->scan);
 	return SQLITE_OK;
 }
@@ -306,7 +344,7 @@ static int table_create(sqlite3 *db, void *aux, int argc, const char *const *arg
 #endif
 
 static const sqlite3_module methods = {
-	.xCreate = table_create, .xDestroy = table_disconnect, .xConnect = table_connect, .xBestIndex = sonde_vtab_plan, .xDisconnect = table_disconnect, .xOpen = cursor_open,
+	.xCreate = table_create, .xDestroy = table_disconnect, .xConnect = table_connect, .xBestIndex = table_plan, .xDisconnect = table_disconnect, .xOpen = cursor_open,
 	.xClose = cursor_close, .xFilter = cursor_filter, .xNext = cursor_next, .xEof = cursor_eof, .xColumn = cursor_column,
 	.xRowid = cursor_rowid,
 };

@@ -15,7 +15,11 @@
  */
 
 #include <schema/schema.h>
+#include <store/block_scan.h>
 #include <store/sqlite_api.h>
+#include <store/tally.h>
+
+#include <stdatomic.h>
 
 /** What statements asked of a table since this was zero, and what they did not get. */
 struct sonde_vtab_use {
@@ -24,6 +28,8 @@ struct sonde_vtab_use {
 	bool damaged;		    /* blocks were left out */
 	uint64_t lost;		    /* events in them, as far as it is known */
 	uint64_t found;		    /* events of the blocks whose facts are right, at the last scan */
+	int64_t deadline_ns;	    /* boot clock; 0: none */
+	const atomic_bool *interrupted; /* or NULL */
 };
 
 /**
@@ -47,11 +53,47 @@ enum sonde_vtab_term {
 	SONDE_VTAB_TERMS = 8,
 	SONDE_VTAB_OLDEST_FIRST = 256, /* the order that the rows must have */
 	SONDE_VTAB_NEWEST_FIRST = 512,
+	SONDE_VTAB_GROUPED = 1024, /* rows with the same values in some columns stand together */
+	SONDE_VTAB_DISTINCT = 2048, /* and rows that are equal in all that is used need not be there twice */
 };
 
 /** Chooses what goes down: idxNum has the terms, in the order of their bits in argv; idxStr says it. */
-int sonde_vtab_plan(sqlite3_vtab *table, sqlite3_index_info *info);
+int sonde_vtab_plan(const struct sonde_type *type, sqlite3_index_info *info);
 /** @return a bit for each column that the statement uses, out of idxStr; the highest for all from there on. */
 uint64_t sonde_vtab_columns(const char *plan);
+/** The columns by whose values rows stand together, and in which order, out of idxStr too. @return how many */
+struct sonde_vtab_key {
+	uint8_t column;
+	bool descending;
+};
+unsigned sonde_vtab_grouped(const char *plan, struct sonde_vtab_key keys[SONDE_COUNT_BY_MAX]);
+
+/* vtab_group.c */
+struct sonde_vtab_groups {
+	struct sonde_tally tally;
+	const struct sonde_type *type;
+	struct sonde_vtab_key keys[SONDE_COUNT_BY_MAX]; /* the first of a group's values are theirs */
+	unsigned n_keys;
+	uint8_t places[SONDE_COLUMNS_MAX]; /* of a column in a group's values */
+	struct sonde_group group;
+	size_t next;
+	uint64_t left; /* rows of the group that are still to come, this one too */
+	bool once;
+	sqlite3_stmt *sorted; /* there are too many groups: SQLite sorts, as it does without this */
+};
+
+/**
+ * @brief Begin. The blocks have been offered to the scan. @param table The name in SQL, quoted.
+ * @return SQLite's code, or below zero what the scan returned.
+ */
+int sonde_vtab_groups_begin(struct sonde_vtab_groups *groups, sqlite3 *db, const char *table, const char *plan, int terms,
+			    struct sonde_block_scan *scan);
+/** @return 1 there is a (next) row, 0 the end; below zero: SQLite's code, negative. */
+int sonde_vtab_groups_next(struct sonde_vtab_groups *groups);
+void sonde_vtab_groups_column(const struct sonde_vtab_groups *groups, sqlite3_context *context, int column);
+void sonde_vtab_groups_end(struct sonde_vtab_groups *groups);
+
+/** Two values of one column as SQL orders them, arguments excepted: null first, or both of one type. */
+int sonde_vtab_order(const struct sonde_value *a, const struct sonde_value *b);
 /** A column's value as SQL's. */
 void sonde_vtab_result(sqlite3_context *context, const struct sonde_column *column, const struct sonde_value *value);

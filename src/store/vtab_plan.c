@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define GROUPED "grouped by"
+
 static const char *const term_texts[SONDE_VTAB_TERMS] = {
 	"time>=?", "time>?", "time<=?", "time<?", "time=?", "pid=?", "command=?", "container=?",
 };
@@ -60,8 +62,34 @@ static int order_of(const sqlite3_index_info *info)
 	return info->aOrderBy[0].desc ? SONDE_VTAB_NEWEST_FIRST : SONDE_VTAB_OLDEST_FIRST;
 }
 
+/*
+ * Rows that are equal in all columns that the statement uses are one to it, however often it is there: if these columns are few, the
+ * rows are counted in groups (as 'sonde count --by' does, which takes milliseconds) and given group by group, so that SQLite need not
+ * sort them. The groups have the order that is asked for: SQLite relies on it where ORDER BY follows GROUP BY.
+ */
+static bool is_grouped(sqlite3_index_info *info, const struct sonde_type *type, int *terms)
+{
+	int mode;
+
+	/* The hidden column is in no two rows the same. */
+	if (!info->nOrderBy || sqlite3_libversion_number() < 3038000 || type->n_columns > 62 || info->colUsed >> type->n_columns ||
+	    __builtin_popcountll(info->colUsed) > SONDE_COUNT_BY_MAX)
+		return false;
+	mode = sqlite3_vtab_distinct(info);
+	if (mode != 1 && mode != 2)
+		return false;
+	for (int i = 0; i < info->nOrderBy; i++) {
+		int column = info->aOrderBy[i].iColumn;
+
+		if (column < 0 || !(info->colUsed & 1ull << column) || type->columns[column].semantic == SONDE_SEMANTIC_ARGUMENTS)
+			return false;
+	}
+	*terms |= SONDE_VTAB_GROUPED | (mode == 2 ? SONDE_VTAB_DISTINCT : 0);
+	return true;
+}
+
 /* What the scan has to know, in words for EXPLAIN QUERY PLAN; the columns last, as bits, for sonde_vtab_columns(). */
-static void plan_text(int terms, uint64_t columns, char *out, size_t size)
+static void plan_text(int terms, const sqlite3_index_info *info, char *out, size_t size)
 {
 	size_t length = 0;
 
@@ -75,7 +103,12 @@ static void plan_text(int terms, uint64_t columns, char *out, size_t size)
 		sqlite3_snprintf((int)(size - length), out + length, "%s%s", length ? " " : "",
 				 terms & SONDE_VTAB_OLDEST_FIRST ? "oldest first" : "newest first");
 	length = strlen(out);
-	sqlite3_snprintf((int)(size - length), out + length, "%scolumns %llx", length ? " " : "", (unsigned long long)columns);
+	for (int i = 0; terms & SONDE_VTAB_GROUPED && i < info->nOrderBy; i++) {
+		sqlite3_snprintf((int)(size - length), out + length, "%s%s %d%s", length ? " " : "", i ? "," : GROUPED,
+				 info->aOrderBy[i].iColumn, info->aOrderBy[i].desc ? " desc" : "");
+		length = strlen(out);
+	}
+	sqlite3_snprintf((int)(size - length), out + length, "%scolumns %llx", length ? " " : "", (unsigned long long)info->colUsed);
 }
 
 uint64_t sonde_vtab_columns(const char *plan)
@@ -85,11 +118,27 @@ uint64_t sonde_vtab_columns(const char *plan)
 	return columns ? strtoull(columns + 1, NULL, 16) : 0;
 }
 
-int sonde_vtab_plan(sqlite3_vtab *table, sqlite3_index_info *info)
+unsigned sonde_vtab_grouped(const char *plan, struct sonde_vtab_key keys[SONDE_COUNT_BY_MAX])
+{
+	const char *at = strstr(plan, GROUPED);
+	unsigned n = 0;
+	char *end;
+
+	for (at = at ? at + strlen(GROUPED) : NULL; at && n < SONDE_COUNT_BY_MAX; n++) {
+		keys[n].column = (uint8_t)strtoul(at, &end, 10);
+		keys[n].descending = !strncmp(end, " desc", 5);
+		end += keys[n].descending ? 5 : 0;
+		at = !strncmp(end, " ,", 2) ? end + 2 : NULL;
+	}
+	return n;
+}
+
+int sonde_vtab_plan(const struct sonde_type *type, sqlite3_index_info *info)
 {
 	int constraints[SONDE_VTAB_TERMS], terms = 0, n = 0;
+	bool grouped;
 	double rows = 1e6;
-	char text[160];
+	char text[200];
 
 	for (int i = 0; i < info->nConstraint; i++) {
 		int term = term_of(info, i);
@@ -105,10 +154,11 @@ int sonde_vtab_plan(sqlite3_vtab *table, sqlite3_index_info *info)
 			info->aConstraintUsage[constraints[i]].argvIndex = ++n;
 	info->estimatedRows = rows < 1 ? 1 : (sqlite3_int64)rows;
 	info->estimatedCost = 1000 + rows;
-	terms |= order_of(info);
-	info->orderByConsumed = !!order_of(info);
+	grouped = is_grouped(info, type, &terms);
+	terms |= grouped ? 0 : order_of(info);
+	info->orderByConsumed = grouped || order_of(info);
 	info->idxNum = terms;
-	plan_text(terms, info->colUsed, text, sizeof(text));
+	plan_text(terms, info, text, sizeof(text));
 	info->idxStr = sqlite3_mprintf("%s", text);
 	info->needToFreeIdxStr = 1;
 	return info->idxStr ? SQLITE_OK : SQLITE_NOMEM;

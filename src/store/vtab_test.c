@@ -52,7 +52,7 @@ static int64_t make_events(struct fixture *f)
 	return start_ns;
 }
 
-static sqlite3 *open_both(struct fixture *f)
+static sqlite3 *open_both(struct fixture *f, uint64_t events)
 {
 	struct sonde_query all = test_query(NULL);
 	struct sonde_answer answer;
@@ -65,7 +65,7 @@ static sqlite3 *open_both(struct fixture *f)
 	assert_int_equal(sonde_store_open(&f->opts, &f->store), 0);
 	if (sonde_store_export(f->store, plain, &all, &answer))
 		fail_msg("%s", sonde_store_error(NULL));
-	assert_int_equal(answer.rows, EVENTS);
+	assert_int_equal(answer.rows, events);
 	assert_int_equal(sonde_store_export(f->store, plain, &all, &answer), -EEXIST);
 	assert_int_equal(sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
 	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 1, &on);
@@ -117,10 +117,36 @@ static void test_statements(void **state)
 		("SELECT a.number, b.number FROM %s.sample a JOIN %s.sample b ON b.pid = a.pid AND b.time = a.time"
 		 " WHERE a.number < 40 ORDER BY 1, 2"),
 		"SELECT arguments, name, address, typeof(number) FROM %s.sample WHERE number = 77",
+		/* Given in groups, or sorted where they are too many or too large. */
+		"SELECT pid, command, count(*) FROM %s.sample GROUP BY pid, command ORDER BY 1, 2",
+		"SELECT command, pid, count(*) FROM %s.sample GROUP BY command, pid ORDER BY 2, 1",
+		"SELECT container, count(*), count(container), sum(pid), avg(port), max(port), count(port) FROM %s.sample GROUP BY container ORDER BY 1",
+		"SELECT port, count(*), sum(flag) FROM %s.sample GROUP BY port ORDER BY 1",
+		"SELECT port, count(*), sum(flag) FROM %s.sample WHERE flag OR port IS NULL GROUP BY port ORDER BY 1",
+		"SELECT name, count(*), sum(number) FROM %s.sample WHERE pid = 103 GROUP BY name ORDER BY 1",
+		"SELECT name, count(*), count(DISTINCT pid) FROM %s.sample WHERE command = 'curl' GROUP BY name HAVING count(*) > 3 ORDER BY 1",
+		"SELECT type, count(*), min(weight), sum(weight) FROM %s.sample GROUP BY type",
+		"SELECT weight, count(*) FROM %s.sample GROUP BY weight ORDER BY 1",
+		"SELECT address, count(*) FROM %s.sample GROUP BY address ORDER BY 1 LIMIT 50",
+		"SELECT arguments, count(*) FROM %s.sample GROUP BY 1",
+		"SELECT DISTINCT pid, command FROM %s.sample ORDER BY 1, 2",
+		"SELECT command, pid, count(*) FROM %s.sample GROUP BY command, pid ORDER BY command DESC, pid",
+		"SELECT pid, name, count(*) FROM %s.sample GROUP BY name, pid ORDER BY name, pid DESC LIMIT 20",
+		"SELECT offset, count(*) FROM %s.sample GROUP BY offset ORDER BY offset",
+		"SELECT container, flag, count(*) FROM %s.sample GROUP BY container, flag ORDER BY container DESC, flag DESC",
+		"SELECT address, flag, count(*) FROM %s.sample GROUP BY address, flag ORDER BY address, flag",
+		"SELECT count(*) FROM (SELECT DISTINCT name FROM %s.sample)",
+		"SELECT count(*) FROM (SELECT DISTINCT name FROM %s.sample WHERE flag)",
+		"SELECT count(*), sum(n) FROM (SELECT command, count(*) AS n FROM %s.sample WHERE container IS NULL GROUP BY 1)",
+		("SELECT a.command, count(*) FROM %s.sample a JOIN (SELECT DISTINCT pid FROM %s.sample WHERE pid > 103) b ON b.pid = a.pid"
+		 " GROUP BY a.command ORDER BY 1"),
+		"SELECT DISTINCT a.pid, b.command FROM %s.sample a, %s.sample b WHERE a.pid = b.pid AND a.number = 5 ORDER BY 1, 2",
+		"SELECT (SELECT count(*) FROM %s.sample b WHERE b.pid = a.pid GROUP BY b.pid) FROM (SELECT DISTINCT pid FROM %s.sample) a ORDER BY 1",
+		"SELECT command, row_number() OVER (PARTITION BY command ORDER BY pid) % 10 AS r, count(*) FROM %s.sample GROUP BY command, pid ORDER BY 1, 2, 3",
 	};
 	struct fixture *f = *state;
 	int64_t start_ns = make_events(f);
-	sqlite3 *db = open_both(f);
+	sqlite3 *db = open_both(f, EVENTS);
 	unsigned seed = 5;
 
 	for (size_t i = 0; i < ARRAY_SIZE(statements); i++)
@@ -146,15 +172,47 @@ static void test_plan(void **state)
 	sqlite3 *db;
 
 	make_events(f);
-	db = open_both(f);
+	db = open_both(f, EVENTS);
 	text_of(db, "EXPLAIN QUERY PLAN SELECT * FROM temp.sample WHERE time >= 5 AND pid = 7 AND command = 'x' AND container = 'y'"
 		    " ORDER BY time DESC", &plan);
 	assert_non_null(strstr(plan.data, "time>=? pid=? command=? container=? newest first"));
+	assert_null(strstr(plan.data, "TEMP B-TREE"));
+	text_of(db, "EXPLAIN QUERY PLAN SELECT command, count(*) FROM temp.sample GROUP BY command", &plan);
+	assert_non_null(strstr(plan.data, "grouped by 5 columns 20"));
 	assert_null(strstr(plan.data, "TEMP B-TREE"));
 	text_of(db, "EXPLAIN QUERY PLAN SELECT * FROM temp.sample WHERE number = 1", &plan);
 	assert_null(strstr(plan.data, "=?"));
 	assert_int_equal(sqlite3_exec(db, "DELETE FROM main.sample", NULL, NULL, NULL), SQLITE_ERROR);
 	assert_int_equal(sqlite3_exec(db, "INSERT INTO main.sample (pid) VALUES (1)", NULL, NULL, NULL), SQLITE_ERROR);
+	sqlite3_close(db);
+}
+
+/* More groups than are counted: SQLite sorts the rows. */
+static void test_many_groups(void **state)
+{
+	static const char *const statements[] = {
+		"SELECT count(*), sum(n), sum(p) FROM (SELECT number, count(*) AS n, sum(pid) AS p FROM %s.sample GROUP BY number)",
+		"SELECT command, count(*), sum(number), count(DISTINCT number) FROM %s.sample GROUP BY command ORDER BY 1",
+		"SELECT command, count(*), sum(number) FROM %s.sample WHERE pid = 102 GROUP BY command ORDER BY 1",
+		"SELECT pid, count(*), sum(number) FROM %s.sample WHERE command = 'curl' GROUP BY pid ORDER BY 1",
+		"SELECT count(*), sum(number) FROM (SELECT DISTINCT number FROM %s.sample)",
+		/* Bytes that are no text */
+		"SELECT name, count(*) FROM %s.sample GROUP BY name ORDER BY name",
+		"SELECT name, flag, count(*) FROM %s.sample GROUP BY flag, name ORDER BY flag DESC, name DESC",
+		"SELECT command, count(*), min(time), max(time) FROM %s.sample WHERE time > 5 GROUP BY command ORDER BY 1",
+	};
+	struct fixture *f = *state;
+	sqlite3 *db;
+
+	open_store(f);
+	for (uint64_t i = 0; i < 140000; i += 20000)
+		assert_int_equal(store_rows(f, i % 70000, 20000), 0);
+	assert_int_equal(test_append_noise(f->store, 0, 500, sonde_clock_wall_ns(), 1), 0);
+	assert_int_equal(sonde_store_commit(f->store, NULL, 0), 0);
+	sonde_store_close(&f->store);
+	db = open_both(f, 140500);
+	for (size_t i = 0; i < ARRAY_SIZE(statements); i++)
+		check_same(db, statements[i]);
 	sqlite3_close(db);
 }
 
@@ -201,6 +259,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_statements, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_plan, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_groups, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 	};
 

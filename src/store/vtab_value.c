@@ -98,12 +98,18 @@ static void result_arguments(sqlite3_context *context, const struct sonde_value 
 		result_bytes(context, line.data ?: "", line.length);
 }
 
-static void result_address(sqlite3_context *context, const uint8_t *address)
+static void address_text(const uint8_t *address, char text[INET6_ADDRSTRLEN])
 {
 	bool ipv4 = !memcmp(address, mapped_prefix, sizeof(mapped_prefix));
+
+	inet_ntop(ipv4 ? AF_INET : AF_INET6, address + (ipv4 ? 12 : 0), text, INET6_ADDRSTRLEN);
+}
+
+static void result_address(sqlite3_context *context, const uint8_t *address)
+{
 	char text[INET6_ADDRSTRLEN];
 
-	inet_ntop(ipv4 ? AF_INET : AF_INET6, address + (ipv4 ? 12 : 0), text, sizeof(text));
+	address_text(address, text);
 	sqlite3_result_text(context, text, -1, SQLITE_TRANSIENT);
 }
 
@@ -148,5 +154,39 @@ void sonde_vtab_result(sqlite3_context *context, const struct sonde_column *colu
 	case SONDE_REAL:
 		sqlite3_result_double(context, value->real);
 		break;
+	}
+}
+
+/* Bytes that are no text are a BLOB, and come last. */
+static int text_order(const struct sonde_value *a, const struct sonde_value *b)
+{
+	bool a_is_text = is_text(a->text, a->length), b_is_text = is_text(b->text, b->length);
+	uint32_t length = a->length < b->length ? a->length : b->length;
+	int order = length ? memcmp(a->text, b->text, length) : 0;
+
+	if (a_is_text != b_is_text)
+		return a_is_text ? -1 : 1;
+	return order ?: (a->length > b->length) - (a->length < b->length);
+}
+
+int sonde_vtab_order(const struct sonde_value *a, const struct sonde_value *b)
+{
+	char texts[2][INET6_ADDRSTRLEN];
+
+	if (a->type == SONDE_NULL || b->type == SONDE_NULL)
+		return (a->type != SONDE_NULL) - (b->type != SONDE_NULL);
+	switch (a->type) {
+	case SONDE_INT:
+		return (a->i > b->i) - (a->i < b->i);
+	case SONDE_BOOL:
+		return a->b - b->b;
+	case SONDE_TEXT:
+		return text_order(a, b);
+	case SONDE_ADDRESS:
+		address_text(a->address, texts[0]);
+		address_text(b->address, texts[1]);
+		return strcmp(texts[0], texts[1]);
+	default: /* above 2^63 - 1 a BLOB, highest first: behind the others, and in the same order */
+		return (a->u > b->u) - (a->u < b->u);
 	}
 }
