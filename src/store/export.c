@@ -19,10 +19,26 @@ static void db_close(sqlite3 **db)
 	sqlite3_close(*db);
 }
 
-/* ":container" stands in twice: the whole name, or the beginning of an id. */
-static void select_add(struct sonde_buffer *sql, const char *type, const struct sonde_query *query)
+/* Text in a column of numbers (2^64 - 1, or what was text in an older version of its program) would be made a number: rounded, or another
+ * value. As bytes it stays. */
+static void columns_add(struct sonde_buffer *sql, const struct sonde_type *type)
 {
-	sonde_buffer_printf(sql, "SELECT * FROM temp.\"source_%s\" WHERE time >= %" PRId64 " AND time < %" PRId64, type, query->since_ns,
+	for (uint32_t i = 0; i < type->n_columns; i++) {
+		const char *name = type->columns[i].name;
+
+		if (type->columns[i].type == SONDE_TEXT || type->columns[i].type == SONDE_ADDRESS)
+			sonde_buffer_printf(sql, "%s\"%s\"", i ? ", " : "", name);
+		else
+			sonde_buffer_printf(sql, "%siif(typeof(\"%s\") = 'text', CAST(\"%s\" AS BLOB), \"%s\")", i ? ", " : "", name, name, name);
+	}
+}
+
+/* ":container" stands in twice: the whole name, or the beginning of an id. */
+static void select_add(struct sonde_buffer *sql, const struct sonde_type *type, const struct sonde_query *query)
+{
+	sonde_buffer_add_text(sql, "SELECT ");
+	columns_add(sql, type);
+	sonde_buffer_printf(sql, " FROM temp.\"source_%s\" WHERE time >= %" PRId64 " AND time < %" PRId64, type->name, query->since_ns,
 			    query->until_ns);
 	if (query->pid >= 0)
 		sonde_buffer_printf(sql, " AND pid = %" PRId64, query->pid);
@@ -62,7 +78,7 @@ static int copy_type(sqlite3 *target, const struct sonde_type *type, const struc
 		return code;
 	sonde_buffer_clear(&sql);
 	sonde_buffer_printf(&sql, "INSERT INTO main.\"%s\" ", type->name);
-	select_add(&sql, type->name, query);
+	select_add(&sql, type, query);
 	code = sql.failed ? SQLITE_NOMEM : sqlite3_prepare_v2(target, sql.data, -1, &statement, NULL);
 	if (!code)
 		code = bind_text(statement, ":command", query->command);

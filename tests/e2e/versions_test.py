@@ -11,7 +11,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from harness import Agent, build_object, only  # noqa: E402
+from harness import Agent, build_object, only, rows  # noqa: E402
 
 LARGE = (1 << 63) + 1025  # no double has it
 SOURCE = """#include <sonde/sonde.bpf.h>
@@ -80,6 +80,8 @@ class Versions(unittest.TestCase):
                 asked = "SELECT large, typeof(large), large > 5 FROM kit WHERE CAST(large AS TEXT) = '%020d'" % LARGE
                 done = agent.cli("sql", asked, "-o", "csv", *where).stdout.decode().splitlines()
                 self.assertEqual(done[1:], ["%020d,text,1" % LARGE] * 2)
+            plain = rows(agent.store, "SELECT CAST(large AS TEXT), negative, turned FROM kit WHERE pid = %d ORDER BY time" % os.getpid())
+            self.assertEqual(plain, [("%020d" % LARGE, -9007199254740993, b"before"), ("%020d" % LARGE, -9007199254740993, 5)])
 
     def check_counts(self, agent):
         mine = ("kit", "--pid", str(os.getpid()))
