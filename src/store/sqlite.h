@@ -102,7 +102,7 @@ struct sqlite_store {
 	sqlite3 *db; /* NULL: there is none now, events wait */
 	int lock_fd; /* -1: not locked. Nobody else writes to the file */
 	struct sqlite_log log; /* of `db` */
-	bool log_lost_said;
+	bool log_lost_said; /* and waits for readers: nothing is merged */
 	sqlite3_stmt *insert, *delete; /* of a block */
 	struct sonde_intake intake;
 	struct sonde_checkpoints shared;

@@ -49,7 +49,7 @@ static bool choose(struct sqlite_store *store, struct merge *merge)
 
 	pthread_mutex_lock(&store->base.writing);
 	merge->generation = generation_now(store);
-	for (size_t i = 0; !found && store->db && i < store->types.n; i++) {
+	for (size_t i = 0; !found && store->db && !store->log_lost_said && i < store->types.n; i++) {
 		const struct sonde_block_index *index = &store->slots[i].index;
 		size_t at;
 

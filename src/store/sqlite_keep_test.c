@@ -85,12 +85,15 @@ static void check_lost(struct fixture *f, uint64_t lost, uint64_t rows)
 	struct sonde_checkpoint checkpoint;
 	struct sonde_answer answer;
 	uint64_t n = 0;
+	char text[80];
 
 	assert_int_equal(sonde_store_query(f->store, &query, test_count_rows, &n, &answer), 0);
 	assert_int_equal(n, rows);
 	assert_false(answer.complete);
-	assert_int_equal(answer.lost, lost);
-	assert_non_null(strstr(answer.reason, "file_lost"));
+	/* On a slow machine the time between two runs is a gap too, of a number that nobody knows. */
+	snprintf(text, sizeof(text), "%" PRIu64 " events of sample lost (file_lost)", lost);
+	if (!strstr(answer.reason, text))
+		fail_msg("%s: not '%s'", answer.reason, text);
 	sonde_store_status(f->store, &status);
 	assert_string_equal(status.error, "");
 	assert_int_equal(status.readable, rows);
@@ -203,6 +206,20 @@ static void remove_beside(struct fixture *f, const char *companion)
 	assert_int_equal(unlink(name), 0);
 }
 
+/* A merge may be in the way at first. */
+static void expire_until_there(struct fixture *f, const char *companion)
+{
+	char name[160];
+
+	snprintf(name, sizeof(name), "%s%s", f->path, companion);
+	for (int i = 0; access(name, F_OK); i++) {
+		if (i == PATIENCE)
+			fail_msg("there is no '%s'", name);
+		usleep(10000);
+		expire(f);
+	}
+}
+
 static void test_log_deleted(void **state)
 {
 	struct fixture *f = *state;
@@ -216,6 +233,7 @@ static void test_log_deleted(void **state)
 		assert_int_equal(rows_of(f), rows + 10); /* a reader has it open */
 		remove_beside(f, companions[i]);
 		lose_and_go_on(f, rows + 10);
+		expire_until_there(f, companions[i]);
 		check_whole(f, rows + 20);
 	}
 	/* both, and nothing comes after it but the end */
