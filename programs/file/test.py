@@ -242,9 +242,8 @@ class ByProcess(unittest.TestCase):
         for name in ("rw", "target"):
             with open(os.path.join(cls.folder, name), "wb") as f:
                 f.write(b"x" * 10000)
-        with Trace("file", "--set", "read_write=1", *HOUR) as by_process, Trace("file", *HOUR) as by_path:
+        with Trace("file", "--set", "read_write=1", *HOUR) as cls.by_process, Trace("file", *HOUR) as cls.by_path:
             cls.pid, cls.out = child("directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)\n" + cls.CODE, cls.folder)
-        cls.by_process, cls.by_path = by_process, by_path
 
     def test_the_sums_are_those_by_path(self):
         def sums(trace):
