@@ -244,7 +244,7 @@ struct message {
 /* Adds what this packet has to those bytes; returns how many there are now, up to what a question may have at most. 0: it failed. */
 static __always_inline __u32 message_load(struct __sk_buff *skb, const struct message *message, struct desk *desk)
 {
-	__u32 before = message->before, more = message->available;
+	__u64 before = message->before, more = message->available; /* 64 bits: of others older verifiers (6.1) do not know that they are positive */
 
 	if (more > DNS_SHORT_SIZE)
 		more = DNS_SHORT_SIZE;
@@ -485,7 +485,7 @@ static __always_inline void fill_answer(struct dns_message *head, const struct q
 /* The name as the asker has written it: the server changed the case of its letters. `bytes`: at least DNS_SHORT_SIZE. */
 static __always_inline void spell_as_asked(__u8 *bytes, const struct question *question)
 {
-	__u32 length = question->length - MESSAGE_HEADER;
+	__u64 length = (__u64)question->length - MESSAGE_HEADER;
 
 	barrier_var(length);
 	if (length <= DNS_SHORT_SIZE - MESSAGE_HEADER)
@@ -517,7 +517,7 @@ static __always_inline void send_bare_answer(const struct question *question, st
 		if (!record)                                                                   \
 			return;                                                                \
 		fill_answer(&record->head, question, answer);                                  \
-		bpf_probe_read_kernel(record->bytes, sizeof(record->bytes), answer->bytes);    \
+		__builtin_memcpy(record->bytes, answer->bytes, sizeof(record->bytes));         \
 		sonde_submit(record);                                                          \
 	} while (0)
 
