@@ -244,15 +244,14 @@ struct message {
 /* Adds what this packet has to those bytes; returns how many there are now, up to what a question may have at most. 0: it failed. */
 static __always_inline __u32 message_load(struct __sk_buff *skb, const struct message *message, struct desk *desk)
 {
-	__u64 before = message->before, more = message->available; /* 64 bits: of others older verifiers (6.1) do not know that they are positive */
+	__u64 before = message->before, more = message->available < DNS_SHORT_SIZE ? message->available : DNS_SHORT_SIZE;
+	__u64 last = more - 1; /* of 64 bits, and + 1 below: older verifiers (6.1) do not see otherwise that it is positive */
 
-	if (more > DNS_SHORT_SIZE)
-		more = DNS_SHORT_SIZE;
 	barrier_var(before);
-	barrier_var(more);
-	if (before >= DNS_SHORT_SIZE || !more || more > DNS_SHORT_SIZE)
+	barrier_var(last);
+	if (before >= DNS_SHORT_SIZE || last >= DNS_SHORT_SIZE)
 		return 0;
-	if (bpf_skb_load_bytes(skb, message->offset, desk->question.message + before, more))
+	if (bpf_skb_load_bytes(skb, message->offset, desk->question.message + before, last + 1))
 		return 0;
 	return before + more < DNS_SHORT_SIZE ? before + more : DNS_SHORT_SIZE;
 }
