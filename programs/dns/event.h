@@ -15,7 +15,7 @@ enum dns_role {
 /* One question and what became of it. What a reader looks for first comes first: a terminal shows it in this order. */
 struct dns {
 	struct sonde_header header;
-	char name[DNS_NAME_SIZE] SONDE_DOC("name asked for, odd bytes as \\DDD; \"...\" ends one that is cut") SONDE_TOP
+	char name[DNS_NAME_SIZE] SONDE_DOC("name asked for, spelled as it was asked, odd bytes as \\DDD; \"...\" ends one that is cut") SONDE_TOP
 		SONDE_MAIN;
 	char qtype[DNS_WORD_SIZE] SONDE_DOC("type asked for: A, AAAA, HTTPS; TYPE123 without a name") SONDE_TOP;
 	char rcode[DNS_WORD_SIZE] SONDE_DOC("result: NOERROR, NXDOMAIN, SERVFAIL; none when timed out") SONDE_ABSENT(0)

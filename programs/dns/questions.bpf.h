@@ -244,15 +244,14 @@ struct message {
 /* Adds what this packet has to those bytes; returns how many there are now, up to what a question may have at most. 0: it failed. */
 static __always_inline __u32 message_load(struct __sk_buff *skb, const struct message *message, struct desk *desk)
 {
-	__u32 before = message->before, more = message->available;
+	__u64 before = message->before, more = message->available < DNS_SHORT_SIZE ? message->available : DNS_SHORT_SIZE;
+	__u64 last = more - 1; /* of 64 bits, and + 1 below: older verifiers (6.1) do not see otherwise that it is positive */
 
-	if (more > DNS_SHORT_SIZE)
-		more = DNS_SHORT_SIZE;
 	barrier_var(before);
-	barrier_var(more);
-	if (before >= DNS_SHORT_SIZE || !more || more > DNS_SHORT_SIZE)
+	barrier_var(last);
+	if (before >= DNS_SHORT_SIZE || last >= DNS_SHORT_SIZE)
 		return 0;
-	if (bpf_skb_load_bytes(skb, message->offset, desk->question.message + before, more))
+	if (bpf_skb_load_bytes(skb, message->offset, desk->question.message + before, last + 1))
 		return 0;
 	return before + more < DNS_SHORT_SIZE ? before + more : DNS_SHORT_SIZE;
 }
@@ -485,7 +484,7 @@ static __always_inline void fill_answer(struct dns_message *head, const struct q
 /* The name as the asker has written it: the server changed the case of its letters. `bytes`: at least DNS_SHORT_SIZE. */
 static __always_inline void spell_as_asked(__u8 *bytes, const struct question *question)
 {
-	__u32 length = question->length - MESSAGE_HEADER;
+	__u64 length = (__u64)question->length - MESSAGE_HEADER;
 
 	barrier_var(length);
 	if (length <= DNS_SHORT_SIZE - MESSAGE_HEADER)
@@ -517,7 +516,7 @@ static __always_inline void send_bare_answer(const struct question *question, st
 		if (!record)                                                                   \
 			return;                                                                \
 		fill_answer(&record->head, question, answer);                                  \
-		bpf_probe_read_kernel(record->bytes, sizeof(record->bytes), answer->bytes);    \
+		__builtin_memcpy(record->bytes, answer->bytes, sizeof(record->bytes));         \
 		sonde_submit(record);                                                          \
 	} while (0)
 

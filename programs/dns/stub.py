@@ -131,9 +131,8 @@ def serve_connection(sock):
             if b"\6crumbs" in query:
                 for byte in prefix + reply:
                     sock.sendall(bytes([byte]))
-                continue
-            if b"\5split" in query:  # the length alone, then the message in two pieces
-                for piece in (prefix, reply[:30], reply[30:]):
+            elif b"\5split" in query or b"\4hole" in query:  # the length alone, then the message in pieces
+                for piece in (prefix, reply[:13], reply[13:30], reply[30:]):
                     sock.sendall(piece)
                     time.sleep(0.02)
             else:
