@@ -66,7 +66,10 @@ void sonde_object_free(struct sonde_object **object);
 /** The setting interface_1 (`n` 0) to interface_4: its name ("" where its number was given), and its number, 0: not there. */
 const char *sonde_object_interface(const struct sonde_object *object, unsigned n, uint32_t *ret_number);
 
-/** Attach all hooks, but those whose network interface is not there (they wait), then run the at_start_ iterators. On failure everything is detached again. */
+/**
+ * Attach all hooks, but those whose network interface is not there (they wait), then run the at_start_ iterators. On failure
+ * everything is detached again.
+ */
 int sonde_object_attach(struct sonde_object *object, char *error, size_t error_size);
 /**
  * Attach to network interfaces that came or were made anew, and where somebody has removed the hook; what cannot be attached now

@@ -64,6 +64,8 @@ static int interface_mend(struct sonde_object *object, size_t i, unsigned n)
 	if (!number)
 		return -ENXIO;
 	r = sonde_interface_attach(object->hooks[i].program_fd, object->hooks[i].name, number, object->attach, link);
+	if (r == -ENODEV && object->interfaces[n].name[0]) /* it went just now */
+		r = -ENXIO;
 	return r < 0 ? r : 1;
 }
 

@@ -179,25 +179,17 @@ uint64_t sonde_ring_end(const struct sonde_ring *ring)
 	return atomic_load_explicit(ring->producer, memory_order_acquire);
 }
 
-uint64_t sonde_ring_waiting(const struct sonde_ring *ring)
+uint64_t sonde_ring_waiting(const struct sonde_ring *ring, uint64_t from)
 {
+	unsigned long producer = atomic_load_explicit(ring->producer, memory_order_acquire);
 	uint64_t cursor, count;
-	unsigned long producer;
 
-	for (int tries = 0; tries < 8; tries++) {
-		uint64_t start = sonde_ring_position(ring);
+	for (cursor = from, count = 0; cursor < producer && cursor - from <= ring->size; count++) {
+		uint32_t header = ring_header(ring, cursor);
 
-		producer = atomic_load_explicit(ring->producer, memory_order_acquire);
-		for (cursor = start, count = 0; cursor < producer && cursor - start <= ring->size; count++) {
-			uint32_t header = ring_header(ring, cursor);
-
-			if (header & BPF_RINGBUF_DISCARD_BIT)
-				count--;
-			cursor += ring_step(header);
-		}
-		/* The reader did not move while we counted, so nothing below us was freed and written again. */
-		if (sonde_ring_position(ring) == start)
-			return count;
+		if (header & BPF_RINGBUF_DISCARD_BIT)
+			count--;
+		cursor += ring_step(header);
 	}
 	return count;
 }

@@ -46,8 +46,8 @@ size_t sonde_ring_used(const struct sonde_ring *ring);
 size_t sonde_ring_size(const struct sonde_ring *ring);
 /** Where the next record will stand (any thread). */
 uint64_t sonde_ring_end(const struct sonde_ring *ring);
-/** Records between cursor and producer (any thread; exact when neither moves). */
-uint64_t sonde_ring_waiting(const struct sonde_ring *ring);
+/** Records from there on to the producer (any thread). Nonsense if what is there was committed meanwhile: then ask again. */
+uint64_t sonde_ring_waiting(const struct sonde_ring *ring, uint64_t from);
 
 /** Ask to be woken by the next record. @return false: there is something to read already (and nobody will wake). */
 bool sonde_ring_sleep(struct sonde_ring *ring);

@@ -57,9 +57,9 @@ static int target_finish(const struct target *target, int code)
 	return code;
 }
 
-static void say_answer(const struct sonde_answer *answer)
+static void say_answer(const struct sonde_local *local, const struct sonde_answer *answer)
 {
-	sonde_say_note("%" PRIu64 " events", answer->rows);
+	sonde_say_note("%" PRIu64 " events of %s", answer->rows, local->path);
 	sonde_note_incomplete(answer->complete, answer->lost, answer->reason);
 }
 
@@ -121,7 +121,7 @@ static int write_pages(struct sonde_local *local, const char *file, struct expor
 		       sonde_say_error(SONDE_EXIT_FAILED, "%s: %s", file, strerror(-export->write_error));
 	if (r)
 		return say_store_error(file, r);
-	say_answer(&answer);
+	say_answer(local, &answer);
 	return SONDE_EXIT_DONE;
 }
 
@@ -169,7 +169,7 @@ static int export_sqlite(const struct sonde_options *options, const char *file, 
 		return say_store_error(file, r);
 	r = target_finish(&target, SONDE_EXIT_DONE);
 	if (!r)
-		say_answer(&answer);
+		say_answer(&local, &answer);
 	return r;
 }
 

@@ -48,7 +48,7 @@ static uint64_t lost_of(const struct sonde_store_type_report *type)
 	return type->bad_events + (type->readable > type->events ? type->readable - type->events : 0);
 }
 
-static int show_info(const struct sonde_options *options, const struct sonde_store_report *report)
+static int show_info(const struct sonde_options *options, const char *path, const struct sonde_store_report *report)
 {
 	static const char *const headings[] = {"TYPE", "EVENTS", "EXPIRED", "BLOCKS", "SIZE", "BYTES/EVENT", "RATIO", "OLDEST", "NEWEST", NULL};
 	struct sonde_grid grid CLEANUP(sonde_grid_end) = {0};
@@ -70,7 +70,7 @@ static int show_info(const struct sonde_options *options, const struct sonde_sto
 		time_cell(&grid, type->newest_ns);
 	}
 	if (events)
-		sonde_say_note("%" PRIu64 " events in a file of %" PRIu64 " bytes: %.1f bytes an event", events, report->file_bytes,
+		sonde_say_note("%" PRIu64 " events in %s of %" PRIu64 " bytes: %.1f bytes an event", events, path, report->file_bytes,
 			       (double)report->file_bytes / (double)events);
 	return sonde_result_grid(options, &grid);
 }
@@ -156,7 +156,7 @@ static int run(const struct sonde_options *options)
 		return sonde_local_say_unread(path, r);
 	for (size_t i = 0; i < report->n; i++)
 		lost += lost_of(&report->types[i]);
-	r = options->json ? show_json(report) : verify ? show_verify(options, report) : show_info(options, report);
+	r = options->json ? show_json(report) : verify ? show_verify(options, report) : show_info(options, path, report);
 	if (r || !verify || (!lost && !report->bad_facts))
 		return r;
 	return sonde_say_error(SONDE_EXIT_FAILED, "%s is damaged: %" PRIu64 " events are lost; everything else is served", path, lost);

@@ -118,8 +118,11 @@ int sonde_grid_write(const struct sonde_grid *grid, unsigned width, bool color, 
 		if (column)
 			pad(out, BETWEEN);
 		cell_write(grid->cells[i], widths[column], grid->right >> column & 1, column == grid->n_columns - 1, out);
-		if (column == grid->n_columns - 1)
-			sonde_buffer_add_text(out, color && i == column ? PLAIN "\n" : "\n");
+		if (column < grid->n_columns - 1)
+			continue;
+		while (out->length && out->data[out->length - 1] == ' ') /* of empty cells at its end */
+			out->length--;
+		sonde_buffer_add_text(out, color && i == column ? PLAIN "\n" : "\n");
 	}
 	return sonde_buffer_error(out);
 }

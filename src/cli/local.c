@@ -49,12 +49,18 @@ static int say_unknown_type(struct sonde_local *local, const char *path, const c
 
 static int local_where(struct sonde_local *local, const struct sonde_options *options, const char *type)
 {
+	const struct sonde_type *types[TYPES_MAX];
 	const char *error = "";
+	int r;
 
 	if (!options->where)
 		return 0;
-	if (sonde_filter_new(options->where, &error, &local->where) < 0 ||
-	    (type && sonde_filter_check(local->where, sonde_local_type(local, type), &error) < 0))
+	r = sonde_filter_new(options->where, &error, &local->where);
+	if (!r && type)
+		r = sonde_filter_check(local->where, sonde_local_type(local, type), &error);
+	else if (!r)
+		r = sonde_filter_check_any(local->where, types, local_types(local, types), &error);
+	if (r < 0)
 		return sonde_say_error(SONDE_EXIT_USAGE, "--where: %s", error);
 	local->query.where = local->where;
 	return 0;
@@ -97,7 +103,7 @@ int sonde_local_open(const struct sonde_options *options, const char *type, stru
 	const struct sonde_store_opts opts = {.path = options->store, .read_only = true};
 	int r;
 
-	*local = (struct sonde_local){.query = {
+	*local = (struct sonde_local){.path = options->store, .query = {
 		.type = type,
 		.since_ns = options->since_ns,
 		.until_ns = options->until_ns,

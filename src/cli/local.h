@@ -9,6 +9,7 @@
 #define SONDE_DEFAULT_STORE "/var/lib/sonde/events.db"
 
 struct sonde_local {
+	const char *path;
 	struct sonde_store *store;
 	struct sonde_filter *where;
 	struct sonde_query query;

@@ -82,12 +82,17 @@ static int selection_type(struct sonde_request *request, struct sonde_selection 
 static int selection_where(struct sonde_request *request, struct sonde_selection *selection)
 {
 	const char *text = sonde_param(request, "where"), *error = "";
+	const struct sonde_type *types[TYPES_MAX] = {selection->type};
+	size_t n = 1;
 
 	if (!text)
 		return 0;
 	if (sonde_filter_new(text, &error, &selection->where))
 		return !sonde_request_bad(request, "where", "%s", error);
-	if (selection->type && sonde_filter_check(selection->where, selection->type, &error))
+	if (!selection->type)
+		n = sonde_types(request->view, types, TYPES_MAX);
+	if (n == 1 ? sonde_filter_check(selection->where, types[0], &error) :
+		     sonde_filter_check_any(selection->where, types, n, &error))
 		return !sonde_request_bad(request, "where", "%s", error);
 	selection->query.where = selection->where;
 	return 0;

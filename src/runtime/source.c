@@ -92,7 +92,7 @@ int sonde_source_new(const struct sonde_source_opts *opts, struct sonde_source *
 		sonde_source_free(&source);
 		return r < 0 ? r : -EINVAL;
 	}
-	source->checkpoint.position = sonde_ring_position(source->ring);
+	source->checkpoint.position = source->read_position = sonde_ring_position(source->ring);
 	/* Who tells them itself would wait for itself. */
 	source->shows_names = !(opts->hooks && opts->hooks->tells_names) && schema_shows_names(opts->schema);
 	*ret_source = source;
@@ -113,6 +113,7 @@ void sonde_source_resume(struct sonde_source *source, const struct sonde_checkpo
 	source->consumed = checkpoint->consumed;
 	source->made = checkpoint_made(checkpoint);
 	sonde_ring_start_at(source->ring, checkpoint->position);
+	source->read_position = sonde_ring_position(source->ring);
 }
 
 static void close_all(const int *fds, unsigned n)
@@ -201,6 +202,19 @@ int sonde_source_counters(const struct sonde_source *source, struct sonde_counte
 	return 0;
 }
 
+/* Not from the cursor on: a batch that is being made counts as read only when it is whole. */
+static uint64_t in_ring(const struct sonde_source *source)
+{
+	uint64_t from, count;
+	int tries = 0;
+
+	do {
+		from = source->read_position;
+		count = sonde_ring_waiting(source->ring, from);
+	} while (from != source->read_position && ++tries < 8);
+	return count;
+}
+
 static void ledger_fill(const struct sonde_source *source, const struct sonde_counters *kernel, struct sonde_ledger *l)
 {
 	struct sonde_checkpoint done;
@@ -212,7 +226,7 @@ static void ledger_fill(const struct sonde_source *source, const struct sonde_co
 		.submitted = kernel->submitted, .overflowed = kernel->overflowed,
 		.stored = done.stored, .invalid = done.invalid, .limited = done.limited,
 		.queue_dropped = done.queue_dropped, .expired = done.expired, .readable = done.stored - done.expired,
-		.consumed = source->consumed, .made = source->made, .pending = source->pending, .in_ring = sonde_ring_waiting(source->ring),
+		.consumed = source->consumed, .made = source->made, .pending = source->pending, .in_ring = in_ring(source),
 	};
 	snprintf(l->program, sizeof(l->program), "%s", source->name);
 	sonde_ledger_balance(l);

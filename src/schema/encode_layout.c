@@ -40,7 +40,6 @@ static unsigned semantic_rank(enum sonde_semantic semantic)
 		return RANK_TRIVIAL;
 	case SONDE_SEMANTIC_BYTES:
 	case SONDE_SEMANTIC_DURATION_NS:
-	case SONDE_SEMANTIC_PROTOCOL:
 		return RANK_USEFUL;
 	default:
 		return RANK_USEFUL + 1;

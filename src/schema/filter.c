@@ -414,3 +414,31 @@ int sonde_filter_check(const struct sonde_filter *filter, const struct sonde_typ
 	}
 	return 0;
 }
+
+/* @return 0: one of the types has such a column, and it can be compared so. */
+static int check_node_any(const struct sonde_filter *filter, const struct filter_node *node, const struct sonde_type *const *types,
+			  size_t n)
+{
+	char name[64];
+	int r = -ENOENT;
+
+	for (size_t i = 0; i < n && r; i++)
+		r = check_node(filter, node, types[i]);
+	for (size_t i = 0; i < n && r == -ENOENT; i++) /* of those that have it and are of another kind, the first says why */
+		r = check_node(filter, node, types[i]);
+	return r != -ENOENT ? r : fail(filter->text, node->at, -ENOENT, "no type of event has a column %s",
+				       quote(node->column, strlen(node->column), name));
+}
+
+int sonde_filter_check_any(const struct sonde_filter *filter, const struct sonde_type *const *types, size_t n, const char **ret_error)
+{
+	for (uint16_t i = 0; n && i < filter->n_nodes; i++) {
+		int r = filter->nodes[i].type == FILTER_COMPARE ? check_node_any(filter, &filter->nodes[i], types, n) : 0;
+
+		if (r < 0) {
+			*ret_error = error_text;
+			return r;
+		}
+	}
+	return 0;
+}

@@ -49,6 +49,8 @@ void sonde_filter_free(struct sonde_filter **filter);
  * `ret_error` says which and where.
  */
 int sonde_filter_check(const struct sonde_filter *filter, const struct sonde_type *type, const char **ret_error);
+/** The same against several types: of each comparison it is enough that one of them can make it. Without types all is right. */
+int sonde_filter_check_any(const struct sonde_filter *filter, const struct sonde_type *const *types, size_t n, const char **ret_error);
 /** Does the row match? `values` has type->n_columns values. */
 bool sonde_filter_match(const struct sonde_filter *filter, const struct sonde_type *type, const struct sonde_value *values);
 /** The type's columns that the filter looks at, as bits: the values of the others do not matter to sonde_filter_match(). */

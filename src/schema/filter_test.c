@@ -181,6 +181,27 @@ static void check_type(const char *text, int expected, const char *expected_erro
 	assert_string_equal(error, expected_error);
 }
 
+static void check_any(const char *text, int expected, const char *expected_error)
+{
+	static const struct sonde_type *const types[] = {&run_type, &flow_type};
+	struct sonde_filter *filter CLEANUP(sonde_filter_free) = NULL;
+	const char *error = "";
+
+	assert_int_equal(sonde_filter_new(text, &error, &filter), 0);
+	assert_int_equal(sonde_filter_check_any(filter, types, 2, &error), expected);
+	assert_string_equal(error, expected_error);
+	assert_int_equal(sonde_filter_check_any(filter, types, 0, &error), 0);
+}
+
+/* Of several types each comparison needs one that can make it, not one that can make all. */
+static void test_check_of_several_types(void **state)
+{
+	check_any("path = x or was_reset = true and pid = 1", 0, "");
+	check_any("path = x or remot_port = 1", -ENOENT, "character 13: no type of event has a column 'remot_port'");
+	check_any("path = x and pid = y", -EINVAL, "character 20: 'pid' is compared with a number, not with 'y'");
+	check_any("was_reset = 5 or path = x", -EINVAL, "character 13: 'was_reset' is compared with true or false, not with '5'");
+}
+
 static void test_check(void **state)
 {
 	check_type("pid = 1 and (command ~ x or local_address = 10.0.0.0/8) and time > 2026-01-01", 0, "");
@@ -301,7 +322,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_numbers),	      cmocka_unit_test(test_text),	cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_times),	      cmocka_unit_test(test_null_and_logic), cmocka_unit_test(test_syntax_errors),
-		cmocka_unit_test(test_check),	      cmocka_unit_test(test_limits),	cmocka_unit_test(test_types_alternate),
+		cmocka_unit_test(test_check), cmocka_unit_test(test_check_of_several_types),	      cmocka_unit_test(test_limits),	cmocka_unit_test(test_types_alternate),
 		cmocka_unit_test(test_garbage),
 	};
 
