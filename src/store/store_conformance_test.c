@@ -439,18 +439,46 @@ static void test_counts(void **state)
 	assert_int_equal(count(f, &query, NULL, &rows).sum, 0);
 }
 
-static void test_group_limit(void **state)
+#define MANY 70000
+
+struct top {
+	uint64_t next, n;
+};
+
+/* Equal counts stand in the order of their values: those of weight 3 first, from the smallest number on. */
+static int take_top(const struct sonde_group *group, void *userdata)
+{
+	struct top *top = userdata;
+
+	assert_int_equal(group->count, 3);
+	assert_int_equal(group->values->u, top->next);
+	top->next += 3;
+	top->n++;
+	return 0;
+}
+
+/* However many groups there are, the largest are given, and how many there are. */
+static void test_many_groups(void **state)
 {
 	struct fixture *f = *state;
 	struct sonde_query query = test_query(TEST_PROGRAM);
-	struct sonde_answer answer;
+	struct sonde_count_opts opts = {.by = {"number"}, .limit = 500};
 	struct groups groups = {};
+	struct sonde_answer answer;
+	struct top top = {.next = 2};
 
-	for (uint64_t i = 0; i < 66000; i += 1000)
+	for (uint64_t i = 0; i < MANY; i += 1000)
 		fill(f, &test_type, i, 1000);
-	assert_int_equal(sonde_store_count(f->store, &query, &(struct sonde_count_opts){.by = {"number"}}, take_group, &groups,
-					   &answer), -E2BIG);
-	assert_int_equal(groups.n, 0);
+	assert_int_equal(sonde_store_count(f->store, &query, &opts, take_top, &top, &answer), 0);
+	assert_int_equal(top.n, opts.limit);
+	assert_int_equal(answer.groups, MANY);
+	assert_int_equal(answer.rows, MANY);
+	assert_int_equal(answer.count, MANY / 3 * 6 + 1);
+	opts.limit = 0;
+	assert_int_equal(sonde_store_count(f->store, &query, &opts, take_group, &groups, &answer), 0);
+	assert_int_equal(groups.n, SONDE_COUNT_GROUPS_MAX);
+	assert_int_equal(answer.groups, MANY);
+	sonde_buffer_free(&groups.text);
 }
 
 struct sums {
@@ -554,7 +582,7 @@ int main(void)
 		BOTH(test_nothing), BOTH(test_values), BOTH(test_uncommitted), BOTH(test_unknown_type),
 		BOTH(test_bad_types), BOTH(test_filters), BOTH(test_span), BOTH(test_order), BOTH(test_pages),
 		BOTH(test_same_place), BOTH(test_limit), BOTH(test_callback_stops), BOTH(test_bad_cursors),
-		BOTH(test_counts), BOTH(test_group_limit), BOTH(test_sums), BOTH(test_bad_sums), BOTH(test_sum_limits),
+		BOTH(test_counts), BOTH(test_many_groups), BOTH(test_sums), BOTH(test_bad_sums), BOTH(test_sum_limits),
 	};
 
 	sonde_log_set_level(SONDE_LOG_ERROR);
