@@ -16,11 +16,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BATCH 2048
 #define COMMIT_EVENTS 204800
 #define HOT 1000
+#define LIMIT 10
 
 struct record {
 	struct sonde_header header;
@@ -81,47 +83,56 @@ static int take(const struct sonde_group *group, void *userdata)
 	return 0;
 }
 
-static void ask(struct sonde_store *store, const struct sonde_count_opts *count, const char *what)
+static int64_t thread_cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return now.tv_sec * SONDE_NS_PER_S + now.tv_nsec;
+}
+
+static void ask(struct sonde_store *store, const char *where, uint64_t values, struct sonde_count_opts count)
 {
 	struct sonde_query query = {.since_ns = INT64_MIN, .until_ns = INT64_MAX, .pid = -1};
 	double before = bench_memory("VmRSS");
 	struct sonde_answer answer = {};
-	char text[160];
-	int64_t start_ns;
+	char what[128], text[160];
 	uint64_t n = 0;
-	int r;
+	int64_t cpu_ns;
 
+	count.limit = LIMIT;
+	snprintf(what, sizeof(what), "top by %s%s%s, %" PRIu64 " paths, in %s", count.by[0], count.by[1] ? " and " : "",
+		 count.by[1] ?: "", values, where);
 	bench_memory_mark();
-	start_ns = sonde_clock_boot_ns();
-	r = sonde_store_count(store, &query, count, take, &n, &answer);
-	fprintf(stderr, "%s: %" PRIu64 " groups%s\n", what, n, r ? sonde_store_error(store) : "");
-	bench_figure(what, (double)(sonde_clock_boot_ns() - start_ns) / 1e6, "ms");
+	cpu_ns = thread_cpu_ns();
+	if (sonde_store_count(store, &query, &count, take, &n, &answer))
+		bench_die(what);
+	cpu_ns = thread_cpu_ns() - cpu_ns;
+	fprintf(stderr, "%s: %" PRIu64 " groups\n", what, answer.groups);
+	snprintf(text, sizeof(text), "CPU, %s", what);
+	bench_figure(text, (double)cpu_ns / 1e6, "ms");
 	snprintf(text, sizeof(text), "memory, %s", what);
 	bench_figure(text, (bench_memory("VmHWM") - before) / (1 << 20), "MiB");
 }
 
 static void ask_all(const char *path, uint64_t n, uint64_t values)
 {
-	struct sonde_store_opts opts = {.path = path, .max_bytes = strcmp(path, "memory") ? 0 : 4ull << 30, .merge_cpu_pct = 100};
+	bool in_memory = !strcmp(path, "memory");
+	struct sonde_store_opts opts = {.path = path, .max_bytes = in_memory ? 4ull << 30 : 0};
 	struct sonde_store *store;
-	char text[128];
 
 	if (sonde_store_open(&opts, &store) || sonde_store_add_type(store, &type))
 		bench_die("open");
 	fill(store, n, values);
-	if (strcmp(path, "memory")) { /* as it is found later, its blocks merged */
+	if (!in_memory) { /* nothing but the count goes on */
 		sonde_store_close(&store);
-		if (sonde_store_open(&opts, &store) || sonde_store_add_type(store, &type))
+		opts.read_only = true;
+		if (sonde_store_open(&opts, &store))
 			bench_die("open");
 	}
-	snprintf(text, sizeof(text), "group by path, %" PRIu64 " different, %s", values, strcmp(path, "memory") ? "file" : "memory");
-	ask(store, &(struct sonde_count_opts){.by = {"path"}}, text);
-	snprintf(text, sizeof(text), "group by pid and path, %" PRIu64 " different, %s", values,
-		 strcmp(path, "memory") ? "file" : "memory");
-	ask(store, &(struct sonde_count_opts){.by = {"pid", "path"}}, text);
-	snprintf(text, sizeof(text), "group by command, beside %" PRIu64 " paths, %s", values,
-		 strcmp(path, "memory") ? "file" : "memory");
-	ask(store, &(struct sonde_count_opts){.by = {"command"}}, text);
+	ask(store, in_memory ? "memory" : "a file", values, (struct sonde_count_opts){.by = {"path"}});
+	ask(store, in_memory ? "memory" : "a file", values, (struct sonde_count_opts){.by = {"pid", "path"}});
+	ask(store, in_memory ? "memory" : "a file", values, (struct sonde_count_opts){.by = {"command"}});
 	sonde_store_close(&store);
 }
 
