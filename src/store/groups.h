@@ -14,14 +14,14 @@
 
 #include <store/store.h>
 
-/** Of the groups of one pass, for one answer. */
+/** Of an answer; what its limit keeps comes on top. */
 #define SONDE_GROUPS_BYTES (32u << 20)
 
 struct sonde_groups_opts {
 	unsigned n_values; /* of each group, at most SONDE_COUNT_BY_MAX */
 	bool by_sum;	   /* the largest sum is first, not the largest count */
 	size_t limit;	   /* groups that are kept */
-	size_t bytes;	   /* SONDE_GROUPS_BYTES */
+	size_t bytes;	   /* for those of one pass */
 };
 
 struct sonde_groups;

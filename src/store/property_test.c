@@ -328,14 +328,14 @@ static void naive_groups(const struct naive *naive, const struct sonde_query *qu
 	}
 }
 
-/* None to three columns, mostly one, and perhaps a sum: all below 2^63 of one sign, so that no order matters. */
+/* None to three columns, mostly one, in few or many passes, and perhaps a sum: all below 2^63 of one sign, so that no order matters. */
 static void make_opts(struct naive *naive, struct sonde_count_opts *opts)
 {
 	static const char *const columns[] = {"command", "pid", "port", "name", "address", "flag", "type", "container", "weight", "offset"};
 	static const char *const sums[] = {NULL, "number", "offset", "weight"};
 
 	n_by = pick(naive, 2) ? 1 : pick(naive, 4);
-	*opts = (struct sonde_count_opts){.sum = sums[pick(naive, ARRAY_SIZE(sums))]};
+	*opts = (struct sonde_count_opts){.sum = sums[pick(naive, ARRAY_SIZE(sums))], .bytes = pick(naive, 2) ? 0 : 600};
 	for (unsigned i = 0; i < n_by; i++)
 		opts->by[i] = columns[pick(naive, ARRAY_SIZE(columns))];
 }

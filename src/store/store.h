@@ -101,6 +101,7 @@ struct sonde_count_opts {
 	const char *by[SONDE_COUNT_BY_MAX]; /* groups with the same values in these columns, up to the first NULL */
 	const char *sum; /* a column of quantities to add up, and to rank groups by; NULL: they are ranked by number */
 	uint32_t limit;	 /* of the groups that are given, the largest; 0: SONDE_COUNT_GROUPS_MAX, which is also the most */
+	uint32_t bytes;	 /* of memory for the groups of one pass; 0: SONDE_GROUPS_BYTES */
 };
 
 struct sonde_group {

@@ -22,7 +22,7 @@ static int check_column(const char *name, bool sum, const struct sonde_type *con
 int sonde_tally_begin(struct sonde_tally *tally, const struct sonde_count_opts *opts, const struct sonde_type *const *types,
 		      size_t n)
 {
-	struct sonde_groups_opts groups = {.bytes = SONDE_GROUPS_BYTES, .limit = SONDE_COUNT_GROUPS_MAX};
+	struct sonde_groups_opts groups = {.limit = SONDE_COUNT_GROUPS_MAX};
 	int r = 0;
 
 	*tally = (struct sonde_tally){.opts = opts ? *opts : (struct sonde_count_opts){}};
@@ -32,6 +32,7 @@ int sonde_tally_begin(struct sonde_tally *tally, const struct sonde_count_opts *
 		r = check_column(tally->opts.sum, true, types, n);
 	groups.n_values = tally->n_by;
 	groups.by_sum = tally->opts.sum;
+	groups.bytes = tally->opts.bytes ?: SONDE_GROUPS_BYTES;
 	if (tally->opts.limit && tally->opts.limit < groups.limit)
 		groups.limit = tally->opts.limit;
 	if (!r && tally->n_by)
