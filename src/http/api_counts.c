@@ -303,6 +303,7 @@ int sonde_api_summary(struct sonde_request *request)
 	if (sonde_selection_read(request, SUMMARY_NS, &selection))
 		return 0;
 	summary.query = selection.query;
+	summary.query.deadline_ns = sonde_clock_boot_ns() + SONDE_QUERY_NS; /* of all its lists together */
 	if (summary.query.until_ns == INT64_MAX) /* so that all counts are of the same span */
 		summary.query.until_ns = sonde_clock_wall_ns();
 	summary.whole = selection.query.pid < 0 && !selection.query.command && !selection.query.container && !selection.where;

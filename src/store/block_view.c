@@ -26,7 +26,8 @@ static int failed(struct sonde_block_view *view, int r)
 	if (r == -ETIMEDOUT && view->interrupted && *view->interrupted)
 		return sonde_store_fail(-ECANCELED, "the agent is stopping");
 	if (r == -ETIMEDOUT)
-		return sonde_store_fail(r, "the query took longer than %d s; ask for a shorter span of time, or with a condition", (int)(SONDE_QUERY_NS / SONDE_NS_PER_S));
+		return sonde_store_fail(r, "the query took longer than %d s; ask for a shorter span of time, or with a condition",
+					(int)(SONDE_QUERY_NS / SONDE_NS_PER_S));
 	return r;
 }
 

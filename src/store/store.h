@@ -60,6 +60,8 @@ struct sonde_gap {
 #define SONDE_GAP_STOPPED "stopped"
 #define SONDE_GAP_DISABLED "disabled" /* who asks for all types does not miss it */
 
+#define SONDE_QUERY_NS (60 * SONDE_NS_PER_S) /* time of a query */
+
 struct sonde_query {
 	const char *type;	/* NULL: all */
 	int64_t since_ns;	/* inclusive; INT64_MIN: from the start */
@@ -72,6 +74,7 @@ struct sonde_query {
 	const char *cursor;	/* where an earlier answer stopped, or NULL */
 	bool oldest_first;	/* default: newest first */
 	struct sonde_damage *damage; /* of sonde_store_query(): NULL, or shared by the pages of one answer (damage.h) */
+	int64_t deadline_ns; /* boot clock; 0: SONDE_QUERY_NS from now on */
 };
 
 /** Does a row have the query's pid, command and container? For whoever looks at events on their way, like the store does. */
@@ -201,7 +204,8 @@ int sonde_store_query(struct sonde_store *store, const struct sonde_query *query
  * their values), else with one call. The query's limit and cursor have no meaning here; answer.rows are the rows without their
  * weights. An event of a type without a column counts as null. Very many groups take several passes (groups.h): time, not memory.
  * @param opts NULL: only the number.
- * @return also -ENOENT no type has the column, -EINVAL its values cannot be added up.
+ * @return also -ENOENT no type has the column, -EINVAL its values cannot be added up, -E2BIG the values of one group are longer
+ * than the memory for all.
  */
 int sonde_store_count(struct sonde_store *store, const struct sonde_query *query, const struct sonde_count_opts *opts,
 		      sonde_group_fn fn, void *userdata, struct sonde_answer *ret_answer);

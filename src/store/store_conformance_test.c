@@ -481,6 +481,24 @@ static void test_many_groups(void **state)
 	sonde_buffer_free(&groups.text);
 }
 
+/* A question whose time is over ends at once, and says what to do. */
+static void test_too_late(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_query query = test_query(TEST_PROGRAM);
+	struct groups groups = {};
+	struct sonde_answer answer;
+
+	fill(f, &test_type, 0, N);
+	query.deadline_ns = sonde_clock_boot_ns() - 1;
+	assert_int_equal(sonde_store_count(f->store, &query, &(struct sonde_count_opts){.by = {"pid"}}, take_group, &groups,
+					   &answer), -ETIMEDOUT);
+	assert_int_equal(groups.n, 0);
+	assert_non_null(strstr(sonde_store_error(f->store), "shorter span"));
+	query.deadline_ns = 0;
+	assert_int_equal(count(f, &query, "pid", &answer.rows).n, 7);
+}
+
 struct sums {
 	struct sonde_group groups[40];
 	struct sonde_value values[40][SONDE_COUNT_BY_MAX];
@@ -582,7 +600,7 @@ int main(void)
 		BOTH(test_nothing), BOTH(test_values), BOTH(test_uncommitted), BOTH(test_unknown_type),
 		BOTH(test_bad_types), BOTH(test_filters), BOTH(test_span), BOTH(test_order), BOTH(test_pages),
 		BOTH(test_same_place), BOTH(test_limit), BOTH(test_callback_stops), BOTH(test_bad_cursors),
-		BOTH(test_counts), BOTH(test_many_groups), BOTH(test_sums), BOTH(test_bad_sums), BOTH(test_sum_limits),
+		BOTH(test_counts), BOTH(test_many_groups), BOTH(test_too_late), BOTH(test_sums), BOTH(test_bad_sums), BOTH(test_sum_limits),
 	};
 
 	sonde_log_set_level(SONDE_LOG_ERROR);
