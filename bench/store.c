@@ -4,6 +4,7 @@
  * then gives them to the store again and again, later each time, and to plain SQLite rows with three indexes; then it asks.
  *
  *	bench_store FOLDER SECONDS EVENTS SUSTAIN
+ *	bench_store FOLDER EVENTS			only counts by columns of very many values (store_groups.c)
  *
  * EVENTS in the store, a tenth of them in plain SQLite, and 1,000,000 a second for SUSTAIN seconds; one JSON line for each figure.
  */
@@ -200,7 +201,7 @@ static struct sonde_store *write_store(const char *name, uint64_t n, uint64_t co
 /* ---- a steady stream ---- */
 
 /* "VmRSS" or "VmHWM" of this process, bytes. */
-static double memory_of(const char *name)
+double bench_memory(const char *name)
 {
 	char line[256];
 	long kilobytes = 0;
@@ -215,7 +216,7 @@ static double memory_of(const char *name)
 }
 
 /* From now on VmHWM is the most since now: the recording, which is ours, does not count. */
-static void memory_mark(void)
+void bench_memory_mark(void)
 {
 	int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
 
@@ -257,8 +258,8 @@ static void sustain(unsigned seconds)
 	int64_t cpu, wall;
 
 	snprintf(path, sizeof(path), "%s/stream.db", bench.folder);
-	before = memory_of("VmRSS");
-	memory_mark();
+	before = bench_memory("VmRSS");
+	bench_memory_mark();
 	cpu = bench_cpu_ns();
 	wall = sonde_clock_boot_ns();
 	if (sonde_store_open(&opts, &store))
@@ -270,7 +271,7 @@ static void sustain(unsigned seconds)
 	sonde_store_status(store, &status);
 	bench_figure("rate, a steady stream", (double)n * 1e9 / (double)wall, "events/s");
 	bench_figure("CPU, a steady stream", ((double)cpu - own * (double)n) / (double)wall, "cores");
-	bench_figure("memory, a steady stream", (memory_of("VmHWM") - before) / (1 << 20), "MiB");
+	bench_figure("memory, a steady stream", (bench_memory("VmHWM") - before) / (1 << 20), "MiB");
 	bench_figure("commits that were late, a steady stream", late, "commits");
 	bench_figure("events missing, a steady stream", (double)n - (double)status.readable, "events");
 	sonde_store_close(&store);
@@ -407,8 +408,13 @@ int main(int argc, char *argv[])
 	struct sonde_store *store;
 	uint64_t n;
 
+	if (argc == 3) {
+		sonde_log_set_level(SONDE_LOG_ERROR);
+		bench_groups(argv[1], strtoull(argv[2], NULL, 10));
+		return 0;
+	}
 	if (argc != 5) {
-		fprintf(stderr, "usage: bench_store FOLDER SECONDS EVENTS SUSTAIN\n");
+		fprintf(stderr, "usage: bench_store FOLDER [SECONDS] EVENTS [SUSTAIN]\n");
 		return 2;
 	}
 	bench.folder = argv[1];

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# What the store costs, on a recording of real events of this machine (connections, drops, processes, name lookups). Root.
+# What the store costs, on a recording of real events of this machine (connections, drops, processes, name lookups), and what counts
+# by a column of very many values. Root.
 # Usage: store.sh [EVENTS [SECONDS]]        (default 10000000, and 60 s of 1,000,000 events/s; needs some 500 MB in $TMPDIR or
 # /tmp, and gives them back)
 set -eu
@@ -20,3 +21,4 @@ for i in $(seq 200); do getent hosts "localhost" >/dev/null; ls -l /usr >/dev/nu
 for i in 1 2 3 4 5; do curl -s -o /dev/null --max-time 1 "http://127.0.0.1:$((9000 + i))/" || true; done
 wait "$pid"
 pid=
+"$build/bench_store" "$folder" "${1:-10000000}"

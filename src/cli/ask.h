@@ -9,8 +9,8 @@
 #include <cli/remote.h>
 #include <schema/schema.h>
 
-/** Of an ordinary answer, without progress. */
-#define SONDE_ASK_TIMEOUT_MS 30000
+/** Of an ordinary answer, without progress: longer than a query may take, so that the agent can say what is too much. */
+#define SONDE_ASK_TIMEOUT_MS 70000
 
 /** GET `path` of the agent, as JSON; the caller owns it. */
 int sonde_ask(const struct sonde_options *options, const char *path, json_t **ret_json);

@@ -33,7 +33,8 @@ const struct sonde_command sonde_command_count = {
 	.help = "The number of events that match, of one TYPE or of all; with --by one number for\n"
 		"each value of a column, or of up to three columns together, largest first. With\n"
 		"--sum also what the values of a column add up to, and the largest sum is first.\n"
-		"Sampled events count with their weight.",
+		"Sampled events count with their weight. However many different values there are,\n"
+		"the numbers are exact; millions of them take seconds.",
 	.examples = "sonde count packet_drop --since 1h --by reason\n"
 		    "sonde count connection --by command -w 'error != null'\n"
 		    "sonde count connection --by remote_address,remote_port --sum received_bytes -n 5",

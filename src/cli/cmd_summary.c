@@ -136,9 +136,7 @@ static void type_text(const json_t *type, bool color, struct sonde_buffer *out)
 	}
 	sonde_buffer_add_char(out, '\n');
 	json_object_foreach((json_t *)json_object_get(type, "top"), columns, list) {
-		if (json_is_null(list))
-			sonde_buffer_printf(out, "  %s: more than 65536 different values; ask for a shorter span\n", columns);
-		else if (json_array_size(list))
+		if (json_array_size(list))
 			list_text(columns, list, measure, color, out);
 	}
 }

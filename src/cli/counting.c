@@ -13,7 +13,6 @@
 #include <cli/say.h>
 #include <schema/encode.h>
 #include <store/count_asked.h>
-#include <store/groups.h>
 
 #define NAMES_BYTES 256
 #define TYPES_MAX 256
@@ -38,7 +37,6 @@ static void group_add(const struct sonde_options *options, struct sonde_counting
 struct local {
 	const struct sonde_options *options;
 	struct sonde_counting *counting;
-	int64_t limit;
 	struct sonde_count_asked asked;
 };
 
@@ -48,14 +46,8 @@ static int local_group(const struct sonde_group *group, void *userdata)
 	struct sonde_counting *counting = local->counting;
 	json_t *values;
 
-	counting->count += (int64_t)group->count;
-	counting->sum = sonde_sum(counting->sum, group->sum);
 	if (!group->values)
 		return 0;
-	if ((int64_t)json_array_size(counting->groups) >= local->limit) {
-		counting->more_groups++;
-		return 0;
-	}
 	values = json_array();
 	for (unsigned i = 0; i < local->asked.n_by; i++) {
 		struct sonde_buffer text CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
@@ -91,7 +83,7 @@ static int local_columns(struct local *local, struct sonde_store *store, const c
 static int ask_local(const struct sonde_options *options, const char *type, int64_t limit, struct sonde_counting *counting)
 {
 	struct sonde_local store CLEANUP(sonde_local_close) = {0};
-	struct local local = {.options = options, .counting = counting, .limit = limit};
+	struct local local = {.options = options, .counting = counting};
 	struct sonde_answer answer = {.complete = true};
 	int r;
 
@@ -101,9 +93,13 @@ static int ask_local(const struct sonde_options *options, const char *type, int6
 	if (r)
 		return r;
 	store.query.limit = 0;
+	local.asked.opts.limit = (uint32_t)limit;
 	r = sonde_store_count(store.store, &store.query, &local.asked.opts, local_group, &local, &answer);
 	if (r < 0)
 		return sonde_say_error(SONDE_EXIT_FAILED, "the store could not be read: %s", sonde_store_error(store.store));
+	counting->count = (int64_t)answer.count;
+	counting->sum = answer.sum;
+	counting->more_groups = (int64_t)(answer.groups - json_array_size(counting->groups));
 	sonde_note_incomplete(answer.complete, answer.lost, answer.reason);
 	return 0;
 }

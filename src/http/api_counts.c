@@ -7,7 +7,6 @@
 #include <http/request.h>
 #include <schema/encode.h>
 #include <store/count_asked.h>
-#include <store/groups.h>
 
 #include <base/cleanup.h>
 #include <base/clock.h>
@@ -31,8 +30,7 @@ int sonde_answer_total(const struct sonde_group *group, void *total)
 struct groups {
 	struct sonde_request *request;
 	struct sonde_count_asked asked;
-	uint64_t limit, n;
-	struct sonde_group total;
+	uint64_t n;
 	bool known; /* at least one value is not null */
 };
 
@@ -48,12 +46,12 @@ static void groups_value(const struct groups *groups, const struct sonde_group *
 }
 
 /* `"count":n`, and `,"sum":n` if a sum was asked for. */
-static void numbers_json(const struct groups *groups, const struct sonde_group *group, struct sonde_buffer *out)
+static void numbers_json(const struct groups *groups, uint64_t count, int64_t sum, struct sonde_buffer *out)
 {
-	sonde_json_u64(out, "count", group->count);
+	sonde_json_u64(out, "count", count);
 	if (groups->asked.opts.sum) {
 		sonde_buffer_add_char(out, ',');
-		sonde_json_i64(out, "sum", group->sum);
+		sonde_json_i64(out, "sum", sum);
 	}
 }
 
@@ -62,26 +60,18 @@ static int groups_row(const struct sonde_group *group, void *userdata)
 	struct groups *groups = userdata;
 	struct sonde_buffer *out = &groups->request->out;
 
+	if (!group->values) /* the number of all is in the answer */
+		return 0;
 	if (groups->request->http->cancelled)
 		return -ECANCELED;
-	groups->total.count += group->count;
-	groups->total.sum = sonde_sum(groups->total.sum, group->sum);
 	for (unsigned i = 0; i < groups->asked.n_by; i++)
 		groups->known |= group->values[i].type != SONDE_NULL;
-	if (groups->n++ >= groups->limit)
-		return 0;
-	if (groups->n > 1)
+	if (groups->n++)
 		sonde_buffer_add_char(out, ',');
 	groups_value(groups, group, out);
-	numbers_json(groups, group, out);
+	numbers_json(groups, group->count, group->sum, out);
 	sonde_buffer_add_char(out, '}');
 	return sonde_buffer_error(out);
-}
-
-static int total_row(const struct sonde_group *group, void *userdata)
-{
-	((struct groups *)userdata)->total = *group;
-	return 0;
 }
 
 /* ---- count ---- */
@@ -111,18 +101,15 @@ static int count_selected(struct sonde_request *request, const struct sonde_sele
 	int r;
 
 	sonde_buffer_add_text(out, groups->asked.n_by ? "{\"groups\":[" : "{");
-	r = sonde_store_count(request->view->store, &selection->query, &groups->asked.opts, groups->asked.n_by ? groups_row : total_row,
-			      groups, &answer);
-	if (groups->asked.n_by) {
-		sonde_buffer_add_text(out, "],");
-		sonde_json_u64(out, "more_groups", groups->n > groups->limit ? groups->n - groups->limit : 0);
-		sonde_buffer_add_char(out, ',');
-	}
-	numbers_json(groups, &groups->total, out);
-	if (r == -E2BIG)
-		return sonde_request_bad(request, "group_by", "too many different values; narrow the selection");
+	r = sonde_store_count(request->view->store, &selection->query, &groups->asked.opts, groups_row, groups, &answer);
 	if (r < 0)
 		return sonde_request_store_failed(request, r);
+	if (groups->asked.n_by) {
+		sonde_buffer_add_text(out, "],");
+		sonde_json_u64(out, "more_groups", answer.groups - groups->n);
+		sonde_buffer_add_char(out, ',');
+	}
+	numbers_json(groups, answer.count, answer.sum, out);
 	sonde_buffer_add_char(out, ',');
 	sonde_answer_json(&answer, false, out);
 	sonde_buffer_add_text(out, "}\n");
@@ -133,16 +120,19 @@ int sonde_api_count(struct sonde_request *request)
 {
 	struct groups groups = {.request = request};
 	struct sonde_selection selection;
+	uint64_t limit;
 	int r = 0;
 
-	if (sonde_param_u64(request, "limit", 1, GROUPS_MAX, GROUPS_DEFAULT, &groups.limit))
+	if (sonde_param_u64(request, "limit", 1, GROUPS_MAX, GROUPS_DEFAULT, &limit))
 		return 0;
 	if (!sonde_param(request, "group_by") && sonde_param(request, "limit"))
 		return sonde_request_bad(request, "limit", "limits the groups: give group_by too");
 	if (sonde_selection_read(request, INT64_MIN, &selection))
 		return 0;
-	if (!read_columns(request, selection.type, &groups.asked))
+	if (!read_columns(request, selection.type, &groups.asked)) {
+		groups.asked.opts.limit = (uint32_t)limit;
 		r = count_selected(request, &selection, &groups);
+	}
 	sonde_selection_free(&selection);
 	return r;
 }
@@ -204,11 +194,12 @@ static void window_json(const struct sonde_view *view, const struct sonde_type *
 	sonde_buffer_add_char(out, '}');
 }
 
-/* `"COLUMN[,COLUMN]":[...]` behind those that are there. Nothing but null says nothing; too many values are said. */
+/* `"COLUMN[,COLUMN]":[...]` behind those that are there. Nothing but null says nothing. */
 static int top_list(struct summary *summary, const struct sonde_type *type, const uint32_t *columns, unsigned n,
 		    const char *measure, bool *first)
 {
-	struct groups groups = {.request = summary->request, .asked.n_by = n, .limit = SUMMARY_TOP, .asked.opts.sum = measure};
+	struct groups groups = {.request = summary->request, .asked.n_by = n,
+				.asked.opts = {.sum = measure, .limit = SUMMARY_TOP}};
 	struct sonde_buffer *out = &summary->request->out;
 	struct sonde_answer answer;
 	size_t before = out->length;
@@ -222,15 +213,10 @@ static int top_list(struct summary *summary, const struct sonde_type *type, cons
 	}
 	sonde_buffer_add_text(out, "\":[");
 	r = sonde_store_count(summary->request->view->store, &summary->query, &groups.asked.opts, groups_row, &groups, &answer);
-	if (r == -E2BIG) { /* the list is not known; nothing of it was written */
-		out->length--;
-		sonde_buffer_add_text(out, "null");
-	} else if (r < 0) {
+	if (r < 0)
 		return r;
-	} else {
-		sonde_buffer_add_char(out, ']');
-	}
-	if (r == -E2BIG || groups.known)
+	sonde_buffer_add_char(out, ']');
+	if (groups.known)
 		*first = false;
 	else
 		out->length = before;
@@ -258,13 +244,13 @@ static int summary_type(struct summary *summary, const struct sonde_type *type, 
 	struct sonde_buffer *out = &summary->request->out;
 
 	summary->query.type = type->name;
-	r = sonde_store_count(summary->request->view->store, &summary->query, &total.asked.opts, total_row, &total, answer);
+	r = sonde_store_count(summary->request->view->store, &summary->query, &total.asked.opts, groups_row, &total, answer);
 	if (r < 0)
 		return r;
 	sonde_buffer_add_char(out, '{');
 	sonde_json_text(out, "type", type->name);
 	sonde_buffer_add_char(out, ',');
-	numbers_json(&total, &total.total, out);
+	numbers_json(&total, answer->count, answer->sum, out);
 	if (measure) {
 		sonde_buffer_add_char(out, ',');
 		sonde_json_text(out, "measure", measure);
@@ -317,6 +303,7 @@ int sonde_api_summary(struct sonde_request *request)
 	if (sonde_selection_read(request, SUMMARY_NS, &selection))
 		return 0;
 	summary.query = selection.query;
+	summary.query.deadline_ns = sonde_clock_boot_ns() + SONDE_QUERY_NS; /* of all its lists together */
 	if (summary.query.until_ns == INT64_MAX) /* so that all counts are of the same span */
 		summary.query.until_ns = sonde_clock_wall_ns();
 	summary.whole = selection.query.pid < 0 && !selection.query.command && !selection.query.container && !selection.where;

@@ -232,7 +232,7 @@ static bool is_whole(const struct sonde_block_want *want, const struct sonde_blo
 	       !want->command && !want->container && !want->where;
 }
 
-static int count_block(struct sonde_block_scan *scan, struct counting *counting, const struct sonde_block_ref *ref)
+static int count_block(struct sonde_block_scan *scan, struct counting *counting, struct sonde_block_ref *ref)
 {
 	struct sonde_block_part *part CLEANUP(sonde_block_part_free) = NULL;
 	int r;
@@ -244,6 +244,7 @@ static int count_block(struct sonde_block_scan *scan, struct counting *counting,
 		r = count_part(scan->source, part, counting);
 	if (r != -EBADMSG)
 		return r;
+	ref->lost = true;
 	scan->lost_blocks++; /* what is damaged shows when it is loaded, before anything of it is counted */
 	scan->lost_events += ref->count;
 	return 0;
@@ -258,6 +259,7 @@ int sonde_block_scan_count(struct sonde_block_scan *scan, struct sonde_tally *ta
 	sonde_tally_find(tally, scan->want.type, &columns);
 	scan->want.unordered = true;
 	for (size_t i = 0; !r && i < scan->n; i++)
-		r = sonde_block_want_late(&scan->want) ? -ETIMEDOUT : count_block(scan, &counting, &scan->refs[i]);
+		if (!scan->refs[i].lost)
+			r = sonde_block_want_late(&scan->want) ? -ETIMEDOUT : count_block(scan, &counting, &scan->refs[i]);
 	return r;
 }

@@ -43,6 +43,7 @@ struct sonde_block_ref {
 	uint64_t first, weight;
 	int64_t oldest_ns, newest_ns;
 	uint32_t count, head;
+	bool lost; /* found damaged when it was counted */
 };
 
 static inline void sonde_block_ref_set(struct sonde_block_ref *ref, const struct sonde_block_facts *facts)
@@ -115,5 +116,5 @@ int64_t sonde_block_scan_time(const struct sonde_block_scan *scan);
 int64_t sonde_block_scan_sequence(const struct sonde_block_scan *scan);
 
 struct sonde_tally;
-/** Count the rows (block_count.c) instead of walking them. @return as sonde_block_scan_next(), and -E2BIG too many groups. */
+/** Count the rows (block_count.c) instead of walking them, as often as the tally wants. @return as sonde_block_scan_next(). */
 int sonde_block_scan_count(struct sonde_block_scan *scan, struct sonde_tally *tally);

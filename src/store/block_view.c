@@ -26,7 +26,8 @@ static int failed(struct sonde_block_view *view, int r)
 	if (r == -ETIMEDOUT && view->interrupted && *view->interrupted)
 		return sonde_store_fail(-ECANCELED, "the agent is stopping");
 	if (r == -ETIMEDOUT)
-		return sonde_store_fail(r, "the query took longer than %d s; narrow it", (int)(SONDE_QUERY_NS / SONDE_NS_PER_S));
+		return sonde_store_fail(r, "the query took longer than %d s; ask for a shorter span of time, or with a condition",
+					(int)(SONDE_QUERY_NS / SONDE_NS_PER_S));
 	return r;
 }
 
@@ -164,8 +165,12 @@ static int count_types(struct sonde_block_view *view, struct sonde_tally *tally)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < view->n && !r; i++)
-		r = sonde_block_scan_count(&rows_of(view, i)->scan, tally);
+	do {
+		for (size_t i = 0; i < view->n && r >= 0; i++)
+			r = sonde_block_scan_count(&rows_of(view, i)->scan, tally);
+		if (!r)
+			r = sonde_tally_pass(tally);
+	} while (r > 0);
 	return r ? failed(view, r) : 0;
 }
 

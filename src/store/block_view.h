@@ -12,9 +12,6 @@
 #include <store/block_scan.h>
 #include <store/types.h>
 
-/** Time of a query. */
-#define SONDE_QUERY_NS (60 * SONDE_NS_PER_S)
-
 struct sonde_block_view {
 	struct sonde_block_source source; /* set by the back end */
 	int64_t deadline_ns;		  /* boot clock; by the back end */

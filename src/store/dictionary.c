@@ -1,39 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Open addressing over entries that stand one after the other. The hash has a seed of the process: texts come from anybody. */
+/* Open addressing over entries that stand one after the other. */
 #include <store/dictionary.h>
 
+#include <store/text_hash.h>
+
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define BUCKETS_LEAST 64
 #define KEEP_BUCKETS 65536
 #define KEEP_BYTES (1u << 20)
-
-static uint64_t seed;
-
-static void seed_make(void)
-{
-	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
-		seed = (uintptr_t)&seed;
-}
-
-static uint64_t hash_of(const uint8_t *bytes, uint32_t length)
-{
-	uint64_t hash = seed ^ length, word;
-
-	for (; length >= 8; bytes += 8, length -= 8) {
-		memcpy(&word, bytes, 8);
-		hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
-		hash ^= hash >> 32;
-	}
-	word = 0;
-	memcpy(&word, bytes, length);
-	hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
-	return hash ^ hash >> 29;
-}
 
 static const char *entry(const struct sonde_dictionary *dictionary, uint32_t i, uint32_t *ret_length)
 {
@@ -45,7 +22,7 @@ static void place(struct sonde_dictionary *dictionary, uint32_t i)
 {
 	uint32_t length, mask = dictionary->n_buckets - 1;
 	const char *bytes = entry(dictionary, i, &length);
-	uint64_t at = hash_of((const uint8_t *)bytes, length) & mask;
+	uint64_t at = sonde_text_hash(bytes, length) & mask;
 
 	while (dictionary->buckets[at])
 		at = (at + 1) & mask;
@@ -90,15 +67,13 @@ static int grow_bytes(struct sonde_dictionary *dictionary, uint32_t more)
 
 int64_t sonde_dictionary_add(struct sonde_dictionary *dictionary, const void *bytes, uint32_t length)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	uint64_t at;
 
-	pthread_once(&once, seed_make);
 	if (dictionary->n == dictionary->n_max && grow_entries(dictionary))
 		return -ENOMEM;
 	if (dictionary->length + length > dictionary->capacity && grow_bytes(dictionary, length))
 		return -ENOMEM;
-	at = hash_of(bytes, length) & (dictionary->n_buckets - 1);
+	at = sonde_text_hash(bytes, length) & (dictionary->n_buckets - 1);
 	for (; dictionary->buckets[at]; at = (at + 1) & (dictionary->n_buckets - 1)) {
 		uint32_t i = dictionary->buckets[at] - 1, n;
 		const char *there = entry(dictionary, i, &n);

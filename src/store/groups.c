@@ -1,276 +1,362 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hash table with open addressing, at most half full, that owns the values' bytes. */
+/*
+ * The groups of a pass: a hash table with open addressing, at most half full, over items that stand one after the other. The best of
+ * all passes: a heap, the worst of them first. Invariant: each group with a hash below `until` that was added since the pass began
+ * and whose hash is at least `from` is in the table with all that was added to it.
+ */
 #include <store/groups.h>
 
 #include <store/backend.h>
+#include <store/group_key.h>
+#include <store/text_hash.h>
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BUCKETS (SONDE_GROUPS_MAX * 2)
+#define UNIT 8 /* items begin at multiples of it */
+#define BUCKETS_LEAST 256
+#define ITEMS_LEAST 8192
+#define HASH_END (1ull << 32)
+#define NARROWER 8 /* by this part of its width */
 
-struct group {
+struct item {
+	uint32_t hash, key_length;
 	uint64_t count;
 	int64_t sum;
-	struct sonde_value values[];
+	char key[];
 };
 
 struct sonde_groups {
-	char *items; /* struct group, one after the other */
-	size_t item_bytes, n, capacity, text_bytes;
-	unsigned n_values;
-	uint32_t buckets[BUCKETS]; /* index + 1; 0: free */
+	struct sonde_groups_opts opts;
+	uint64_t from, until; /* hashes of this pass */
+	char *items;
+	size_t used, capacity, n;
+	uint32_t *buckets; /* 1 + place of the item in units; 0: free */
+	size_t n_buckets;  /* power of two */
+	struct item *key; /* what is looked for: as a new item */
+	size_t key_capacity;
+	struct item **top;
+	size_t n_top, top_capacity;
+	uint64_t number;
 };
 
-int sonde_groups_new(unsigned n_values, struct sonde_groups **ret_groups)
+int sonde_groups_new(const struct sonde_groups_opts *opts, struct sonde_groups **ret_groups)
 {
 	struct sonde_groups *groups = calloc(1, sizeof(*groups));
 
 	if (!groups)
 		return -ENOMEM;
-	groups->n_values = n_values;
-	groups->item_bytes = sizeof(struct group) + n_values * sizeof(struct sonde_value);
+	groups->opts = *opts;
+	groups->until = HASH_END;
 	*ret_groups = groups;
 	return 0;
 }
 
-static struct group *group_at(const struct sonde_groups *groups, size_t i)
+static void table_free(struct sonde_groups *groups)
 {
-	return (struct group *)(void *)(groups->items + i * groups->item_bytes);
-}
-
-static void values_free(struct sonde_value *values, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		if (values[i].type == SONDE_TEXT || values[i].type == SONDE_ADDRESS)
-			free((char *)values[i].text);
+	free(groups->items);
+	free(groups->buckets);
+	groups->items = NULL;
+	groups->buckets = NULL;
+	groups->n = groups->used = groups->capacity = groups->n_buckets = 0;
 }
 
 void sonde_groups_free(struct sonde_groups **groups)
 {
 	if (!*groups)
 		return;
-	for (size_t i = 0; i < (*groups)->n; i++)
-		values_free(group_at(*groups, i)->values, (*groups)->n_values);
-	free((*groups)->items);
+	table_free(*groups);
+	for (size_t i = 0; i < (*groups)->n_top; i++)
+		free((*groups)->top[i]);
+	free((*groups)->top);
+	free((*groups)->key);
 	free(*groups);
 	*groups = NULL;
 }
 
-/* The bytes that tell two values of one type apart. */
-static const void *value_bytes(const struct sonde_value *value, uint64_t *number, size_t *ret_length)
+/* ---- the table of a pass ---- */
+
+static size_t item_bytes(const struct item *item)
 {
-	*ret_length = sizeof(*number);
-	switch (value->type) {
-	case SONDE_TEXT:
-		*ret_length = value->length;
-		return value->text;
-	case SONDE_ADDRESS:
-		*ret_length = 16;
-		return value->address;
-	case SONDE_BOOL:
-		*number = value->b;
-		break;
-	case SONDE_NULL:
-		*number = 0;
-		break;
-	default:
-		*number = value->u;
-	}
-	return number;
+	return (sizeof(*item) + item->key_length + UNIT - 1) / UNIT * UNIT;
 }
 
-static bool value_equal(const struct sonde_value *a, const struct sonde_value *b)
+static struct item *item_at(const struct sonde_groups *groups, size_t offset)
 {
-	uint64_t numbers[2];
-	size_t lengths[2];
-	const void *x = value_bytes(a, &numbers[0], &lengths[0]), *y = value_bytes(b, &numbers[1], &lengths[1]);
-
-	return a->type == b->type && lengths[0] == lengths[1] && (!lengths[0] || !memcmp(x, y, lengths[0]));
+	return (struct item *)(void *)(groups->items + offset);
 }
 
-static uint32_t values_hash(const struct sonde_value *values, unsigned n)
+static void bucket_set(struct sonde_groups *groups, size_t offset)
 {
-	uint64_t number, hash = 0xcbf29ce484222325u;
+	size_t at = item_at(groups, offset)->hash & (groups->n_buckets - 1);
 
-	for (unsigned k = 0; k < n; k++) {
-		size_t length;
-		const uint8_t *bytes = value_bytes(&values[k], &number, &length);
-
-		hash = (hash ^ values[k].type) * 0x100000001b3u;
-		for (size_t i = 0; i < length; i++)
-			hash = (hash ^ bytes[i]) * 0x100000001b3u;
-	}
-	return (uint32_t)(hash ^ hash >> 32);
+	while (groups->buckets[at])
+		at = (at + 1) & (groups->n_buckets - 1);
+	groups->buckets[at] = (uint32_t)(offset / UNIT) + 1;
 }
 
-static bool values_equal(const struct sonde_value *a, const struct sonde_value *b, unsigned n)
+static void buckets_fill(struct sonde_groups *groups)
 {
-	unsigned i = 0;
-
-	while (i < n && value_equal(&a[i], &b[i]))
-		i++;
-	return i == n;
+	if (!groups->n_buckets)
+		return;
+	memset(groups->buckets, 0, groups->n_buckets * sizeof(*groups->buckets));
+	for (size_t at = 0; at < groups->used; at += item_bytes(item_at(groups, at)))
+		bucket_set(groups, at);
 }
 
-static int value_own(const struct sonde_value *value, struct sonde_value *ret_value)
+static int buckets_grow(struct sonde_groups *groups)
 {
-	size_t length = value->type == SONDE_ADDRESS ? 16 : value->length;
-	char *bytes;
+	size_t n = groups->n_buckets ? groups->n_buckets * 2 : BUCKETS_LEAST;
+	uint32_t *buckets = malloc(n * sizeof(*buckets));
 
-	*ret_value = *value;
-	if (value->type != SONDE_TEXT && value->type != SONDE_ADDRESS)
-		return 0;
-	bytes = malloc(length + 1);
-	if (!bytes)
+	if (!buckets)
 		return -ENOMEM;
-	if (length)
-		memcpy(bytes, value->text, length);
-	ret_value->text = bytes; /* shares its place with the address */
+	free(groups->buckets);
+	groups->buckets = buckets;
+	groups->n_buckets = n;
+	buckets_fill(groups);
 	return 0;
 }
 
-/* A new group, its numbers zero. */
-static int group_new(struct sonde_groups *groups, const struct sonde_value *values, struct group **ret_group)
+static int items_grow(struct sonde_groups *groups, size_t need)
 {
-	struct group *group;
+	size_t capacity = groups->capacity ?: ITEMS_LEAST;
+	char *items;
 
-	if (groups->n == SONDE_GROUPS_MAX)
-		return sonde_store_fail(-E2BIG, "more than %d groups; narrow the query", SONDE_GROUPS_MAX);
-	for (unsigned i = 0; i < groups->n_values; i++)
-		groups->text_bytes += values[i].type == SONDE_TEXT ? values[i].length : 0;
-	if (groups->text_bytes > SONDE_GROUPS_BYTES_MAX)
-		return sonde_store_fail(-E2BIG, "the groups' values take more than %u MiB; narrow the query", SONDE_GROUPS_BYTES_MAX >> 20);
-	if (groups->n == groups->capacity) {
-		size_t capacity = groups->capacity ? groups->capacity * 2 : 64;
-		char *items = reallocarray(groups->items, capacity, groups->item_bytes);
+	while (capacity < need)
+		capacity *= 2;
+	if (capacity > groups->opts.bytes)
+		capacity = groups->opts.bytes;
+	items = realloc(groups->items, capacity);
+	if (!items)
+		return -ENOMEM;
+	groups->items = items;
+	groups->capacity = capacity;
+	return 0;
+}
 
-		if (!items)
+/* The memory is full: what no longer belongs to this pass is counted in a later one, from the first row on. */
+static int narrow(struct sonde_groups *groups)
+{
+	size_t kept = 0, bytes;
+
+	if (groups->until - groups->from == 1)
+		return -E2BIG;
+	groups->until -= (groups->until - groups->from + NARROWER - 1) / NARROWER;
+	groups->n = 0;
+	for (size_t at = 0; at < groups->used; at += bytes) {
+		struct item *item = item_at(groups, at);
+
+		bytes = item_bytes(item);
+		if (item->hash >= groups->until)
+			continue;
+		memmove(groups->items + kept, item, bytes);
+		kept += bytes;
+		groups->n++;
+	}
+	groups->used = kept;
+	buckets_fill(groups);
+	return 0;
+}
+
+/* The key that is looked for, as a new item without numbers. */
+static int key_make(struct sonde_groups *groups, const struct sonde_value *values)
+{
+	size_t length = sonde_group_key_length(values, groups->opts.n_values), need = sizeof(struct item) + length;
+
+	if (need > groups->key_capacity) {
+		struct item *key = realloc(groups->key, need * 2);
+
+		if (!key)
 			return -ENOMEM;
-		groups->items = items;
-		groups->capacity = capacity;
+		groups->key = key;
+		groups->key_capacity = need * 2;
 	}
-	group = group_at(groups, groups->n);
-	group->count = 0;
-	group->sum = 0;
-	for (unsigned i = 0; i < groups->n_values; i++) {
-		int r = value_own(&values[i], &group->values[i]);
+	sonde_group_key_write(values, groups->opts.n_values, groups->key->key);
+	groups->key->key_length = (uint32_t)length;
+	groups->key->hash = (uint32_t)(sonde_text_hash(groups->key->key, length) >> 32);
+	groups->key->count = 0;
+	groups->key->sum = 0;
+	return 0;
+}
 
-		if (r) {
-			values_free(group->values, i);
-			return r;
-		}
+static struct item *item_find(const struct sonde_groups *groups)
+{
+	const struct item *key = groups->key;
+	size_t mask = groups->n_buckets - 1;
+
+	if (!groups->n_buckets)
+		return NULL;
+	for (size_t at = key->hash & mask; groups->buckets[at]; at = (at + 1) & mask) {
+		struct item *item = item_at(groups, (groups->buckets[at] - 1ul) * UNIT);
+
+		if (item->hash == key->hash && item->key_length == key->key_length && !memcmp(item->key, key->key, key->key_length))
+			return item;
 	}
+	return NULL;
+}
+
+/* @param ret_item NULL: it belongs to a later pass now. */
+static int item_new(struct sonde_groups *groups, struct item **ret_item)
+{
+	size_t bytes = item_bytes(groups->key);
+	int r = 0;
+
+	*ret_item = NULL;
+	if (bytes > groups->opts.bytes)
+		r = -E2BIG;
+	while (!r && groups->used + bytes > groups->opts.bytes && groups->key->hash < groups->until)
+		r = narrow(groups);
+	if (r == -E2BIG)
+		return sonde_store_fail(r, "the values are too long to count by");
+	if (r || groups->key->hash >= groups->until)
+		return r;
+	if (groups->used + bytes > groups->capacity)
+		r = items_grow(groups, groups->used + bytes);
+	if (!r && (groups->n + 1) * 2 > groups->n_buckets)
+		r = buckets_grow(groups);
+	if (r)
+		return r;
+	*ret_item = item_at(groups, groups->used);
+	memcpy(*ret_item, groups->key, sizeof(**ret_item) + groups->key->key_length);
+	bucket_set(groups, groups->used);
+	groups->used += bytes;
 	groups->n++;
-	*ret_group = group;
 	return 0;
 }
 
 int sonde_groups_add(struct sonde_groups *groups, const struct sonde_value *values, uint64_t count, int64_t sum)
 {
-	uint32_t bucket = values_hash(values, groups->n_values) % BUCKETS;
-	struct group *group = NULL;
-	int r;
+	struct item *item;
+	int r = key_make(groups, values);
 
-	for (; groups->buckets[bucket] && !group; bucket = (bucket + 1) % BUCKETS) {
-		group = group_at(groups, groups->buckets[bucket] - 1);
-		if (!values_equal(group->values, values, groups->n_values))
-			group = NULL;
-	}
-	if (!group) {
-		r = group_new(groups, values, &group);
-		if (r)
-			return r;
-		groups->buckets[bucket] = (uint32_t)groups->n;
-	}
-	group->count += count;
-	group->sum = sonde_sum(group->sum, sum);
+	if (r || groups->key->hash < groups->from || groups->key->hash >= groups->until)
+		return r;
+	item = item_find(groups);
+	if (!item)
+		r = item_new(groups, &item);
+	if (!item)
+		return r;
+	item->count += count;
+	item->sum = sonde_sum(item->sum, sum);
 	return 0;
 }
 
-static int value_order(const struct sonde_value *x, const struct sonde_value *y)
-{
-	uint64_t numbers[2];
-	size_t lengths[2];
-	const void *p, *q;
-	int order;
-
-	if (x->type != y->type)
-		return x->type < y->type ? -1 : 1;
-	p = value_bytes(x, &numbers[0], &lengths[0]);
-	q = value_bytes(y, &numbers[1], &lengths[1]);
-	if (p == &numbers[0])
-		return numbers[0] < numbers[1] ? -1 : numbers[0] > numbers[1];
-	order = memcmp(p, q, lengths[0] < lengths[1] ? lengths[0] : lengths[1]);
-	return order ?: (lengths[0] > lengths[1]) - (lengths[0] < lengths[1]);
-}
-
-struct ranking {
-	bool by_sum;
-	unsigned n_values;
-};
+/* ---- the best of all passes ---- */
 
 /* Equal ones by value, so that two answers over the same rows are the same. */
-static int group_order(const void *a, const void *b, void *userdata)
+static int item_order(const struct sonde_groups *groups, const struct item *a, const struct item *b)
 {
-	const struct ranking *ranking = userdata;
-	const struct group *x = a, *y = b;
-	int order = 0;
-
-	if (ranking->by_sum && x->sum != y->sum)
-		return x->sum < y->sum ? 1 : -1;
-	if (x->count != y->count)
-		return x->count < y->count ? 1 : -1;
-	for (unsigned i = 0; !order && i < ranking->n_values; i++)
-		order = value_order(&x->values[i], &y->values[i]);
-	return order;
+	if (groups->opts.by_sum && a->sum != b->sum)
+		return a->sum > b->sum ? -1 : 1;
+	if (a->count != b->count)
+		return a->count > b->count ? -1 : 1;
+	return sonde_group_key_order(a->key, b->key, groups->opts.n_values);
 }
 
-struct sorting {
-	int (*order)(const struct sonde_value *a, const struct sonde_value *b, void *userdata);
-	void *userdata;
-};
-
-static int values_sorted(const void *a, const void *b, void *userdata)
+static void top_rise(struct sonde_groups *groups, size_t i)
 {
-	const struct sorting *sorting = userdata;
-	const struct group *x = a, *y = b;
+	struct item *item = groups->top[i];
 
-	return sorting->order(x->values, y->values, sorting->userdata);
+	for (; i && item_order(groups, item, groups->top[(i - 1) / 2]) > 0; i = (i - 1) / 2)
+		groups->top[i] = groups->top[(i - 1) / 2];
+	groups->top[i] = item;
 }
 
-static void sort(struct sonde_groups *groups, int (*order)(const void *a, const void *b, void *userdata), void *userdata)
+static void top_sink(struct sonde_groups *groups)
 {
-	if (groups->n)
-		qsort_r(groups->items, groups->n, groups->item_bytes, order, userdata);
-	memset(groups->buckets, 0, sizeof(groups->buckets)); /* the places are no longer right */
+	struct item *item = groups->top[0];
+	size_t i = 0, below;
+
+	while ((below = 2 * i + 1) < groups->n_top) {
+		if (below + 1 < groups->n_top && item_order(groups, groups->top[below + 1], groups->top[below]) > 0)
+			below++;
+		if (item_order(groups, groups->top[below], item) <= 0)
+			break;
+		groups->top[i] = groups->top[below];
+		i = below;
+	}
+	groups->top[i] = item;
 }
 
-void sonde_groups_sort(struct sonde_groups *groups,
-		       int (*order)(const struct sonde_value *a, const struct sonde_value *b, void *userdata), void *userdata)
+static int top_grow(struct sonde_groups *groups)
 {
-	sort(groups, values_sorted, &(struct sorting){order, userdata});
+	size_t capacity = groups->top_capacity ? groups->top_capacity * 2 : 16;
+	struct item **top = reallocarray(groups->top, capacity, sizeof(struct item *));
+
+	if (!top)
+		return -ENOMEM;
+	groups->top = top;
+	groups->top_capacity = capacity;
+	return 0;
 }
 
-bool sonde_groups_get(const struct sonde_groups *groups, size_t i, struct sonde_group *ret_group)
+static int top_offer(struct sonde_groups *groups, const struct item *item)
 {
-	const struct group *group = group_at(groups, i);
+	bool full = groups->n_top == groups->opts.limit;
+	struct item *copy;
 
-	if (i >= groups->n)
-		return false;
-	*ret_group = (struct sonde_group){.values = group->values, .count = group->count, .sum = group->sum};
-	return true;
+	if (full && (!groups->n_top || item_order(groups, item, groups->top[0]) >= 0))
+		return 0;
+	if (groups->n_top == groups->top_capacity && !full && top_grow(groups))
+		return -ENOMEM;
+	copy = malloc(item_bytes(item));
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, item, sizeof(*item) + item->key_length);
+	if (full) {
+		free(groups->top[0]);
+		groups->top[0] = copy;
+		top_sink(groups);
+	} else {
+		groups->top[groups->n_top++] = copy;
+		top_rise(groups, groups->n_top - 1);
+	}
+	return 0;
 }
 
-int sonde_groups_each(struct sonde_groups *groups, bool by_sum, sonde_group_fn fn, void *userdata)
+int sonde_groups_pass(struct sonde_groups *groups)
 {
-	struct ranking ranking = {by_sum, groups->n_values};
-	struct sonde_group group;
+	uint64_t width = groups->until - groups->from;
 	int r = 0;
 
-	sort(groups, group_order, &ranking);
-	for (size_t i = 0; !r && sonde_groups_get(groups, i, &group); i++)
-		r = fn(&group, userdata);
+	for (size_t at = 0; !r && at < groups->used; at += item_bytes(item_at(groups, at)))
+		r = top_offer(groups, item_at(groups, at));
+	groups->number += groups->n;
+	groups->n = groups->used = 0;
+	groups->from = groups->until;
+	groups->until = groups->from + width < HASH_END ? groups->from + width : HASH_END;
+	if (r || groups->from == HASH_END) {
+		table_free(groups);
+		return r;
+	}
+	buckets_fill(groups);
+	return 1;
+}
+
+uint64_t sonde_groups_number(const struct sonde_groups *groups)
+{
+	return groups->number;
+}
+
+static int top_order(const void *a, const void *b, void *userdata)
+{
+	return item_order(userdata, *(struct item *const *)a, *(struct item *const *)b);
+}
+
+int sonde_groups_each(struct sonde_groups *groups, sonde_group_fn fn, void *userdata)
+{
+	struct sonde_value values[SONDE_COUNT_BY_MAX];
+	int r = 0;
+
+	if (groups->n_top)
+		qsort_r(groups->top, groups->n_top, sizeof(struct item *), top_order, groups);
+	for (size_t i = 0; i < groups->n_top && !r; i++) {
+		const struct item *item = groups->top[i];
+
+		sonde_group_key_read(item->key, groups->opts.n_values, values);
+		r = fn(&(struct sonde_group){.values = values, .count = item->count, .sum = item->sum}, userdata);
+	}
 	return r < 0 ? r : 0;
 }

@@ -5,14 +5,24 @@
  * @file groups.h
  * Numbers by values: by those of one column, or of several together.
  *
+ * There may be more groups than memory is meant for. So one pass over the rows counts only those whose hash lies in a range, which
+ * becomes narrower whenever the memory is full; the next pass takes the range behind it, and so on. Of each pass the largest stay.
+ * The answer is exact however many there are; few groups need one pass.
+ *
  * Threads: one.
  */
 
 #include <store/store.h>
 
-/** Groups of one answer. */
-#define SONDE_GROUPS_MAX 65536
-#define SONDE_GROUPS_BYTES_MAX (32u << 20) /* of their texts */
+/** Of an answer; what its limit keeps comes on top. */
+#define SONDE_GROUPS_BYTES (32u << 20)
+
+struct sonde_groups_opts {
+	unsigned n_values; /* of each group, at most SONDE_COUNT_BY_MAX */
+	bool by_sum;	   /* the largest sum is first, not the largest count */
+	size_t limit;	   /* groups that are kept */
+	size_t bytes;	   /* for those of one pass */
+};
 
 struct sonde_groups;
 
@@ -24,15 +34,13 @@ static inline int64_t sonde_sum(int64_t a, int64_t b)
 	return __builtin_add_overflow(a, b, &sum) ? a < 0 ? INT64_MIN : INT64_MAX : sum;
 }
 
-/** @param n_values Of each group, at most SONDE_COUNT_BY_MAX. */
-int sonde_groups_new(unsigned n_values, struct sonde_groups **ret_groups);
+int sonde_groups_new(const struct sonde_groups_opts *opts, struct sonde_groups **ret_groups);
 void sonde_groups_free(struct sonde_groups **groups);
-/** Add to a group, whose values are copied if it is new. @return 0, -E2BIG too many groups or bytes, -ENOMEM. */
+/** Add to a group, whose values are copied if it is new. @return 0, -E2BIG one group alone is too large, -ENOMEM. */
 int sonde_groups_add(struct sonde_groups *groups, const struct sonde_value *values, uint64_t count, int64_t sum);
-/** Largest first, by sum or by count. @return 0, or what `fn` returned below zero; a positive result of `fn` ends it. */
-int sonde_groups_each(struct sonde_groups *groups, bool by_sum, sonde_group_fn fn, void *userdata);
-/** In the order of their values, as `order` has it. Nothing may be added any more. */
-void sonde_groups_sort(struct sonde_groups *groups,
-		       int (*order)(const struct sonde_value *a, const struct sonde_value *b, void *userdata), void *userdata);
-/** @return false: there are not so many. */
-bool sonde_groups_get(const struct sonde_groups *groups, size_t i, struct sonde_group *ret_group);
+/** All rows were added. @return 1: add them all again, for other groups; 0: it is done; -ENOMEM. */
+int sonde_groups_pass(struct sonde_groups *groups);
+/** How many there are, also beyond the limit. */
+uint64_t sonde_groups_number(const struct sonde_groups *groups);
+/** Largest first; equal ones in the order of their values. @return 0, or what `fn` returned below zero; a positive result ends it. */
+int sonde_groups_each(struct sonde_groups *groups, sonde_group_fn fn, void *userdata);

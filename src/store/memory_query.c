@@ -82,7 +82,7 @@ static int view_open(struct memory_store *store, const struct sonde_query *query
 	if (r < 0)
 		return r;
 	view->blocks.source.in_memory = true;
-	view->blocks.deadline_ns = sonde_clock_boot_ns() + SONDE_QUERY_NS;
+	view->blocks.deadline_ns = query->deadline_ns ?: sonde_clock_boot_ns() + SONDE_QUERY_NS;
 	view->blocks.interrupted = &store->base.interrupted;
 	pthread_mutex_lock(&store->lock);
 	r = view_fill(store, query, &cursor, view, answer);

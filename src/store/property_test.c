@@ -143,7 +143,7 @@ static void make_question(struct made *made, struct sonde_query *query, struct s
 	}
 }
 
-/* None to three columns, mostly one, and perhaps a sum: all below 2^63 of one sign, so that no order matters. */
+/* None to three columns, mostly one, in few or many passes, and perhaps a sum: all below 2^63 of one sign, so that no order matters. */
 static void make_opts(struct made *made, struct sonde_count_opts *opts)
 {
 	static const char *const columns[] = {"command", "pid", "port", "name", "address", "flag", "type", "container", "weight", "offset"};
@@ -151,7 +151,7 @@ static void make_opts(struct made *made, struct sonde_count_opts *opts)
 
 	unsigned n_by = pick(made, 2) ? 1 : pick(made, 4);
 
-	*opts = (struct sonde_count_opts){.sum = sums[pick(made, ARRAY_SIZE(sums))]};
+	*opts = (struct sonde_count_opts){.sum = sums[pick(made, ARRAY_SIZE(sums))], .bytes = pick(made, 2) ? 0 : 600};
 	for (unsigned i = 0; i < n_by; i++)
 		opts->by[i] = columns[pick(made, ARRAY_SIZE(columns))];
 }

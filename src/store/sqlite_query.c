@@ -168,7 +168,7 @@ static int view_open(struct view *view, const struct sonde_query *query, struct 
 	if (r)
 		return r;
 	view->blocks.source.db = view->reader->db;
-	view->blocks.deadline_ns = view->reader->deadline_ns;
+	view->blocks.deadline_ns = query->deadline_ns ?: view->reader->deadline_ns;
 	view->blocks.interrupted = &store->base.interrupted;
 	r = sqlite_run(view->reader->db, "BEGIN");
 	if (r)

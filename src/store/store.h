@@ -60,6 +60,8 @@ struct sonde_gap {
 #define SONDE_GAP_STOPPED "stopped"
 #define SONDE_GAP_DISABLED "disabled" /* who asks for all types does not miss it */
 
+#define SONDE_QUERY_NS (60 * SONDE_NS_PER_S) /* time of a query */
+
 struct sonde_query {
 	const char *type;	/* NULL: all */
 	int64_t since_ns;	/* inclusive; INT64_MIN: from the start */
@@ -72,6 +74,7 @@ struct sonde_query {
 	const char *cursor;	/* where an earlier answer stopped, or NULL */
 	bool oldest_first;	/* default: newest first */
 	struct sonde_damage *damage; /* of sonde_store_query(): NULL, or shared by the pages of one answer (damage.h) */
+	int64_t deadline_ns; /* boot clock; 0: SONDE_QUERY_NS from now on */
 };
 
 /** Does a row have the query's pid, command and container? For whoever looks at events on their way, like the store does. */
@@ -85,17 +88,23 @@ struct sonde_answer {
 	bool complete;			 /* nothing is missing in the asked span, as far as it is known */
 	uint64_t lost;			 /* events known to be missing in the span; 0 with !complete: number unknown */
 	char reason[256];		 /* if not complete: why, in words */
+	/* Of a count: all together, also of the groups beyond the limit, and how many groups there are. */
+	uint64_t count, groups;
+	int64_t sum;
 };
 
 /** @return 0 to go on, 1 to stop, negative: error, passed through. `values` is valid during the call. */
 typedef int (*sonde_row_fn)(const struct sonde_type *type, const struct sonde_value *values, void *userdata);
 
 #define SONDE_COUNT_BY_MAX 3
+#define SONDE_COUNT_GROUPS_MAX 65536
 
 /** What to count beside the number of events. */
 struct sonde_count_opts {
 	const char *by[SONDE_COUNT_BY_MAX]; /* groups with the same values in these columns, up to the first NULL */
 	const char *sum; /* a column of quantities to add up, and to rank groups by; NULL: they are ranked by number */
+	uint32_t limit;	 /* of the groups that are given, the largest; 0: SONDE_COUNT_GROUPS_MAX, which is also the most */
+	uint32_t bytes;	 /* of memory for the groups of one pass; 0: SONDE_GROUPS_BYTES */
 };
 
 struct sonde_group {
@@ -191,11 +200,12 @@ int sonde_store_expire(struct sonde_store *store, int64_t now_ns);
 int sonde_store_query(struct sonde_store *store, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
 		      struct sonde_answer *ret_answer);
 /**
- * @brief Number of matching events, weights added up; in groups if opts has `by`, the largest first, else with one call. limit
- * and cursor have no meaning here; answer.rows are the rows without their weights. An event of a type without a column
- * counts as null.
+ * @brief Number of matching events, weights added up; in groups if opts has `by`, the largest first (equal ones in the order of
+ * their values), else with one call. The query's limit and cursor have no meaning here; answer.rows are the rows without their
+ * weights. An event of a type without a column counts as null. Very many groups take several passes (groups.h): time, not memory.
  * @param opts NULL: only the number.
- * @return also -ENOENT no type has the column, -EINVAL its values cannot be added up, -E2BIG more than 65,536 groups.
+ * @return also -ENOENT no type has the column, -EINVAL its values cannot be added up, -E2BIG the values of one group are longer
+ * than the memory for all.
  */
 int sonde_store_count(struct sonde_store *store, const struct sonde_query *query, const struct sonde_count_opts *opts,
 		      sonde_group_fn fn, void *userdata, struct sonde_answer *ret_answer);

@@ -22,6 +22,7 @@ static int check_column(const char *name, bool sum, const struct sonde_type *con
 int sonde_tally_begin(struct sonde_tally *tally, const struct sonde_count_opts *opts, const struct sonde_type *const *types,
 		      size_t n)
 {
+	struct sonde_groups_opts groups = {.limit = SONDE_COUNT_GROUPS_MAX};
 	int r = 0;
 
 	*tally = (struct sonde_tally){.opts = opts ? *opts : (struct sonde_count_opts){}};
@@ -29,8 +30,13 @@ int sonde_tally_begin(struct sonde_tally *tally, const struct sonde_count_opts *
 		r = check_column(tally->opts.by[tally->n_by], false, types, n);
 	if (!r && tally->opts.sum)
 		r = check_column(tally->opts.sum, true, types, n);
+	groups.n_values = tally->n_by;
+	groups.by_sum = tally->opts.sum;
+	groups.bytes = tally->opts.bytes ?: SONDE_GROUPS_BYTES;
+	if (tally->opts.limit && tally->opts.limit < groups.limit)
+		groups.limit = tally->opts.limit;
 	if (!r && tally->n_by)
-		r = sonde_groups_new(tally->n_by, &tally->groups);
+		r = sonde_groups_new(&groups, &tally->groups);
 	return r;
 }
 
@@ -62,10 +68,18 @@ int64_t sonde_tally_sum(int64_t sum, const struct sonde_value *value, uint64_t w
 
 int sonde_tally_add(struct sonde_tally *tally, const struct sonde_value *values, uint64_t rows, uint64_t weight, int64_t sum)
 {
-	tally->rows += rows;
-	tally->total.count += weight;
-	tally->total.sum = sonde_sum(tally->total.sum, sum);
+	if (!tally->again) {
+		tally->rows += rows;
+		tally->total.count += weight;
+		tally->total.sum = sonde_sum(tally->total.sum, sum);
+	}
 	return tally->groups ? sonde_groups_add(tally->groups, values, weight, sum) : 0;
+}
+
+int sonde_tally_pass(struct sonde_tally *tally)
+{
+	tally->again = true;
+	return tally->groups ? sonde_groups_pass(tally->groups) : 0;
 }
 
 int sonde_tally_end(struct sonde_tally *tally, sonde_group_fn fn, void *userdata, struct sonde_answer *answer)
@@ -73,10 +87,13 @@ int sonde_tally_end(struct sonde_tally *tally, sonde_group_fn fn, void *userdata
 	int r;
 
 	answer->rows = tally->rows;
+	answer->count = tally->total.count;
+	answer->sum = tally->total.sum;
+	answer->groups = tally->groups ? sonde_groups_number(tally->groups) : 0;
 	answer->more = false;
 	answer->cursor[0] = '\0';
 	if (tally->groups)
-		return sonde_groups_each(tally->groups, tally->opts.sum, fn, userdata);
+		return sonde_groups_each(tally->groups, fn, userdata);
 	r = fn(&tally->total, userdata);
 	return r < 0 ? r : 0;
 }

@@ -17,6 +17,7 @@ struct sonde_tally {
 	struct sonde_groups *groups; /* NULL: no groups */
 	struct sonde_group total;
 	uint64_t rows;
+	bool again; /* a pass after the first: the numbers of all are known */
 };
 
 /** Where the columns of the question stand in one type; -1: it has no such column. */
@@ -35,6 +36,8 @@ void sonde_tally_free(struct sonde_tally *tally);
 void sonde_tally_find(const struct sonde_tally *tally, const struct sonde_type *type, struct sonde_tally_columns *ret_columns);
 /** Add rows that share the values (n_by of them; not looked at without groups). */
 int sonde_tally_add(struct sonde_tally *tally, const struct sonde_value *values, uint64_t rows, uint64_t weight, int64_t sum);
+/** All rows were added. @return 1: begin anew, and add them all again; 0: it is done; -ENOMEM. */
+int sonde_tally_pass(struct sonde_tally *tally);
 /** Give the answer. @return 0, or what `fn` returned below zero. */
 int sonde_tally_end(struct sonde_tally *tally, sonde_group_fn fn, void *userdata, struct sonde_answer *answer);
 

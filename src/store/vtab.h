@@ -69,15 +69,20 @@ struct sonde_vtab_key {
 unsigned sonde_vtab_grouped(const char *plan, struct sonde_vtab_key keys[SONDE_COUNT_BY_MAX]);
 
 /* vtab_group.c */
+struct sonde_vtab_group {
+	struct sonde_value values[SONDE_COUNT_BY_MAX]; /* borrowed from the tally */
+	uint64_t count;
+};
+
 struct sonde_vtab_groups {
 	struct sonde_tally tally;
 	const struct sonde_type *type;
 	struct sonde_vtab_key keys[SONDE_COUNT_BY_MAX]; /* the first of a group's values are theirs */
 	unsigned n_keys;
 	uint8_t places[SONDE_COLUMNS_MAX]; /* of a column in a group's values */
-	struct sonde_group group;
-	size_t next;
-	uint64_t left; /* rows of the group that are still to come, this one too */
+	struct sonde_vtab_group *items; /* in the order of the keys */
+	size_t n, capacity, next;
+	uint64_t left; /* rows of the group before `next` that are still to come, this one too */
 	bool once;
 	sqlite3_stmt *sorted; /* there are too many groups: SQLite sorts, as it does without this */
 };

@@ -10,7 +10,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
+#include <store/groups.h>
 
 /* Those first by which the rows are grouped. */
 static void columns_take(struct sonde_vtab_groups *groups, uint64_t used, struct sonde_count_opts *opts)
@@ -29,8 +31,10 @@ static void columns_take(struct sonde_vtab_groups *groups, uint64_t used, struct
 		}
 }
 
-static int order(const struct sonde_value *a, const struct sonde_value *b, void *userdata)
+static int order(const void *a_group, const void *b_group, void *userdata)
 {
+	const struct sonde_value *a = ((const struct sonde_vtab_group *)a_group)->values,
+				 *b = ((const struct sonde_vtab_group *)b_group)->values;
 	const struct sonde_vtab_groups *groups = userdata;
 	int result = 0;
 
@@ -43,11 +47,10 @@ static int order(const struct sonde_value *a, const struct sonde_value *b, void 
 static bool types_differ(const struct sonde_vtab_groups *groups)
 {
 	enum sonde_value_type types[SONDE_COUNT_BY_MAX] = {};
-	struct sonde_group group;
 
-	for (size_t i = 0; sonde_groups_get(groups->tally.groups, i, &group); i++)
+	for (size_t i = 0; i < groups->n; i++)
 		for (unsigned k = 0; k < groups->tally.n_by; k++) {
-			enum sonde_value_type type = group.values[k].type;
+			enum sonde_value_type type = groups->items[i].values[k].type;
 
 			if (type != SONDE_NULL && types[k] != SONDE_NULL && types[k] != type)
 				return true;
@@ -55,6 +58,41 @@ static bool types_differ(const struct sonde_vtab_groups *groups)
 				types[k] = type;
 		}
 	return false;
+}
+
+static int take_group(const struct sonde_group *group, void *userdata)
+{
+	struct sonde_vtab_groups *groups = userdata;
+
+	if (groups->n == groups->capacity) {
+		size_t capacity = groups->capacity ? 2 * groups->capacity : 64;
+		struct sonde_vtab_group *items = reallocarray(groups->items, capacity, sizeof(*items));
+
+		if (!items)
+			return -ENOMEM;
+		groups->items = items;
+		groups->capacity = capacity;
+	}
+	groups->items[groups->n].count = group->count;
+	memcpy(groups->items[groups->n++].values, group->values, groups->tally.n_by * sizeof(*group->values));
+	return 0;
+}
+
+/* @return 0; 1: it is for SQLite to group: there are too many, or values of several types in a column. */
+static int groups_take(struct sonde_vtab_groups *groups)
+{
+	struct sonde_groups *counted = groups->tally.groups;
+	int r = sonde_tally_pass(&groups->tally);
+
+	if (!r && sonde_groups_number(counted) > SONDE_COUNT_GROUPS_MAX)
+		return 1;
+	if (!r)
+		r = sonde_groups_each(counted, take_group, groups);
+	if (!r && types_differ(groups))
+		return 1;
+	if (!r && groups->n)
+		qsort_r(groups->items, groups->n, sizeof(*groups->items), order, groups);
+	return r;
 }
 
 /* ---- too many groups: the same rows, sorted by SQLite ---- */
@@ -116,13 +154,13 @@ int sonde_vtab_groups_begin(struct sonde_vtab_groups *groups, sqlite3 *db, const
 	groups->tally.unweighted = true;
 	if (!r)
 		r = sonde_block_scan_count(scan, &groups->tally);
-	if (r && r != -E2BIG)
+	r = r ?: groups_take(groups);
+	if (r < 0 && r != -E2BIG)
 		return r;
-	if (r || types_differ(groups)) {
+	if (r) {
 		sonde_groups_free(&groups->tally.groups);
 		return sorted_begin(groups, db, table, &scan->want);
 	}
-	sonde_groups_sort(groups->tally.groups, order, groups);
 	return 0;
 }
 
@@ -137,10 +175,10 @@ int sonde_vtab_groups_next(struct sonde_vtab_groups *groups)
 		groups->left--;
 		return 1;
 	}
-	if (!sonde_groups_get(groups->tally.groups, groups->next, &groups->group))
+	if (groups->next == groups->n)
 		return 0;
+	groups->left = groups->once ? 1 : groups->items[groups->next].count;
 	groups->next++;
-	groups->left = groups->once ? 1 : groups->group.count;
 	return 1;
 }
 
@@ -153,12 +191,14 @@ void sonde_vtab_groups_column(const struct sonde_vtab_groups *groups, sqlite3_co
 	else if (groups->sorted)
 		sqlite3_result_value(context, sqlite3_column_value(groups->sorted, (int)place));
 	else
-		sonde_vtab_result(context, &groups->type->columns[column], &groups->group.values[place]);
+		sonde_vtab_result(context, &groups->type->columns[column], &groups->items[groups->next - 1].values[place]);
 }
 
 void sonde_vtab_groups_end(struct sonde_vtab_groups *groups)
 {
 	sqlite3_finalize(groups->sorted);
 	groups->sorted = NULL;
+	free(groups->items);
+	groups->items = NULL;
 	sonde_tally_free(&groups->tally);
 }

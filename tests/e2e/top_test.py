@@ -85,6 +85,35 @@ class LastMinute(unittest.TestCase):
             self.assertNotIn("window", agent.get("/api/v1/summary", type="flood", pid=1)["types"][0])
 
 
+class VeryMany(unittest.TestCase):
+    """More different values than any table of them is meant for: the top of a flood is known, and how many there are."""
+
+    def test_numbers(self):
+        many, twice, shown = 150000, 5, 7
+        for store in ({}, {"path": "memory"}):
+            with Agent(programs=flood(), store=store) as agent:
+                run(load(many, 50000))
+                run(load(twice))
+                agent.settle()
+                total = agent.count("flood")["count"]
+                self.assertEqual(total, many + twice)
+                expected = [{"value": n, "count": 2 if n < twice else 1} for n in range(shown)]
+                answer = agent.get("/api/v1/count", type="flood", group_by="number", limit=shown)
+                self.assertEqual(answer["groups"], expected)
+                self.assertEqual((answer["count"], answer["more_groups"]), (total, many - shown))
+                answer = agent.get("/api/v1/count", type="flood", group_by="number,command", limit=1)
+                self.assertEqual((answer["groups"][0]["values"], answer["more_groups"]), ([0, "generate"], many - 1))
+                local = [] if store else [["--store", agent.store]]
+                for where in [[], *local]:
+                    out = agent.cli("count", "flood", "--by", "number", "-n", str(shown), "-o", "csv", *where).stdout.decode()
+                    self.assertEqual(out.split()[1:], ["%d,%d" % (g["value"], g["count"]) for g in expected])
+                    said = agent.cli("count", "flood", "--by", "number", *where).stderr.decode()
+                    self.assertIn("%d more values" % (many - 1000), said)
+                out = agent.cli("top", "flood", "--by", "number", "-n", str(shown), "-o", "csv").stdout.decode()
+                self.assertEqual(out.split()[1:], ["%d,%d" % (g["value"], g["count"]) for g in expected])
+                self.assertIn(b"generate", agent.cli("summary", "flood").stdout)
+
+
 class Top(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
