@@ -172,6 +172,29 @@ static __always_inline void sonde_process_of(const struct task_struct *trusted, 
 	__builtin_memcpy(process->command, leader->comm, SONDE_COMMAND_LENGTH);
 }
 
+/** Spreads a word over a hash. */
+static __always_inline __u64 sonde_mix(__u64 hash, __u64 word)
+{
+	hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+	return hash ^ hash >> 32;
+}
+
+/**
+ * A hash of a process as it is: another one after it has taken another name (also by an exec), user or control group, so that what is
+ * counted by it is told of what it was at that time. Before Linux 6.2 only after another name.
+ */
+static __always_inline __u64 sonde_process_hash(const struct task_struct *task)
+{
+	const struct task_struct *leader = sonde_cast(struct task_struct, task)->group_leader;
+	__u64 name[2], hash;
+
+	__builtin_memcpy(name, leader->comm, sizeof(name));
+	hash = sonde_mix(sonde_mix(leader->start_boottime, task->tgid), name[0] ^ name[1] << 1);
+	if (SONDE_CAN_CAST)
+		hash = sonde_mix(hash, sonde_load_word(&task->cred) + 3 * sonde_load_word(&task->cgroups));
+	return hash;
+}
+
 /* Global, so that the verifier looks at it once and not in each of its callers. */
 __noinline int sonde_process_current(struct sonde_process *process)
 {

@@ -58,10 +58,10 @@ static __always_inline void identify_asked(const struct asked *asked, int direct
 
 		if (asked->length - i * 8 < 8) /* what stands behind the text is left from the last one */
 			word &= (1ull << (asked->length - i * 8) * 8) - 1;
-		hash = mix(hash, word);
+		hash = sonde_mix(hash, word);
 	}
 	ret_identity->name = hash;
-	ret_identity->directories = asked->relative ? mix(directory, 1) : 0;
+	ret_identity->directories = asked->relative ? sonde_mix(directory, 1) : 0;
 	if (asked->dentry)
 		ret_identity->directories = hash_place(sonde_cast(struct dentry, asked->dentry), asked->mount);
 }

@@ -26,12 +26,6 @@ struct identity {
 	__u64 name;
 };
 
-static __always_inline __u64 mix(__u64 hash, __u64 word)
-{
-	hash = (hash ^ word) * 0x9e3779b97f4a7c15;
-	return hash ^ hash >> 32;
-}
-
 /* The open file behind a descriptor of the current process; NULL: there is none. */
 static __always_inline struct file___kernel *file_of(struct task_struct *task, unsigned int fd)
 {
@@ -60,7 +54,7 @@ static __always_inline __u64 hash_bytes(__u64 hash, const void *from, __u32 leng
 
 		if (length - i < 8)
 			word &= (1ull << (length - i) * 8) - 1;
-		hash = mix(hash, word);
+		hash = sonde_mix(hash, word);
 	}
 	return hash;
 }
@@ -82,13 +76,13 @@ static __always_inline __u64 hash_place(struct dentry *dentry, struct vfsmount *
 			mount_root = sonde_load(mount, mnt.mnt_root);
 			continue;
 		}
-		hash = mix(hash, sonde_load(dentry, d_name.hash_len));
+		hash = sonde_mix(hash, sonde_load(dentry, d_name.hash_len));
 		parent = sonde_load(dentry, d_parent);
 		if (parent == dentry || !parent)
 			break;
 		dentry = parent;
 	}
-	return mix(hash, sonde_load(mount, mnt_id));
+	return sonde_mix(hash, sonde_load(mount, mnt_id));
 }
 
 static __always_inline void identify_file(struct file___kernel *opened, struct identity *ret_identity)
@@ -99,7 +93,7 @@ static __always_inline void identify_file(struct file___kernel *opened, struct i
 	struct dentry *parent = sonde_load(dentry, d_parent);
 	struct inode *directory = sonde_load(parent, d_inode);
 	/* No pointer is mixed in: the verifier allows no arithmetic on one that can be loaded through. */
-	__u64 hash = mix(directory ? sonde_load(directory, i_ino) : 0, sonde_load(dentry, d_hash.pprev) ? 0 : 1);
+	__u64 hash = sonde_mix(directory ? sonde_load(directory, i_ino) : 0, sonde_load(dentry, d_hash.pprev) ? 0 : 1);
 
 	ret_identity->directories = hash_place(dentry, sonde_load(opened, f_path.mnt));
 	hash = hash_bytes(hash, name, length);

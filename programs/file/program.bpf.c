@@ -136,7 +136,7 @@ static __always_inline void identify(const struct scratch *scratch, const struct
 		identify_asked(&scratch->asked, operation->directory, &identity);
 	ret_key->words[0] = identity.directories;
 	ret_key->words[1] = identity.name;
-	ret_key->words[2] = mix(mix(mix(0, task->group_leader->start_boottime), task->tgid),
+	ret_key->words[2] = sonde_mix(sonde_process_hash(task),
 				(__u64)operation->error << 8 | operation->call.operation);
 	ret_key->bucket = sonde_histogram_bucket(BUCKETS, BUCKET_FIRST, operation->amount.sums[SUM_LATENCY]);
 }

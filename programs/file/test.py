@@ -230,6 +230,17 @@ call(0, 998, 0, 0)
         self.assertEqual((self.trace.ledger["residual"], self.trace.ledger["map_full"], self.trace.ledger["ring_full"]), (0, 0, 0))
 
 
+class Changed(unittest.TestCase):
+    def test_exec(self):
+        """What is opened after an exec is told of the new program, in the same interval too."""
+        with Trace("file", *HOUR) as trace:
+            process = subprocess.Popen(["sh", "-c", "read x < /etc/hostname; read x < /etc/hostname; exec cat /etc/hostname"],
+                                       stdout=subprocess.DEVNULL)
+            process.wait()
+        told = [(e["command"], e["count"]) for e in trace.of(pid=process.pid, operation="open", path="/etc/hostname")]
+        self.assertEqual(sorted(told), [("cat", 1), ("sh", 2)])
+
+
 class ByProcess(unittest.TestCase):
     """Reads and writes without path: the same ones, told by operation and error only."""
 

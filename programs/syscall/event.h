@@ -24,12 +24,12 @@ struct syscall {
 	sonde_duration_ns latency_p50_ns SONDE_DOC("half of the calls took less; good to a factor of 2") SONDE_ABSENT(0);
 	sonde_duration_ns latency_p99_ns SONDE_DOC("99 of 100 calls took less; good to a factor of 2") SONDE_ABSENT(0);
 	__s64 result SONDE_DOC("what a single call returned");
-	__u64 argument_1 SONDE_DOC("first argument of a single call, as it stands in the register");
-	__u64 argument_2 SONDE_DOC("second argument");
-	__u64 argument_3 SONDE_DOC("third argument");
-	__u64 argument_4 SONDE_DOC("fourth argument");
-	__u64 argument_5 SONDE_DOC("fifth argument");
-	__u64 argument_6 SONDE_DOC("sixth argument");
+	__s64 argument_1 SONDE_DOC("first argument of a single call, as it stands in the register, as a signed number");
+	__s64 argument_2 SONDE_DOC("second argument");
+	__s64 argument_3 SONDE_DOC("third argument");
+	__s64 argument_4 SONDE_DOC("fourth argument");
+	__s64 argument_5 SONDE_DOC("fifth argument");
+	__s64 argument_6 SONDE_DOC("sixth argument");
 	sonde_errno error SONDE_DOC("why a single call failed; null: it did not") SONDE_ABSENT(0);
 	__u32 reserved_end SONDE_HIDDEN;
 };

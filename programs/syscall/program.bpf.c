@@ -101,7 +101,7 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long result)
 		send(regs, key.number, error ? -error : result, error, latency_ns);
 		return 0;
 	}
-	key.start_time_ns = task->group_leader->start_boottime;
+	key.process = sonde_process_hash(task);
 	key.pid = task->tgid;
 	count(&key, error, latency_ns);
 	return 0;

@@ -20,7 +20,7 @@
 #define NUMBER_32_BIT (1u << 31)
 
 struct key {
-	__u64 start_time_ns;
+	__u64 process; /* sonde_process_hash() */
 	__u32 pid;
 	__u32 number; /* with NUMBER_32_BIT */
 };
@@ -141,12 +141,12 @@ static __noinline int entry_make(const struct key *key)
 
 static __always_inline struct sonde_front_key front_key(const struct key *key, __u32 bucket)
 {
-	return (struct sonde_front_key){{key->start_time_ns, (__u64)key->number << 32 | key->pid}, bucket};
+	return (struct sonde_front_key){{key->process, (__u64)key->number << 32 | key->pid}, bucket};
 }
 
 static __always_inline struct key key_of(const struct sonde_front_key *front)
 {
-	return (struct key){.start_time_ns = front->words[0], .pid = front->words[1], .number = front->words[1] >> 32};
+	return (struct key){.process = front->words[0], .pid = front->words[1], .number = front->words[1] >> 32};
 }
 
 static __always_inline void sonde_front_fold(const struct sonde_front_key *front, const struct sonde_amount *amount)
@@ -186,7 +186,7 @@ static __always_inline void count(const struct key *key, bool failed, __u64 late
 	const struct sonde_amount amount = {1, {[SUM_ERRORS] = failed, [SUM_LATENCY] = latency_ns}};
 	const struct sonde_front_key front = front_key(key, sonde_histogram_bucket(BUCKETS, BUCKET_FIRST, latency_ns));
 	/* Neighbours in number or bucket, and few processes: the multiplication spreads the rest. */
-	__u64 hash = ((key->start_time_ns ^ key->pid) * 0x9e3779b97f4a7c15 >> 32) + key->number * 4 + front.bucket;
+	__u64 hash = key->process + key->number * 4 + front.bucket;
 
 	if (!sonde_front_add(&front, hash, &amount))
 		entry_count(&front, hash, &amount);
@@ -250,7 +250,7 @@ int at_interval_sweep(struct bpf_iter__bpf_map_elem *context)
 	struct key key;
 	struct entry *entry = SONDE_ELEMENT(context, &entries, &key);
 
-	if (entry && (sonde_is_gone(key.pid, key.start_time_ns, &entry->total.amount.count) ||
+	if (entry && (sonde_is_gone(entry->owner.pid, entry->owner.start_time_ns, &entry->total.amount.count) ||
 		      sonde_count_is_over(&entry->total.amount.count)))
 		bpf_map_delete_elem(&entries, &key);
 	return 0;

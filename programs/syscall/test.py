@@ -162,6 +162,26 @@ class Flush(unittest.TestCase):
         self.assertEqual((trace.ledger["residual"], trace.ledger["map_full"], trace.ledger["ring_full"]), (0, 0, 0))
 
 
+class Changed(unittest.TestCase):
+    """What a process called belongs to what it was at that time."""
+
+    def test_exec_user_and_name(self):
+        code = "for _ in range(100): call(1023)\n" \
+               "libc.prctl(15, b'renamed', 0, 0, 0)\n" \
+               "for _ in range(200): call(1023)\n" \
+               "os.setuid(65534)\n" \
+               "for _ in range(300): call(1023)\n" \
+               "print('{}', flush=True)\n" \
+               "os.execl('/bin/sh', 'sh', '-c', 'exit 0')"
+        with Trace("syscall", *HOUR) as trace:
+            child = Child(code).run()
+        told = [(e["command"], e["uid"], e["count"]) for e in trace.of(pid=child.pid, number=1023)]
+        name = os.path.basename(PYTHON)[:15]
+        self.assertEqual(sorted(told), sorted([(name, 0, 100), ("renamed", 0, 200), ("renamed", 65534, 300)]))
+        exits = [(e["command"], e["uid"], e["count"]) for e in trace.of(pid=child.pid, name="execve") if not e["errors"]]
+        self.assertIn(("sh", 65534, 1), exits)
+
+
 class Single(unittest.TestCase):
     def test_arguments_and_result(self):
         child = Child("out['sid'] = call(%d, 0, 22, 33, 44, 55, 66)\nout['bad'] = call(%d, 987654321, -2)" % (GETSID, CLOSE))

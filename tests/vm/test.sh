@@ -9,12 +9,18 @@ expect() { # expect WHAT FILE PATTERN...
 }
 /sonde check
 /sonde check --json >/tmp/check.json || { echo "FAIL check"; fail=1; }
-/sonde trace process -o json --for 25s >/tmp/process.json 2>/tmp/process.err &
-/sonde trace connection packet_drop -o json --for 25s >/tmp/net.json 2>/tmp/net.err &
-/sonde trace file syscall -o json --for 25s >/tmp/counts.json 2>/tmp/counts.err &
-/sonde trace dns -o json --for 25s >/tmp/dns.json 2>/tmp/dns.err &
-/sonde trace flow --set interface_1=lo --set only_port_1=9 -o json --for 25s >/tmp/flow.json 2>/tmp/flow.err &
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do # emulation is slow
+traces=
+trace() { # trace NAME ARGUMENTS...: until it is ended
+	name=$1; shift
+	/sonde trace "$@" -o json >"/tmp/$name.json" 2>"/tmp/$name.err" &
+	traces="$traces $!"
+}
+trace process process
+trace net connection packet_drop
+trace counts file syscall
+trace dns dns
+trace flow flow --set interface_1=lo --set only_port_1=9
+for i in $(seq 60); do # emulation is slow
 	sleep 1
 	[ "$(cat /tmp/*.err | grep -c tracing)" = 5 ] && break
 done
@@ -27,7 +33,9 @@ echo counted >/tmp/counted
 for i in 1 2 3; do cat /tmp/counted >/dev/null; done
 dd if=/dev/zero of=/tmp/blocks bs=1 count=3000 2>/dev/null
 nslookup nobody.example 127.0.0.1 >/dev/null 2>&1 # nobody serves
-wait
+sleep 8 # until its time is over
+kill -INT $traces
+wait $traces
 cat /tmp/process.err /tmp/net.err /tmp/counts.err /tmp/dns.err /tmp/flow.err
 expect process /tmp/process.json '"kind":"exec"' '"kind":"fork"' '"exit_code":3' '"kind":"running"'
 expect connection /tmp/net.json '"kind":"connect"' '"kind":"accept"' '"kind":"close"' '"error":"ECONNREFUSED"' '"reason":"NO_SOCKET"'
