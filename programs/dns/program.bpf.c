@@ -7,6 +7,7 @@
  */
 
 #include "event.h"
+#include "records.bpf.h"
 #include "streams.bpf.h"
 
 SONDE_EVENT(dns, "DNS questions, each with its answer or the lack of one");
@@ -76,8 +77,8 @@ static __always_inline void server_of_socket(struct __sk_buff *skb, struct quest
 }
 
 /*
- * The same question once more. That gives it another timeout_ns (the stub resolver of glibc asks again after 5 s), but not for ever: one that
- * is asked again and again ends as well.
+ * The same question once more. That gives it another timeout_ns (the stub resolver of glibc asks again after 5 s), but not
+ * for ever: one that is asked again and again ends as well.
  */
 static __always_inline void sent_again(struct question *old, const struct question *question)
 {
