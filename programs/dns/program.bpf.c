@@ -151,11 +151,9 @@ static __always_inline struct question *question_of_answer(struct question_key *
 		return NULL;
 	}
 	*ret_likeness = OTHER;
-	if (header[4])
-		question = NULL;
-	else if (header[5] == 1 && question_read(repeated, loaded))
+	if (!header[4] && header[5] == 1 && question_read(repeated, loaded))
 		question = question_find(key, first, repeated, ret_likeness);
-	else if (!header[5] && header[3] & 0xf)
+	else if (!header[4] && !header[5] && header[3] & 0xf)
 		question = first;
 	if (!question)
 		count_unmatched(DNS_UNMATCHED_OTHER_QUESTION, packet->protocol);
@@ -335,8 +333,12 @@ int at_interval_timeouts(struct bpf_iter__bpf_map_elem *context)
 {
 	struct question_key key;
 	struct question *question = SONDE_ELEMENT(context, &questions, &key);
+	__u64 sent_ns;
 
-	if (!question || bpf_ktime_get_boot_ns() - question->sent_ns < timeout_ns)
+	if (!question)
+		return 0;
+	sent_ns = question->sent_ns; /* before the time is asked for: it may be sent again now */
+	if (bpf_ktime_get_boot_ns() - sent_ns < timeout_ns)
 		return 0;
 	if (question_claim(question)) {
 		send_timeout(question, key.cookie);
