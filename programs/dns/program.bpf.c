@@ -7,6 +7,7 @@
  */
 
 #include "event.h"
+#include "records.bpf.h"
 #include "streams.bpf.h"
 
 SONDE_EVENT(dns, "DNS questions, each with its answer or the lack of one");
@@ -76,8 +77,8 @@ static __always_inline void server_of_socket(struct __sk_buff *skb, struct quest
 }
 
 /*
- * The same question once more. That gives it another timeout_ns (the stub resolver of glibc asks again after 5 s), but not for ever: one that
- * is asked again and again ends as well.
+ * The same question once more. That gives it another timeout_ns (the stub resolver of glibc asks again after 5 s), but not
+ * for ever: one that is asked again and again ends as well.
  */
 static __always_inline void sent_again(struct question *old, const struct question *question)
 {
@@ -150,11 +151,9 @@ static __always_inline struct question *question_of_answer(struct question_key *
 		return NULL;
 	}
 	*ret_likeness = OTHER;
-	if (header[4])
-		question = NULL;
-	else if (header[5] == 1 && question_read(repeated, loaded))
+	if (!header[4] && header[5] == 1 && question_read(repeated, loaded))
 		question = question_find(key, first, repeated, ret_likeness);
-	else if (!header[5] && header[3] & 0xf)
+	else if (!header[4] && !header[5] && header[3] & 0xf)
 		question = first;
 	if (!question)
 		count_unmatched(DNS_UNMATCHED_OTHER_QUESTION, packet->protocol);
@@ -334,8 +333,12 @@ int at_interval_timeouts(struct bpf_iter__bpf_map_elem *context)
 {
 	struct question_key key;
 	struct question *question = SONDE_ELEMENT(context, &questions, &key);
+	__u64 sent_ns;
 
-	if (!question || bpf_ktime_get_boot_ns() - question->sent_ns < timeout_ns)
+	if (!question)
+		return 0;
+	sent_ns = question->sent_ns; /* before the time is asked for: it may be sent again now */
+	if (bpf_ktime_get_boot_ns() - sent_ns < timeout_ns)
 		return 0;
 	if (question_claim(question)) {
 		send_timeout(question, key.cookie);
