@@ -112,6 +112,7 @@ static int worker_message(struct worker *worker)
 		return 1;
 	if (r != 1) {
 		sonde_log_warning("the loader is gone: saving what is in the rings");
+		worker_programs_tell_unreported(worker);
 		return 0;
 	}
 	switch (message.kind) {

@@ -62,6 +62,7 @@ void worker_program_status(struct worker *worker, const struct sonde_program_sta
 void worker_program_gone(struct worker *worker, const char *name, int64_t at_ns);
 /** Every program has been tried: those that do not run leave a gap, also those that are only known by what they once stored. */
 void worker_programs_tell_gaps(struct worker *worker);
+void worker_programs_tell_unreported(struct worker *worker);
 void worker_programs_stop(struct worker *worker);
 struct worker_program *worker_program_find(struct worker *worker, const char *name);
 

@@ -219,6 +219,24 @@ static void tell_gap(struct worker *worker, const char *program, enum sonde_prog
 		gap_begin(worker, program, state == SONDE_PROGRAM_DISABLED ? SONDE_GAP_DISABLED : SONDE_GAP_STOPPED, from_ns);
 }
 
+/* What the kernel's tables had since the last report of a program that reports at intervals went with the loader. */
+void worker_programs_tell_unreported(struct worker *worker)
+{
+	struct sonde_gap gap = {.cause = "the loader ended", .to_ns = sonde_clock_wall_ns()};
+
+	for (unsigned i = 0; i < worker->n_programs; i++) {
+		const struct worker_program *program = &worker->programs[i];
+		const struct sonde_setting *setting =
+			program->source ? sonde_schema_setting(program->schema, SONDE_INTERVAL_SETTING) : NULL;
+
+		if (!setting)
+			continue;
+		gap.from_ns = gap.to_ns - sonde_source_setting(program->source, setting);
+		snprintf(gap.program, sizeof(gap.program), "%s", program->status.name);
+		(void)sonde_store_gap(worker->store, &gap);
+	}
+}
+
 void worker_programs_tell_gaps(struct worker *worker)
 {
 	const struct sonde_type *types[SONDE_PROGRAMS_MAX * 2];

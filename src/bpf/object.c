@@ -21,7 +21,6 @@
 #include <bpf/tags.h>
 
 #define DEFAULT_RING_BYTES (4u << 20)
-#define INTERVAL_SETTING "update_interval_ns"
 
 /* ---- settings: variables of .rodata, set before load ---- */
 
@@ -203,7 +202,7 @@ static int object_settings(struct sonde_object *object, const struct sonde_objec
 		if (r < 0)
 			return r;
 	}
-	(void)object_value(object->object, INTERVAL_SETTING, NULL, &object->interval_ns); /* most have none */
+	(void)object_value(object->object, SONDE_INTERVAL_SETTING, NULL, &object->interval_ns); /* most have none */
 	object_interfaces(object, opts);
 	r = object_interfaces_differ(object, error, error_size);
 	return r ? r : object_needs(object, opts, error, error_size);

@@ -197,6 +197,8 @@ int sonde_schema_new(const char *program, const void *object, size_t size, const
 		     const char **ret_error, struct sonde_schema **ret_schema);
 void sonde_schema_free(struct sonde_schema **schema);
 /** NULL: there is none. */
+/** The setting of programs that report at intervals. */
+#define SONDE_INTERVAL_SETTING "update_interval_ns"
 const struct sonde_setting *sonde_schema_setting(const struct sonde_schema *schema, const char *name);
 /**
  * @brief Can the program take this value?

@@ -374,7 +374,9 @@ static int write_run(struct sqlite_store *store, bool stopped)
 
 static int stop_run(struct sqlite_store *store, void *userdata)
 {
-	return write_run(store, true);
+	int code = store->gaps_changed ? write_gaps(store) : SQLITE_OK; /* one that came after the last commit */
+
+	return code ? code : write_run(store, true);
 }
 
 void sqlite_meta_stop_run(struct sqlite_store *store)

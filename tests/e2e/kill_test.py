@@ -3,12 +3,13 @@
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from harness import Agent, flood, load, rows, run, running, wait_for  # noqa: E402
+from harness import SONDE, Agent, flood, load, only, rows, run, running, wait_for  # noqa: E402
 
 KILLS = 100
 NUMBERS = "SELECT count(*), count(DISTINCT number), min(number), max(number) FROM flood"
@@ -82,6 +83,18 @@ class Kill(unittest.TestCase):
             # Everything up to the moment of its death, without a hole.
             self.assertEqual((distinct, smallest, largest), (count, 0, count - 1))
             self.assertGreater(count, 10000)
+
+    def test_what_was_not_reported(self):
+        """Counts that stood in the kernel since the last report go with the loader: an answer about that time says so."""
+        with Agent(programs=only("file", file={"enabled": True, "settings": {"update_interval_ns": "1h"}})) as agent:
+            agent.worker_may_die = True
+            worker = agent.worker_pid()
+            open("/etc/hostname").close()
+            agent.loader.kill()
+            agent.loader.wait()
+            wait_for(lambda: not running(worker), "the worker has ended")
+            done = subprocess.run([SONDE, "count", "file", "--store", agent.store], capture_output=True, text=True, check=True)
+            self.assertIn("an unknown number of events of file lost (the loader ended) between", done.stderr)
 
 
 if __name__ == "__main__":
