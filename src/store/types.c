@@ -7,6 +7,7 @@
 #include <store/backend.h>
 
 #include <base/cleanup.h>
+#include <base/log.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -76,9 +77,15 @@ static struct sonde_stored_type *stored_new(const struct sonde_type *type, const
 		r = text_copy(type->doc, &stored->type.doc);
 	for (; !r && n < type->n_columns; n++)
 		r = column_copy(&type->columns[n], &columns[n]);
-	for (uint32_t i = 0; !r && old && i < old->n_columns && n < SONDE_COLUMNS_MAX; i++)
-		if (!column_find(type, old->columns[i].name))
+	for (uint32_t i = 0; !r && old && i < old->n_columns; i++) {
+		if (column_find(type, old->columns[i].name))
+			continue;
+		if (n < SONDE_COLUMNS_MAX)
 			r = column_copy(&old->columns[i], &columns[n++]);
+		else
+			sonde_log_warning("%s: more than %d columns in all versions of its program: '%s' of older events is not shown", type->name,
+					  SONDE_COLUMNS_MAX, old->columns[i].name);
+	}
 	stored->type.n_columns = n;
 	if (r) {
 		stored_free(stored);
