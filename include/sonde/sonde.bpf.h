@@ -181,18 +181,17 @@ static __always_inline __u64 sonde_mix(__u64 hash, __u64 word)
 
 /**
  * A hash of a process as it is: another one after it has taken another name (also by an exec), user or control group, so that what is
- * counted by it is told of what it was at that time. Before Linux 6.2 only after another name.
+ * counted by it is told of what it was at that time. Before Linux 6.2 control groups are left out.
  */
 static __always_inline __u64 sonde_process_hash(const struct task_struct *task)
 {
-	const struct task_struct *leader = sonde_cast(struct task_struct, task)->group_leader;
+	const struct task_struct *plain = sonde_cast(struct task_struct, task), *leader = plain->group_leader;
 	__u64 name[2], hash;
 
 	__builtin_memcpy(name, leader->comm, sizeof(name));
-	hash = sonde_mix(sonde_mix(leader->start_boottime, task->tgid), name[0] ^ name[1] << 1);
-	if (SONDE_CAN_CAST)
-		hash = sonde_mix(hash, sonde_load_word(&task->cred) + 3 * sonde_load_word(&task->cgroups));
-	return hash;
+	hash = sonde_mix(leader->start_boottime, (__u64)plain->cred->uid.val << 32 | plain->tgid);
+	hash = sonde_mix(hash, name[0] ^ name[1] << 1);
+	return SONDE_CAN_CAST ? sonde_mix(hash, sonde_load_word(&plain->cgroups)) : hash;
 }
 
 /* Global, so that the verifier looks at it once and not in each of its callers. */

@@ -78,7 +78,8 @@ class Counts(unittest.TestCase):
             cls.pids = loops(CALLS)
 
     def one(self, name, **fields):
-        events = self.trace.of(name=name, pid=self.child.pid, **fields)
+        # Not what it called before its exec.
+        events = self.trace.of(name=name, pid=self.child.pid, command=os.path.basename(PYTHON)[:15], **fields)
         self.assertEqual(len(events), 1, events)
         return events[0]
 
@@ -194,7 +195,7 @@ class Single(unittest.TestCase):
                          ("single", child.out["sid"], None, None, 1, 0, None))
         [e] = [e for e in trace.of(name="close") if e["argument_1"] == 987654321]
         self.assertEqual((e["result"], e["error"], e["errno"], e["errors"], e["argument_2"]),
-                         (-9, "EBADF", 9, 1, 2 ** 64 - 2))
+                         (-9, "EBADF", 9, 1, -2))
 
     def test_only_that_number(self):
         child = Child("libc.getppid(); os.close(os.dup(1)); libc.getppid()")

@@ -35,7 +35,7 @@ class Export(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.root = tempfile.mkdtemp(prefix="sonde-test-")
-        with Agent(programs=only("process", flood={"object": FLOOD, "settings": {"tag": TAG}}), directory=cls.root) as agent:
+        with Agent(programs=only("process", flood={"object": FLOOD, "settings": {"tag": TAG}, "ring_bytes": "64MiB"}), directory=cls.root) as agent:
             run(load(EVENTS))
             words = [subprocess.Popen(["true", str(i), 'a "quoted", word']) for i in range(20)]
             cls.ours = {process.pid for process in words if not process.wait()}
@@ -76,7 +76,7 @@ class Export(unittest.TestCase):
             exported = [e for e in found if e["type"] == name]
             self.assertEqual(exported[:len(kept)], kept)
         self.assertEqual([e["number"] for e in found if e["type"] == "flood"], list(range(EVENTS)))
-        self.assertIn("note: %d events\n" % len(found), notes)
+        self.assertIn("note: %d events of %s\n" % (len(found), self.store), notes)
         self.assertEqual(records(self.sonde("export", "-", "process")[0])[:len(self.kept["process"])], self.kept["process"])
 
     def test_limit_and_conditions(self):
@@ -114,7 +114,7 @@ class Export(unittest.TestCase):
     def test_sqlite(self):
         _, notes = self.sonde("export", self.path("all.db"))
         rows = self.tables("all.db", ("control_group", "flood", "process"))
-        self.assertIn("note: %d events\n" % rows, notes)
+        self.assertIn("note: %d events of %s\n" % (rows, self.store), notes)
         self.assertGreaterEqual(rows, sum(map(len, self.kept.values())))
         with contextlib.closing(sqlite3.connect(self.path("all.db"))) as db:
             found = db.execute("SELECT DISTINCT arguments FROM process WHERE arguments LIKE 'true 7 %'").fetchall()
@@ -137,7 +137,7 @@ class Export(unittest.TestCase):
         good = EVENTS - lost
         for name in ("flood.jsonl", "flood.csv", "flood.db"):
             _, notes = self.sonde("export", self.path(name), "flood")
-            self.assertIn("note: %d events\n" % good, notes)
+            self.assertIn("note: %d events of %s\n" % (good, self.store), notes)
             self.assertIn("%d events lost in damaged blocks" % lost, notes)
         with open(self.path("flood.jsonl")) as f:
             numbers = [e["number"] for e in records(f.read())]
@@ -154,7 +154,7 @@ class Export(unittest.TestCase):
             db.execute("UPDATE sonde_blocks SET newest_ns = newest_ns + 1 WHERE id = ?", (last,))
         for name in ("both.jsonl", "both.db"):
             _, notes = self.sonde("export", self.path(name), "flood")
-            self.assertIn("note: %d events\n" % (good - more), notes)
+            self.assertIn("note: %d events of %s\n" % (good - more, self.store), notes)
             self.assertIn("%d events lost in damaged blocks" % (lost + more), notes)
 
     def overwrite(self, data):
