@@ -39,6 +39,19 @@ static __always_inline bool sonde_count_lives(__u64 *count)
 	return !(__sync_val_compare_and_swap(count, now, now & SONDE_COUNTED) & SONDE_DEAD);
 }
 
+/** The value of a key, to be added to now: its count, which stands first in it. NULL: there is none, or it is just going away. */
+static __always_inline void *sonde_count_find(void *map, const void *key)
+{
+	__u64 *count;
+
+	for (int i = 0; i < 2; i++) {
+		count = bpf_map_lookup_elem(map, key);
+		if (!count || sonde_count_lives(count))
+			return count;
+	}
+	return NULL;
+}
+
 /** In the flush: is there something to tell? Then take it: exchange it for sonde_count_idle, SONDE_COUNTED has what it was. */
 static __always_inline bool sonde_count_is_new(__u64 *count, const struct bpf_iter_meta *meta)
 {

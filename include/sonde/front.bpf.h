@@ -23,6 +23,7 @@
  */
 
 #include <sonde/gone.bpf.h> /* its iterator has to be the first */
+#include <sonde/histogram.bpf.h>
 
 #define SONDE_FRONT_SLOTS 256 /* of each CPU; a power of 2 */
 #define SONDE_FRONT_SUMS 2
@@ -38,6 +39,21 @@ struct sonde_amount {
 	__u64 count;
 	__u64 sums[SONDE_FRONT_SUMS];
 };
+
+/* Sums first: then no flush finds one without its count. */
+static __always_inline void sonde_amount_add(struct sonde_amount *to, __u32 *buckets, __u32 n, const struct sonde_amount *amount,
+					     __u32 bucket)
+{
+	for (int i = 0; i < SONDE_FRONT_SUMS; i++)
+		if (amount->sums[i])
+			__sync_fetch_and_add(&to->sums[i], amount->sums[i]);
+	sonde_histogram_add(buckets, n, bucket, amount->count);
+	__sync_fetch_and_add(&to->count, amount->count);
+}
+
+/** To a value of the map: `amount` stands first in `total`, and its histogram is `buckets`. */
+#define sonde_total_add(total, add, bucket) \
+	sonde_amount_add(&(total)->amount, (total)->buckets, sizeof((total)->buckets) / sizeof(*(total)->buckets), add, bucket)
 
 struct sonde_front_slot {
 	struct sonde_front_key key;

@@ -6,7 +6,7 @@
  * Processes that have ended, for programs that count by process (flush.bpf.h): nothing can be added any more to what they have in
  * a table, so the next sweep removes it once it is told:
  *
- *	if (sonde_is_gone(pid, start_time_ns, &entry->count) || sonde_count_is_over(&entry->count))
+ *	if (sonde_is_gone(&entry->owner, &entry->count) || sonde_count_is_over(&entry->count))
  *		bpf_map_delete_elem(...);
  */
 
@@ -63,9 +63,9 @@ int at_interval_gone(struct bpf_iter__bpf_map_elem *context)
  * And everything that it counted is told: what stood in front of the map (front.bpf.h) too, for it was gone before the interval's
  * iterators began. at_interval_gone() is the first of them.
  */
-static __always_inline bool sonde_is_gone(__u32 pid, __u64 start_time_ns, const __u64 *count)
+static __always_inline bool sonde_is_gone(const struct sonde_process *process, const __u64 *count)
 {
-	struct sonde_gone_key key = {.start_time_ns = start_time_ns, .pid = pid};
+	struct sonde_gone_key key = {.start_time_ns = process->start_time_ns, .pid = process->pid};
 	const __u8 *told = bpf_map_lookup_elem(&sonde_gone, &key);
 
 	/* In this order: what is not in the count now never will be. */

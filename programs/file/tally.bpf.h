@@ -9,7 +9,6 @@
  */
 
 #include "asked.bpf.h"
-#include <sonde/histogram.bpf.h>
 #include <sonde/front.bpf.h> /* not before the above, which gives the kernel's struct file its other name */
 
 #define ENTRIES 65536
@@ -137,16 +136,6 @@ struct {
 
 SONDE_EVENT(file, "Files: opens, reads, writes and syncs by path, counted in the kernel");
 
-/* Sums first: then no flush finds bytes without their operation. */
-static __always_inline void total_add(struct total *to, const struct sonde_amount *amount, __u32 bucket)
-{
-	for (int i = 0; i < SONDE_FRONT_SUMS; i++)
-		if (amount->sums[i])
-			__sync_fetch_and_add(&to->amount.sums[i], amount->sums[i]);
-	sonde_histogram_add(to->buckets, BUCKETS, bucket, amount->count);
-	__sync_fetch_and_add(&to->amount.count, amount->count);
-}
-
 static __noinline int others_add(const struct entry *fresh, const struct sonde_amount *amount, __u32 bucket)
 {
 	struct other_key other = {fresh->operation, fresh->error};
@@ -159,23 +148,10 @@ static __noinline int others_add(const struct entry *fresh, const struct sonde_a
 	if (!found)
 		found = bpf_map_lookup_elem(&others, &other); /* another CPU was first, or there is no room */
 	if (found)
-		total_add(found, amount, bucket);
+		sonde_total_add(found, amount, bucket);
 	else
 		sonde_map_full();
 	return 0;
-}
-
-/* The entry, to be added to now; NULL: there is none, or it is just going away. */
-static __always_inline struct entry *entry_of(const struct key *key)
-{
-	struct entry *entry;
-
-	for (int i = 0; i < 2; i++) {
-		entry = bpf_map_lookup_elem(&entries, key);
-		if (!entry || sonde_count_lives(&entry->total.amount.count))
-			return entry;
-	}
-	return NULL;
 }
 
 static __always_inline struct key key_of(const struct sonde_front_key *front)
@@ -186,10 +162,10 @@ static __always_inline struct key key_of(const struct sonde_front_key *front)
 static __always_inline void sonde_front_fold(const struct sonde_front_key *front, const struct sonde_amount *amount)
 {
 	const struct key key = key_of(front);
-	struct entry *entry = entry_of(&key);
+	struct entry *entry = sonde_count_find(&entries, &key);
 
 	if (entry && amount->count)
-		total_add(&entry->total, amount, front->bucket);
+		sonde_total_add(&entry->total, amount, front->bucket);
 	else if (amount->count)
 		sonde_map_full(); /* cannot be */
 }
@@ -203,11 +179,11 @@ __noinline int entry_count(const struct sonde_front_key *front, __u64 hash, cons
 	if (!front || !amount)
 		return 1;
 	key = key_of(front);
-	entry = entry_of(&key);
+	entry = sonde_count_find(&entries, &key);
 	if (!entry)
 		return 0;
 	if (!sonde_front_claim(front, hash, amount))
-		total_add(&entry->total, amount, front->bucket);
+		sonde_total_add(&entry->total, amount, front->bucket);
 	return 1;
 }
 
@@ -222,12 +198,12 @@ __noinline int entry_make(const struct sonde_front_key *front, const struct sond
 		return 0;
 	key = key_of(front);
 	__builtin_memset(&scratch->entry.total, 0, sizeof(scratch->entry.total));
-	total_add(&scratch->entry.total, amount, front->bucket);
+	sonde_total_add(&scratch->entry.total, amount, front->bucket);
 	if (!bpf_map_update_elem(&entries, &key, &scratch->entry, BPF_NOEXIST))
 		return 0;
-	entry = entry_of(&key); /* another CPU was first, or there is no room */
+	entry = sonde_count_find(&entries, &key); /* another CPU was first, or there is no room */
 	if (entry)
-		total_add(&entry->total, amount, front->bucket);
+		sonde_total_add(&entry->total, amount, front->bucket);
 	else
 		others_add(&scratch->entry, amount, front->bucket);
 	return 0;
@@ -308,8 +284,8 @@ int at_interval_sweep(struct bpf_iter__bpf_map_elem *context)
 	struct key key;
 	struct entry *entry = SONDE_ELEMENT(context, &entries, &key);
 
-	if (entry && (sonde_is_gone(entry->owner.pid, entry->owner.start_time_ns, &entry->total.amount.count) ||
-		      sonde_count_is_over(&entry->total.amount.count)))
+	if (entry &&
+	    (sonde_is_gone(&entry->owner, &entry->total.amount.count) || sonde_count_is_over(&entry->total.amount.count)))
 		bpf_map_delete_elem(&entries, &key);
 	return 0;
 }

@@ -114,19 +114,6 @@ static __always_inline bool is_time_to_look(const struct entry *entry, __u32 tcp
 	       (__s64)(now - entry->looked_ns) > LOOK_AGAIN_NS;
 }
 
-/* The entry, to be added to now; NULL: there is none, or it is just going away. */
-static __always_inline struct entry *entry_of(const struct flow_key *key)
-{
-	struct entry *entry;
-
-	for (int i = 0; i < 2; i++) {
-		entry = bpf_map_lookup_elem(&flows, key);
-		if (!entry || sonde_count_lives(&entry->amount.packets))
-			return entry;
-	}
-	return NULL;
-}
-
 static __always_inline void others_add(__u32 direction, const struct amount *amount)
 {
 	struct amount *other = bpf_map_lookup_elem(&others, &direction);
@@ -149,7 +136,7 @@ static __always_inline void entry_make(struct __sk_buff *skb, const struct flow_
 	entry_own(&fresh, cookie_of(skb), now);
 	if (!bpf_map_update_elem(&flows, key, &fresh, BPF_NOEXIST))
 		return;
-	entry = entry_of(key); /* another CPU was first, or there is no room */
+	entry = sonde_count_find(&flows, key); /* another CPU was first, or there is no room */
 	if (entry)
 		amount_add(&entry->amount, amount);
 	else
@@ -161,7 +148,7 @@ static __always_inline void tally(struct __sk_buff *skb, const struct packet *pa
 	struct amount amount = {
 		.packets = packet->segments, .bytes = bytes_of(packet), .tcp_flags = packet->tcp_flags,
 	};
-	struct entry *entry = entry_of(&packet->key);
+	struct entry *entry = sonde_count_find(&flows, &packet->key);
 	__u64 now = bpf_ktime_get_boot_ns();
 
 	if (!entry) {

@@ -9,7 +9,6 @@
  */
 
 #include <sonde/front.bpf.h>
-#include <sonde/histogram.bpf.h>
 #include "event.h"
 
 #define ENTRIES 65536
@@ -89,16 +88,6 @@ struct {
 
 SONDE_EVENT(syscall, "System calls: counts, errors and latency by process, or single calls");
 
-/* Sums first: then no flush finds an error without its call. */
-static __always_inline void total_add(struct total *to, const struct sonde_amount *amount, __u32 bucket)
-{
-	for (int i = 0; i < SONDE_FRONT_SUMS; i++)
-		if (amount->sums[i])
-			__sync_fetch_and_add(&to->amount.sums[i], amount->sums[i]);
-	sonde_histogram_add(to->buckets, BUCKETS, bucket, amount->count);
-	__sync_fetch_and_add(&to->amount.count, amount->count);
-}
-
 static __noinline int others_add(__u32 number, const struct sonde_amount *amount, __u32 bucket)
 {
 	struct total *found = bpf_map_lookup_elem(&others, &number), fresh = {};
@@ -110,23 +99,10 @@ static __noinline int others_add(__u32 number, const struct sonde_amount *amount
 		found = bpf_map_lookup_elem(&others, &number);
 	}
 	if (found)
-		total_add(found, amount, bucket);
+		sonde_total_add(found, amount, bucket);
 	else
 		sonde_map_full();
 	return 0;
-}
-
-/* The entry, to be added to now; NULL: there is none, or it is just going away. */
-static __always_inline struct entry *entry_of(const struct key *key)
-{
-	struct entry *entry;
-
-	for (int i = 0; i < 2; i++) {
-		entry = bpf_map_lookup_elem(&entries, key);
-		if (!entry || sonde_count_lives(&entry->total.amount.count))
-			return entry;
-	}
-	return NULL;
 }
 
 /* Added with a count of 0, which cannot be removed within an interval. */
@@ -152,10 +128,10 @@ static __always_inline struct key key_of(const struct sonde_front_key *front)
 static __always_inline void sonde_front_fold(const struct sonde_front_key *front, const struct sonde_amount *amount)
 {
 	struct key key = key_of(front);
-	struct entry *entry = entry_of(&key);
+	struct entry *entry = sonde_count_find(&entries, &key);
 
 	if (entry && amount->count)
-		total_add(&entry->total, amount, front->bucket);
+		sonde_total_add(&entry->total, amount, front->bucket);
 	else if (amount->count)
 		sonde_map_full(); /* cannot be */
 }
@@ -169,15 +145,15 @@ __noinline int entry_count(const struct sonde_front_key *front, __u64 hash, cons
 	if (!front || !amount)
 		return 0;
 	key = key_of(front);
-	entry = entry_of(&key);
+	entry = sonde_count_find(&entries, &key);
 	if (!entry) {
 		entry_make(&key);
-		entry = entry_of(&key);
+		entry = sonde_count_find(&entries, &key);
 	}
 	if (!entry)
 		others_add(key.number, amount, front->bucket);
 	else if (!sonde_front_claim(front, hash, amount))
-		total_add(&entry->total, amount, front->bucket);
+		sonde_total_add(&entry->total, amount, front->bucket);
 	return 0;
 }
 
@@ -250,8 +226,8 @@ int at_interval_sweep(struct bpf_iter__bpf_map_elem *context)
 	struct key key;
 	struct entry *entry = SONDE_ELEMENT(context, &entries, &key);
 
-	if (entry && (sonde_is_gone(entry->owner.pid, entry->owner.start_time_ns, &entry->total.amount.count) ||
-		      sonde_count_is_over(&entry->total.amount.count)))
+	if (entry &&
+	    (sonde_is_gone(&entry->owner, &entry->total.amount.count) || sonde_count_is_over(&entry->total.amount.count)))
 		bpf_map_delete_elem(&entries, &key);
 	return 0;
 }
