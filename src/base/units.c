@@ -133,6 +133,11 @@ int sonde_size_parse(const char *text, uint64_t *ret_bytes)
 	return 0;
 }
 
+int sonde_hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 int sonde_integer_parse(const char *text, int64_t *ret_number)
 {
 	bool negative = *text == '-';

@@ -3,7 +3,7 @@
 
 /**
  * @file units.h
- * Numbers with units as people write them, in the configuration and on the command line; and the nearest of some words.
+ * Numbers as people write them, mostly with units, in the configuration and on the command line; and the nearest of some words.
  *
  * Threads: any.
  */
@@ -21,6 +21,9 @@ int sonde_duration_parse(const char *text, int64_t *ret_ns);
 int sonde_size_parse(const char *text, uint64_t *ret_bytes);
 /** A whole decimal number with an optional sign, nothing else. @return 0, -EINVAL, -ERANGE. */
 int sonde_integer_parse(const char *text, int64_t *ret_number);
+
+/** @return 0 to 15, -1: it is none. */
+int sonde_hex_digit(char c);
 
 #define SONDE_UNITS_TEXT_MAX 48
 /** The shortest exact text that the parsers above read back: 16MiB, 200ms. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <base/buffer.h>
 #include <base/cleanup.h>
+#include <base/units.h>
 
 #define DIGITS "0123456789"
 #define LARGE_DIGITS 19 /* of 2^63 */
@@ -66,11 +67,6 @@ bool sonde_json_large(const json_t *json, uint64_t *ret_number)
 	return *digits && !errno;
 }
 
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 int sonde_json_unescape(json_t *json)
 {
 	const char *from = json_string_value(json), *end = from + json_string_length(json);
@@ -83,8 +79,8 @@ int sonde_json_unescape(json_t *json)
 	if (!bytes)
 		return -ENOMEM;
 	while (from < end) {
-		if (end - from >= 4 && from[0] == '\\' && from[1] == 'x' && hex_digit(from[2]) >= 0 && hex_digit(from[3]) >= 0) {
-			*to++ = (char)(hex_digit(from[2]) << 4 | hex_digit(from[3]));
+		if (end - from >= 4 && from[0] == '\\' && from[1] == 'x' && sonde_hex_digit(from[2]) >= 0 && sonde_hex_digit(from[3]) >= 0) {
+			*to++ = (char)(sonde_hex_digit(from[2]) << 4 | sonde_hex_digit(from[3]));
 			from += 4;
 		} else {
 			*to++ = *from++;

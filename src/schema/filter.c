@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include <base/cleanup.h>
+#include <base/units.h>
 #include <schema/encode.h>
 #include <schema/encode_text.h>
 #include <schema/filter_term.h>
@@ -92,11 +93,6 @@ static int add_node(struct parser *parser, struct filter_node node)
 	return parser->filter->n_nodes++;
 }
 
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* The inside of a string, its escapes resolved, in place. */
 static int unescape(struct parser *parser, struct filter_value *value)
 {
@@ -110,8 +106,8 @@ static int unescape(struct parser *parser, struct filter_value *value)
 		} else if (c[1] == '"' || c[1] == '\'' || c[1] == '\\') {
 			value->text[out++] = c[1];
 			i++;
-		} else if (c[1] == 'x' && hex_digit(c[2]) >= 0 && hex_digit(c[3]) >= 0) {
-			value->text[out++] = (char)(hex_digit(c[2]) << 4 | hex_digit(c[3]));
+		} else if (c[1] == 'x' && sonde_hex_digit(c[2]) >= 0 && sonde_hex_digit(c[3]) >= 0) {
+			value->text[out++] = (char)(sonde_hex_digit(c[2]) << 4 | sonde_hex_digit(c[3]));
 			i += 3;
 		} else {
 			return fail(parser->text, value->at + 1 + i, -EINVAL,
