@@ -18,7 +18,6 @@
 #include <schema/schema.h>
 
 #define SONDE_OBJECT_HOOKS_MAX 24
-#define SONDE_OBJECT_FDS_MAX 32
 
 struct sonde_object;
 struct sonde_shared_maps; /* maps that several objects use (SONDE_SHARED) */
@@ -85,6 +84,9 @@ int sonde_object_run_interval(struct sonde_object *object);
 int64_t sonde_object_interval_ns(const struct sonde_object *object);
 
 size_t sonde_object_hooks(const struct sonde_object *object, const struct sonde_object_hook **ret_hooks);
+
+/** Whether each CPU has values of its own in maps of this type (BPF_MAP_TYPE_...). */
+bool sonde_map_is_percpu(uint32_t type);
 
 /** Descriptors; owned by the object. */
 int sonde_object_ring_fd(const struct sonde_object *object);

@@ -46,7 +46,7 @@ static int framework_check(const struct bpf_object *object, char *error, size_t 
 	return 0;
 }
 
-static bool type_is_percpu(enum bpf_map_type type)
+bool sonde_map_is_percpu(uint32_t type)
 {
 	return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
 }
@@ -64,7 +64,7 @@ static double map_bytes(const struct bpf_map *map, int n_cpus)
 
 	if (type == BPF_MAP_TYPE_RINGBUF)
 		return entries;
-	if (type_is_percpu(type))
+	if (sonde_map_is_percpu(type))
 		value *= n_cpus;
 	return entries * (value + (type_is_array(type) ? 0 : bpf_map__key_size(map) + ENTRY_BYTES));
 }

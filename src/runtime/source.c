@@ -16,6 +16,7 @@
 
 #include <base/cleanup.h>
 #include <base/clock.h>
+#include <bpf/object.h>
 #include <runtime/source_private.h>
 
 #define METRIC_KEY_MAX 256
@@ -280,11 +281,6 @@ int sonde_source_hook_stats(const struct sonde_source *source, unsigned i, uint6
 	return 0;
 }
 
-static bool map_is_percpu(__u32 type)
-{
-	return type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
-}
-
 int sonde_source_metric(const struct sonde_source *source, unsigned i,
 			void (*fn)(const struct sonde_metric *, const void *, uint64_t, void *), void *userdata)
 {
@@ -311,7 +307,7 @@ int sonde_source_metric(const struct sonde_source *source, unsigned i,
 		from = key;
 		if (bpf_map_lookup_elem(source->metric_fds[i], key, values))
 			continue;
-		for (int cpu = 0; cpu < (map_is_percpu(info.type) ? source->n_cpus : 1); cpu++)
+		for (int cpu = 0; cpu < (sonde_map_is_percpu(info.type) ? source->n_cpus : 1); cpu++)
 			sum += values[cpu];
 		fn(&source->schema->metrics[i], key, sum, userdata);
 	}
