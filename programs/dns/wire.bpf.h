@@ -10,7 +10,6 @@
 
 #include <sonde/packet.bpf.h>
 
-#define TCP_FLAG_SYN 0x02
 #define TCP_FLAG_RST 0x04
 
 struct packet {

@@ -22,11 +22,6 @@ int64_t sonde_clock_wall_ns(void)
 	return clock_ns(CLOCK_REALTIME);
 }
 
-int64_t sonde_clock_thread_cpu_ns(void)
-{
-	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
-}
-
 int64_t sonde_clock_wall_offset_ns(void)
 {
 	static _Atomic int64_t offset, measured_at;

@@ -10,6 +10,5 @@
 
 int64_t sonde_clock_boot_ns(void);
 int64_t sonde_clock_wall_ns(void);
-int64_t sonde_clock_thread_cpu_ns(void);
 /** Wall clock minus boot clock, measured again when the last measurement is older than a second (a clock may be set). */
 int64_t sonde_clock_wall_offset_ns(void);

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define TYPES_MAX 256
-/* A shorter text than a container's short id must be the whole name (store.h). */
 
 static size_t type_place(const struct sonde_type *const *types, size_t n, const char *name)
 {

@@ -223,11 +223,6 @@ int sonde_block_scan_value(struct sonde_block_scan *scan, uint32_t column, struc
 	return r;
 }
 
-int64_t sonde_block_scan_time(const struct sonde_block_scan *scan)
-{
-	return sonde_block_part_time(scan->current, scan->row);
-}
-
 int64_t sonde_block_scan_sequence(const struct sonde_block_scan *scan)
 {
 	return (int64_t)(scan->current->ref.first + scan->row);

@@ -112,7 +112,6 @@ void sonde_block_scan_start(struct sonde_block_scan *scan);
 int sonde_block_scan_next(struct sonde_block_scan *scan);
 /** Of the current row; borrows until the next one. @return 0, 1 the block is damaged: the row is not there, or an error. */
 int sonde_block_scan_value(struct sonde_block_scan *scan, uint32_t column, struct sonde_value *ret_value);
-int64_t sonde_block_scan_time(const struct sonde_block_scan *scan);
 int64_t sonde_block_scan_sequence(const struct sonde_block_scan *scan);
 
 struct sonde_tally;

@@ -208,12 +208,3 @@ size_t sonde_types_list(struct sonde_types *types, const struct sonde_type **ret
 	pthread_mutex_unlock(&types->lock);
 	return n;
 }
-
-void sonde_types_map(const struct sonde_type *from, const struct sonde_type *to, uint8_t *map)
-{
-	for (uint32_t i = 0; i < from->n_columns; i++) {
-		const struct sonde_column *column = column_find(to, from->columns[i].name);
-
-		map[i] = column ? (uint8_t)(column - to->columns) : SONDE_COLUMN_NONE;
-	}
-}

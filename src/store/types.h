@@ -15,7 +15,6 @@
 
 #define SONDE_TYPES_MAX 256
 #define SONDE_TYPE_NAME_MAX 48 /* with its NUL: a cursor holds the name */
-#define SONDE_COLUMN_NONE UINT8_MAX
 
 struct sonde_stored_type {
 	struct sonde_type type; /* first: who has it has the rest */
@@ -48,9 +47,6 @@ size_t sonde_types_list(struct sonde_types *types, const struct sonde_type **ret
 
 /** Does a type keep the rules? If not, `ret_why` says it. */
 bool sonde_type_check(const struct sonde_type *type, char *ret_why, size_t size);
-
-/** For each column of `from` its place in `to`, or SONDE_COLUMN_NONE. */
-void sonde_types_map(const struct sonde_type *from, const struct sonde_type *to, uint8_t *map);
 
 /** Names by which a store's file says what a column is; stable, unlike the numbers of the enums. */
 const char *sonde_value_type_name(enum sonde_value_type type);
