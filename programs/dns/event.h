@@ -6,6 +6,7 @@
 #define DNS_NAME_SIZE 256
 #define DNS_ANSWERS_SIZE 512
 #define DNS_WORD_SIZE 16
+#define DNS_TIMED_OUT_UNKNOWN 2 /* absent */
 
 enum dns_role {
 	DNS_ROLE_CLIENT,
@@ -25,7 +26,8 @@ struct dns {
 	sonde_address server_address SONDE_DOC("server that answered, or that was asked first if none did") SONDE_TOP;
 	sonde_port server_port SONDE_DOC("its port") SONDE_ABSENT(0);
 	sonde_protocol transport SONDE_DOC("UDP or TCP");
-	sonde_bool timed_out SONDE_DOC("whether no answer came");
+	sonde_bool timed_out SONDE_DOC("whether no answer came; none where that is not known, as a piece of the stream was not seen")
+		SONDE_ABSENT(2);
 	enum dns_role role SONDE_DOC("client, or resolver: the asker serves names itself, so this may be another's question passed on");
 	__u32 tries SONDE_DOC("times the question was sent");
 	__u32 answer_count SONDE_DOC("records in the answer section, as its header says") SONDE_ABSENT(4294967295);

@@ -50,12 +50,6 @@ static __always_inline void asker(struct __sk_buff *skb, __u8 protocol, struct q
 		question->role = DNS_ROLE_RESOLVER;
 }
 
-static __always_inline bool is_question(const __u8 *message)
-{
-	/* a query (QR 0, opcode 0) of one question and no answers */
-	return !(message[2] & 0xf8) && !message[4] && message[5] == 1 && !message[6] && !message[7];
-}
-
 /* What a connected socket was given; what leaves may go elsewhere by now (DNAT). */
 static __always_inline void server_of_socket(struct __sk_buff *skb, struct question *question)
 {
@@ -164,7 +158,7 @@ static __always_inline void answer(struct __sk_buff *skb, const struct packet *p
 				   struct question *repeated, __u32 loaded)
 {
 	struct answer answer = {.server_address = packet->source, .server_port = packet->source_port, .offset = message->offset,
-				.available = message->before ? loaded : message->available, .length = message->length,
+				.available = message->before || message->kept ? loaded : message->available, .length = message->length,
 				.bytes = repeated->message};
 	struct question_key key = {};
 	struct question *question;
@@ -196,6 +190,7 @@ static __always_inline int message_seen(struct __sk_buff *skb, const struct pack
 
 	if (!packet || !message || message->length < MESSAGE_HEADER)
 		return 0;
+	key.hole = message->hole;
 	desk = desk_take();
 	if (!desk)
 		return 0;
@@ -203,7 +198,7 @@ static __always_inline int message_seen(struct __sk_buff *skb, const struct pack
 	if (message->before)
 		piece_take(&key, desk);
 	loaded = message_load(skb, message, desk);
-	if (loaded && !message_is_whole(message, loaded))
+	if (loaded && !message->kept && !message_is_whole(message, loaded))
 		piece_keep(&key, desk);
 	else if (loaded && leaves)
 		ask(skb, packet, &desk->question, loaded);
@@ -225,54 +220,117 @@ __noinline int message_arrives(struct __sk_buff *skb, const struct packet *packe
 	return message_seen(skb, packet, message, false);
 }
 
-struct segment {
-	struct __sk_buff *skb;
-	const struct packet *packet;
-	struct stream stream;
-	struct message message;
-};
-
 static __noinline long segment_message_leaves(__u32 round, struct segment *segment)
 {
-	if (!stream_next(segment->skb, segment->packet, &segment->stream, &segment->message))
+	if (!message_next(segment->skb, segment->state))
 		return 1;
-	message_leaves(segment->skb, segment->packet, &segment->message);
+	message_leaves(segment->skb, segment->packet, &segment->state->reading.message);
 	return 0;
 }
 
 static __noinline long segment_message_arrives(__u32 round, struct segment *segment)
 {
-	if (!stream_next(segment->skb, segment->packet, &segment->stream, &segment->message))
+	if (!message_next(segment->skb, segment->state))
 		return 1;
-	message_arrives(segment->skb, segment->packet, &segment->message);
+	message_arrives(segment->skb, segment->packet, &segment->state->reading.message);
 	return 0;
 }
 
-static __always_inline int stream_seen(struct __sk_buff *skb, const struct packet *packet, bool leaves)
+/* The messages of what is read of a segment. */
+static __always_inline void messages_seen(struct segment *segment, struct stream_state *open, bool leaves)
 {
-	struct segment segment = {.skb = skb, .packet = packet};
+	struct stretch *next = &segment->state->next;
+	struct reading *reading = &segment->state->reading;
+	bool found;
+
+	if (next->searching)
+		sonde_loop(SEARCH_MAX, search_pass, segment);
+	found = !next->searching;
+	if (found && leaves)
+		sonde_loop(MESSAGES_PER_SEGMENT_MAX, segment_message_leaves, segment);
+	else if (found)
+		sonde_loop(MESSAGES_PER_SEGMENT_MAX, segment_message_arrives, segment);
+	if (found && reading->position >= reading->end) {
+		next->sequence = segment->packet->sequence + reading->position;
+		return;
+	}
+	count_unseen(open, found ? DNS_UNMATCHED_CROWDED_SEGMENT : DNS_UNMATCHED_MISSING_SEGMENT);
+	search_from(next, segment->packet->sequence + reading->end);
+}
+
+/* What a segment has of a stream's open end, or of a hole in it. */
+static __always_inline void stretch_seen(struct __sk_buff *skb, const struct packet *packet, struct stream_key *key,
+					 struct stream_state *open, bool leaves)
+{
+	struct segment segment = {.skb = skb, .packet = packet, .state = open};
+	struct stream_state *state = open;
+	__u32 hole = key->hole;
+	__s32 from, end;
+
+	if (hole) {
+		segment.state = state = bpf_map_lookup_elem(&streams, key);
+		if (!state) {
+			hole_forget(open, hole);
+			return;
+		}
+	}
+	if (!stretch_meets(&state->next, hole, packet->sequence, packet->length, &from, &end))
+		return;
+	state->reading.leaves = leaves;
+	state->reading.kept = 0;
+	state->reading.payload = packet->payload;
+	state->reading.position = from < 0 ? 0 : from;
+	state->reading.end = end;
+	if (from < 0)
+		hole_open(skb, packet, key, open, state);
+	messages_seen(&segment, open, leaves);
+	if (!hole || !stretch_is_over(&state->next) || !hole_close(skb, open, state))
+		return;
+	if (leaves)
+		message_leaves(skb, packet, &state->reading.message);
+	else
+		message_arrives(skb, packet, &state->reading.message);
+}
+
+/* Returns the holes of the stream that are behind what it was looked at for. */
+static __always_inline int stream_seen(struct __sk_buff *skb, const struct packet *packet, __u32 hole, bool leaves)
+{
+	struct stream_key key = {.cookie = bpf_get_socket_cookie(skb), .leaves = leaves};
+	struct stream_state *open;
+	__u32 holes;
 
 	if (!packet)
 		return 0;
-	stream_begin(&segment.stream, bpf_get_socket_cookie(skb), leaves, packet);
-	if (leaves)
-		sonde_loop(MESSAGES_PER_SEGMENT_MAX, segment_message_leaves, &segment);
-	else
-		sonde_loop(MESSAGES_PER_SEGMENT_MAX, segment_message_arrives, &segment);
-	if (segment.stream.position < packet->length)
-		count_unmatched(DNS_UNMATCHED_CROWDED_SEGMENT, IPPROTO_TCP);
-	stream_end(&segment.stream, packet);
-	return 0;
+	open = stream_take(&key, packet->sequence);
+	if (!open)
+		return 0;
+	holes = (__s32)(packet->sequence - open->next.sequence) < 0 ? open->holes : 0;
+	key.hole = hole;
+	stretch_seen(skb, packet, &key, open, leaves);
+	stream_give(open);
+	return holes;
 }
 
-__noinline int stream_leaves(struct __sk_buff *skb, const struct packet *packet)
+__noinline int stream_leaves(struct __sk_buff *skb, const struct packet *packet, __u32 hole)
 {
-	return stream_seen(skb, packet, true);
+	return stream_seen(skb, packet, hole, true);
 }
 
-__noinline int stream_arrives(struct __sk_buff *skb, const struct packet *packet)
+__noinline int stream_arrives(struct __sk_buff *skb, const struct packet *packet, __u32 hole)
 {
-	return stream_seen(skb, packet, false);
+	return stream_seen(skb, packet, hole, false);
+}
+
+/* First in the open end of the stream: nearly always that is all. */
+static __always_inline void segment_seen(struct __sk_buff *skb, const struct packet *packet, bool leaves)
+{
+	__u32 holes = leaves ? stream_leaves(skb, packet, 0) : stream_arrives(skb, packet, 0);
+
+	if (!holes)
+		return;
+	for (__u32 i = 1; i <= HOLES_MAX; i++)
+		if (holes & 1 << i)
+			leaves ? stream_leaves(skb, packet, i) : stream_arrives(skb, packet, i);
 }
 
 /* NAT may have sent the packet to another port than the one that was asked. */
@@ -288,6 +346,7 @@ static __always_inline void packet_seen(struct __sk_buff *skb, bool leaves)
 	struct message message = {};
 	struct packet packet;
 	__u32 offset;
+	bool carries;
 
 	if (!ports_of(skb, &packet, &offset))
 		return;
@@ -297,13 +356,13 @@ static __always_inline void packet_seen(struct __sk_buff *skb, bool leaves)
 			server_add(bpf_get_current_task_btf());
 		return;
 	}
-	if (!payload_of(skb, &packet, offset))
+	carries = payload_of(skb, &packet, offset);
+	if (packet.tcp_flags & TCP_FLAG_SYN)
+		stream_open(bpf_get_socket_cookie(skb), leaves, &packet);
+	if (!carries)
 		return;
 	if (packet.protocol == IPPROTO_TCP) {
-		if (leaves)
-			stream_leaves(skb, &packet);
-		else
-			stream_arrives(skb, &packet);
+		segment_seen(skb, &packet, leaves);
 		return;
 	}
 	message.offset = packet.payload;
@@ -341,7 +400,8 @@ int at_interval_timeouts(struct bpf_iter__bpf_map_elem *context)
 	if (bpf_ktime_get_boot_ns() - sent_ns < timeout_ns)
 		return 0;
 	if (question_claim(question)) {
-		send_timeout(question, key.cookie);
+		send_timeout(question, key.cookie,
+			     question->transport == IPPROTO_TCP && stream_missed_since(key.cookie, question->asked_ns));
 		question_end(&key, question);
 	} else if (question->state == QUESTION_ENDED) {
 		bpf_map_delete_elem(&questions, &key);

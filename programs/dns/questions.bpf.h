@@ -215,7 +215,7 @@ enum dns_unmatched {
 struct dns_loss {
 	enum dns_unmatched reason SONDE_DOC(
 		"not_waited_for: an answer that is late or comes twice; other_question: an answer to another name, type or class; "
-		"missing_segment: amid a message over TCP; crowded_segment: what follows its 64th message");
+		"missing_segment: a piece of a stream over TCP that was not looked at; crowded_segment: what follows its 64th message");
 	sonde_protocol transport SONDE_DOC("UDP or TCP");
 	__u8 padding[3] SONDE_HIDDEN;
 };
@@ -239,7 +239,22 @@ struct message {
 	__u32 available; /* bytes of it in this packet */
 	__u32 length;	 /* what its sender says */
 	__u32 before;	 /* bytes of it that earlier packets brought */
+	__u32 hole;	 /* of the stream that it is in; or 0 */
+	__u64 kept;	 /* where the bytes are, in place of a packet; `offset` is from there; or 0 */
 };
+
+static __always_inline long bytes_load(struct __sk_buff *skb, __u64 kept, __u32 offset, void *to, __u32 size)
+{
+	if (kept)
+		return bpf_probe_read_kernel(to, size, (void *)(kept + offset));
+	return bpf_skb_load_bytes(skb, offset, to, size);
+}
+
+static __always_inline bool is_question(const __u8 *message)
+{
+	/* a query (QR 0, opcode 0) of one question and no answers */
+	return !(message[2] & 0xf8) && !message[4] && message[5] == 1 && !message[6] && !message[7];
+}
 
 /* Adds what this packet has to those bytes; returns how many there are now, up to what a question may have at most. 0: it failed. */
 static __always_inline __u32 message_load(struct __sk_buff *skb, const struct message *message, struct desk *desk)
@@ -251,7 +266,7 @@ static __always_inline __u32 message_load(struct __sk_buff *skb, const struct me
 	barrier_var(last);
 	if (before >= DNS_SHORT_SIZE || last >= DNS_SHORT_SIZE)
 		return 0;
-	if (bpf_skb_load_bytes(skb, message->offset, desk->question.message + before, last + 1))
+	if (bytes_load(skb, message->kept, message->offset, desk->question.message + before, last + 1))
 		return 0;
 	return before + more < DNS_SHORT_SIZE ? before + more : DNS_SHORT_SIZE;
 }

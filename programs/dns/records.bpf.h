@@ -15,18 +15,19 @@ static __always_inline void fill_head(struct dns_message *head, const struct que
 	head->tries = question->tries;
 }
 
-/* Nobody answers it any more. */
-static __always_inline void send_timeout(const struct question *question, __u64 cookie)
+/* Nobody answers it any more; or, `unseen`, its answer may have been where nobody looked. */
+static __always_inline void send_timeout(const struct question *question, __u64 cookie, bool unseen)
 {
 	struct dns_short *record;
 
-	count_timeout(question);
+	if (!unseen)
+		count_timeout(question);
 	record = sonde_reserve_inner(dns_short, DNS_INNER_SHORT, &question->owner);
 	if (!record)
 		return;
 	fill_head(&record->head, question, cookie);
 	record->head.latency_ns = 0;
-	record->head.timed_out = 1;
+	record->head.timed_out = unseen ? DNS_TIMED_OUT_UNKNOWN : true;
 	record->head.captured = record->head.length = question->length;
 	__builtin_memcpy(record->bytes, question->message, sizeof(record->bytes));
 	sonde_submit(record);

@@ -10,7 +10,7 @@
 
 #include <sonde/packet.bpf.h>
 
-#define TCP_FLAG_RST 0x04
+#define TCP_FLAG_SYN 0x02
 
 struct packet {
 	sonde_address source, destination;
