@@ -244,7 +244,7 @@ static __always_inline void messages_seen(struct segment *segment, struct stream
 	bool found;
 
 	if (next->searching)
-		sonde_loop(SEARCH_MAX, search_pass, segment);
+		sonde_loop(SEARCH_ROUNDS, search_pass, segment);
 	found = !next->searching;
 	if (found && leaves)
 		sonde_loop(MESSAGES_PER_SEGMENT_MAX, segment_message_leaves, segment);

@@ -215,7 +215,7 @@ enum dns_unmatched {
 struct dns_loss {
 	enum dns_unmatched reason SONDE_DOC(
 		"not_waited_for: an answer that is late or comes twice; other_question: an answer to another name, type or class; "
-		"missing_segment: a piece of a stream over TCP that was not looked at; crowded_segment: what follows its 64th message");
+		"missing_segment: a piece of a stream over TCP that was not looked at; crowded_segment: what follows its 1024th message");
 	sonde_protocol transport SONDE_DOC("UDP or TCP");
 	__u8 padding[3] SONDE_HIDDEN;
 };

@@ -19,10 +19,11 @@
 #include "stretch.h"
 
 #define STREAMS_MAX 4096
-#define MESSAGES_PER_SEGMENT_MAX 64
+#define MESSAGES_PER_SEGMENT_MAX 1024
 #define HOLES_MAX 8
-#define SEARCH_MAX 8192	   /* bytes of a segment */
-#define TAKE_ROUNDS 100000 /* some 500 us: by then another CPU is done with its segment */
+#define SEARCH_BYTES 16	   /* at once, */
+#define SEARCH_ROUNDS 1024 /* so often for a segment */
+#define TAKE_ROUNDS 4096   /* some 100 us: by then another CPU is done with its segment */
 #define HEAD_BYTES (PREFIX_BYTES + DNS_SHORT_SIZE)
 
 struct stream_key {
@@ -222,27 +223,37 @@ __noinline int message_is_due(struct __sk_buff *skb, const struct message *messa
 	return due;
 }
 
+static __always_inline bool begins_here(struct segment *segment, __u32 length)
+{
+	struct reading *reading = &segment->state->reading;
+	__u32 available = reading->end - reading->position - PREFIX_BYTES;
+
+	reading->message.kept = reading->message.before = 0;
+	reading->message.offset = reading->payload + reading->position + PREFIX_BYTES;
+	reading->message.length = length;
+	reading->message.available = available < length ? available : length;
+	return message_is_due(segment->skb, &reading->message, reading->leaves);
+}
+
 static __noinline long search_pass(__u32 round, struct segment *segment)
 {
 	struct reading *reading = &segment->state->reading;
-	__u8 bytes[PREFIX_BYTES + MESSAGE_HEADER];
-	__u32 available;
+	__u8 bytes[SEARCH_BYTES + PREFIX_BYTES + MESSAGE_HEADER] = {};
+	__u32 size = reading->end - reading->position;
 
-	if (reading->position + sizeof(bytes) > reading->end)
+	barrier_var(size);
+	if ((__s32)size < PREFIX_BYTES + MESSAGE_HEADER)
 		return 1;
-	if (bpf_skb_load_bytes(segment->skb, reading->payload + reading->position, bytes, sizeof(bytes)))
+	if (size > sizeof(bytes))
+		size = sizeof(bytes);
+	if (bpf_skb_load_bytes(segment->skb, reading->payload + reading->position, bytes, size))
 		return 1;
-	if (may_begin(bytes, reading->leaves)) {
-		available = reading->end - reading->position - PREFIX_BYTES;
-		reading->message.kept = reading->message.before = 0;
-		reading->message.offset = reading->payload + reading->position + PREFIX_BYTES;
-		reading->message.length = bytes[0] << 8 | bytes[1];
-		reading->message.available = available < reading->message.length ? available : reading->message.length;
-		segment->state->next.searching = !message_is_due(segment->skb, &reading->message, reading->leaves);
-		if (!segment->state->next.searching)
+	for (int i = 0; i < SEARCH_BYTES; i++, reading->position++) {
+		if (may_begin(bytes + i, reading->leaves) && begins_here(segment, bytes[i] << 8 | bytes[i + 1])) {
+			segment->state->next.searching = false;
 			return 1;
+		}
 	}
-	reading->position++;
 	return 0;
 }
 

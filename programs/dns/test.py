@@ -476,7 +476,7 @@ class Resolvers(unittest.TestCase):
         with Agent(programs=only("dns", dns={"settings": {"timeout_ns": 200000000, "update_interval_ns": 100000000}})) as agent:
             Client("ask(udp('127.0.0.1'), 'late.example.org', 48)\n"
                    "s = udp('127.0.0.1'); s.send(question('poison.a@b')); [s.recv(999) for _ in range(7)]\n"
-                   "s = tcp('127.0.0.1'); s.sendall(framed(question('a.many')) * 70); [reply(s) for _ in range(70)]\n"
+                   "s = tcp('127.0.0.1'); s.sendall(framed(question('a.many')) * 1200); [reply(s) for _ in range(1200)]\n"
                    "s = tcp('127.0.0.1'); s.sendall(framed(question('hole.example.org', 43))); reply(s)\n"
                    "s = udp('127.0.0.1')\n"
                    "for _ in range(30): s.send(question('silent.again.example.org', 64)); time.sleep(0.05)\n")
