@@ -47,7 +47,7 @@ python() {
 main() {
 	if [ $# = 0 ]; then
 		unit
-		set -- programs/*/test.py tests/e2e/*_test.py
+		set -- programs/*/test.py programs/*/*_test.py tests/e2e/*_test.py
 	fi
 	for file in "$@"; do
 		python "$file"

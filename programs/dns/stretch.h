@@ -26,32 +26,32 @@ struct stretch {
  * What of a segment is to be read there: from *ret_from to *ret_end, both from its beginning on. False: nothing. *ret_from is negative where
  * so many bytes are missing before it.
  */
-static inline __attribute__((always_inline)) bool stretch_meets(const struct stretch *next, bool is_hole, __u32 sequence, __u32 length,
+static __always_inline bool stretch_meets(const struct stretch *next, bool is_hole, __u32 sequence, __u32 length,
 								  __s32 *ret_from, __s32 *ret_end)
 {
-	__s32 until = next->until - sequence;
+	__s32 until = (__s32)(next->until - sequence);
 
-	*ret_from = next->sequence - sequence;
-	*ret_end = length;
+	*ret_from = (__s32)(next->sequence - sequence);
+	*ret_end = (__s32)length;
 	if (is_hole && until < *ret_end)
 		*ret_end = until;
 	return *ret_end > 0 && *ret_from < *ret_end;
 }
 
 /* Bytes of the prefix to be read next, where so many are there. */
-static inline __attribute__((always_inline)) __u32 stretch_prefix_size(const struct stretch *next, __u32 available)
+static __always_inline __u32 stretch_prefix_size(const struct stretch *next, __u32 available)
 {
 	return next->half || available == 1 ? 1 : 2;
 }
 
 /* So many were read, as the last of `bytes`. False: half of it is still to come. */
-static inline __attribute__((always_inline)) bool stretch_prefix(struct stretch *next, __u32 size, const __u8 bytes[PREFIX_BYTES])
+static __always_inline bool stretch_prefix(struct stretch *next, __u32 size, const __u8 bytes[PREFIX_BYTES])
 {
 	if (size == 1 && !next->half) {
 		next->half = HALF | bytes[1];
 		return false;
 	}
-	next->length = (size == 1 ? next->half & 0xff : bytes[0]) << 8 | bytes[1];
+	next->length = (__u32)(size == 1 ? next->half & 0xff : bytes[0]) << 8 | bytes[1];
 	next->half = 0;
 	return true;
 }
@@ -60,7 +60,7 @@ static inline __attribute__((always_inline)) bool stretch_prefix(struct stretch 
  * Of the message whose prefix was read so many bytes are there, of which *ret_here are its own. Returns how far it is from here to what is
  * read next: what is not looked at of a message is passed over.
  */
-static inline __attribute__((always_inline)) __u32 stretch_message(struct stretch *next, __u32 available, __u32 *ret_here)
+static __always_inline __u32 stretch_message(struct stretch *next, __u32 available, __u32 *ret_here)
 {
 	__u32 rest = next->length - next->before;
 
@@ -69,12 +69,12 @@ static inline __attribute__((always_inline)) __u32 stretch_message(struct stretc
 		next->length = next->before = 0;
 		return rest;
 	}
-	next->before += *ret_here;
+	next->before = (__u16)(next->before + *ret_here);
 	return *ret_here;
 }
 
 /* All of a hole was read. */
-static inline __attribute__((always_inline)) bool stretch_is_over(const struct stretch *next)
+static __always_inline bool stretch_is_over(const struct stretch *next)
 {
 	return (__s32)(next->sequence - next->until) >= 0;
 }
