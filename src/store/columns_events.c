@@ -261,28 +261,28 @@ static int add_of_16(const struct chunk *chunk, struct sonde_open_column *column
 	return r;
 }
 
-/* Most addresses have no name. */
-static int add_address_names(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i, size_t offset)
+static inline bool may_have_name(const struct chunk *chunk, const uint8_t *address)
 {
 	const struct sonde_names *names = chunk->names;
-	const uint8_t *address, *last = NULL;
-	bool has_name = false;
+
+	return names && names->address && (!names->has_name || names->has_name(names->userdata, address));
+}
+
+/* Most addresses have none. */
+static int add_address_names(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i, size_t offset)
+{
 	int r = 0;
 
-	if (!chunk->row)
-		column->ids[0] = 0;
-	for (uint32_t k = 0; k < chunk->n && !r; k++) {
-		address = chunk->records[k] + offset;
-		if (!last || memcmp(address, last, 16))
-			has_name = names && names->address && (!names->has_name || names->has_name(names->userdata, address));
-		last = address;
-		if (!has_name && !column->is_spread && !column->ids[0])
-			continue;
-		sonde_column_spread(column, chunk->row + k);
-		column->ids[chunk->row + k] = 0;
-		if (has_name)
-			r = add_slowly(chunk, column, i, k);
+	if (is_same(chunk, offset, 16) && !may_have_name(chunk, chunk->records[0] + offset)) {
+		sonde_column_add_same_id(column, chunk->row, chunk->n, 0);
+		return 0;
 	}
+	sonde_column_spread(column, chunk->row);
+	for (uint32_t k = 0; k < chunk->n && !r; k++)
+		if (may_have_name(chunk, chunk->records[k] + offset))
+			r = add_slowly(chunk, column, i, k);
+		else
+			column->ids[chunk->row + k] = 0;
 	return r;
 }
 
