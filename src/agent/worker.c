@@ -75,7 +75,8 @@ static int worker_open(struct worker *worker)
 	store.names = sonde_enrich_names(worker->enrich);
 	r = sonde_store_open(&store, &worker->store);
 	if (r < 0)
-		return sonde_log_err(r, "cannot open the store '%s'", store.path);
+		return sonde_log_err(0, "cannot open the store '%s': %s", store.path,
+				     sonde_store_error(NULL)[0] ? sonde_store_error(NULL) : strerror(-r)) ?: r;
 	writer.store = worker->store;
 	r = sonde_writer_new(&writer, &worker->writer);
 	if (r < 0)
