@@ -21,7 +21,7 @@
 #include <base/log.h>
 #include <security/privileges.h>
 
-#define BEAT_MS 1000
+#define BEAT_MS 2000 /* the loader waits ten times as long */
 #define LARGE_BYTES (128 * 1024) /* from here on a block is given back to the system when it is freed */
 #define EXIT_CANNOT_START 3
 
@@ -158,11 +158,7 @@ static void worker_loop(struct worker *worker)
 
 		worker->beat_ns = now;
 		if (now >= next_beat) {
-			struct sonde_health health;
-
-			worker_health(worker, &health);
-			alive.error = health.alive ? 0 : -ETIMEDOUT;
-			memcpy(alive.text, health.reason, sizeof(alive.text));
+			alive.error = worker_alive(worker, alive.text, sizeof(alive.text)) ? 0 : -ETIMEDOUT;
 			(void)sonde_message_send(worker->socket, &alive, NULL, 0);
 			next_beat = now + BEAT_MS * SONDE_NS_PER_MS;
 		}

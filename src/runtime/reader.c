@@ -5,6 +5,7 @@
  * some 2.5 us, so looking is cheaper from about 600 records/s on, and it is not the workload that pays.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -25,7 +26,6 @@
 #define HOLD_PART 16		/* and while it is less than this part of the ring, which may be a small one */
 #define POLL_ROUNDS 5		/* that find nothing, then sleep */
 #define BUSY_NS 2000000		/* woken again within this: stay awake */
-#define SLEEP_MS 1000		/* then show a sign of life */
 #define TICK_MIN_NS 10000000
 #define TICK_EVENTS 1000
 
@@ -131,14 +131,14 @@ static void reader_deliver_made(struct sonde_source *source)
 	source->deliver(source, batch, source->userdata);
 }
 
-/* @return ms until the next tick, SLEEP_MS at most. */
+/* @return ms until the next tick, -1: there is none. */
 static int reader_tick(struct sonde_source *source)
 {
 	const struct sonde_program_hooks *hooks = source->hooks;
 	int64_t now = sonde_clock_boot_ns(), left;
 
 	if (!hooks || !hooks->tick || !hooks->tick_ns)
-		return SLEEP_MS;
+		return -1;
 	if (now >= source->next_tick_ns) {
 		source->next_tick_ns = now + (int64_t)(hooks->tick_ns < TICK_MIN_NS ? TICK_MIN_NS : hooks->tick_ns);
 		source->ticking = sonde_batch_new();
@@ -150,7 +150,7 @@ static int reader_tick(struct sonde_source *source)
 		}
 	}
 	left = (source->next_tick_ns - sonde_clock_boot_ns()) / SONDE_NS_PER_MS + 1;
-	return left < 0 ? 0 : left < SLEEP_MS ? (int)left : SLEEP_MS;
+	return left < 0 ? 0 : left < INT_MAX ? (int)left : INT_MAX;
 }
 
 static bool reader_has_room(const struct sonde_batch_full *batch)
@@ -234,11 +234,22 @@ static void reader_nap(const struct sonde_source *source, uint64_t bytes)
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
 }
 
+/* Until the next record's hook, or sonde_source_look() where that failed; asleep, a reader costs nothing. */
+static void reader_sleep(struct sonde_source *source, int sleep_ms)
+{
+	struct epoll_event events[2];
+
+	source->asleep = true;
+	(void)epoll_wait(source->epoll_fd, events, 2, sleep_ms);
+	source->progress_ns = sonde_clock_boot_ns();
+	source->asleep = false;
+	sonde_ring_awake(source->ring);
+}
+
 static void *reader_main(void *userdata)
 {
 	struct sonde_source *source = userdata;
 	int64_t now, found_ns = 0; /* when records were found last */
-	struct epoll_event events[2];
 	unsigned rounds = 0;
 	int sleep_ms;
 
@@ -266,8 +277,7 @@ static void *reader_main(void *userdata)
 				reader_nap(source, bytes);
 			continue;
 		}
-		(void)epoll_wait(source->epoll_fd, events, 2, sleep_ms);
-		sonde_ring_awake(source->ring);
+		reader_sleep(source, sleep_ms);
 	}
 	reader_drain(source);
 	reader_deliver(source);
@@ -279,7 +289,7 @@ static void *reader_main(void *userdata)
 int sonde_source_start(struct sonde_source *source)
 {
 	/* Edge-triggered: the ring stays "readable" until a commit, which comes much later than the reading. */
-	struct epoll_event ring = {.events = EPOLLIN | EPOLLET}, wake = {.events = EPOLLIN};
+	struct epoll_event ring = {.events = EPOLLIN | EPOLLET}, wake = {.events = EPOLLIN | EPOLLET};
 	char thread_name[16]; /* the kernel's limit */
 	int r;
 
