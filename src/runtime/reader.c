@@ -20,12 +20,15 @@
 #include <runtime/source_private.h>
 
 #define POLL_NS 400000		/* p99 from hook to stream stays below 1 ms */
-#define POLL_SLOW_NS 2000000	/* while nobody watches and the ring fills slowly: each look costs the same */
-#define POLL_SLOW_PART 32	/* slowly: less than this part of the ring in one look */
+/* While nobody watches and the ring fills slowly: each look costs the same. Longer with a large ring: a burst of 200 MB/s that
+ * begins meanwhile finds room for its first quarter. */
+#define POLL_SLOW_NS(ring_bytes) ((int64_t)(ring_bytes) * 5 / 4)
+#define POLL_SLOW_LEAST_NS 2000000
+#define POLL_SLOW_MOST_NS 10000000
+#define POLL_SLOW_PART 16	/* slowly: less than this part of the ring in one look */
 #define HOLD_NS 20000000	/* a batch that is not full is kept for more, while nobody watches */
 #define HOLD_PART 16		/* and while it is less than this part of the ring, which may be a small one */
-#define POLL_ROUNDS 5		/* that find nothing, then sleep */
-#define BUSY_NS 2000000		/* woken again within this: stay awake */
+#define BUSY_NS 2000000		/* woken again within this: stay awake; nothing found for this: sleep */
 #define TICK_MIN_NS 10000000
 #define TICK_EVENTS 1000
 
@@ -228,8 +231,13 @@ static uint64_t reader_drain(struct sonde_source *source)
 
 static void reader_nap(const struct sonde_source *source, uint64_t bytes)
 {
-	bool slow = bytes < sonde_ring_size(source->ring) / POLL_SLOW_PART && !reader_is_watched(source);
-	struct timespec nap = {.tv_nsec = slow ? POLL_SLOW_NS : POLL_NS};
+	size_t size = sonde_ring_size(source->ring);
+	struct timespec nap = {.tv_nsec = POLL_NS};
+
+	if (bytes < size / POLL_SLOW_PART && !reader_is_watched(source)) {
+		nap.tv_nsec = POLL_SLOW_NS(size) < POLL_SLOW_MOST_NS ? POLL_SLOW_NS(size) : POLL_SLOW_MOST_NS;
+		nap.tv_nsec = nap.tv_nsec > POLL_SLOW_LEAST_NS ? nap.tv_nsec : POLL_SLOW_LEAST_NS;
+	}
 
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
 }
@@ -249,8 +257,8 @@ static void reader_sleep(struct sonde_source *source, int sleep_ms)
 static void *reader_main(void *userdata)
 {
 	struct sonde_source *source = userdata;
-	int64_t now, found_ns = 0; /* when records were found last */
-	unsigned rounds = 0;
+	int64_t since_ns, found_ns = 0; /* when records were found last */
+	bool polls = false;
 	int sleep_ms;
 
 	/* The default slack of 50 us on top of each nap is a tenth of the nap. */
@@ -260,14 +268,14 @@ static void *reader_main(void *userdata)
 		uint64_t bytes = sonde_ring_position(source->ring) - start;
 
 		sleep_ms = reader_tick(source);
+		since_ns = source->progress_ns - found_ns;
 		if (n) {
-			now = source->progress_ns;
-			rounds = rounds || now - found_ns < BUSY_NS ? POLL_ROUNDS : 0;
-			found_ns = now;
-		} else if (rounds) {
-			rounds--;
+			polls |= since_ns < BUSY_NS;
+			found_ns = source->progress_ns;
+		} else if (since_ns >= BUSY_NS) {
+			polls = false;
 		}
-		if (rounds) {
+		if (polls) {
 			reader_nap(source, bytes);
 			continue;
 		}
