@@ -14,7 +14,7 @@
 #include <bpf/ring.h>
 #include <runtime/manager.h>
 
-#define RING_BYTES 65536
+#define RING_BYTES (1u << 20) /* some windows long */
 
 struct flood {
 	struct sonde_header header;

@@ -29,6 +29,7 @@
 #define HOLD_NS 20000000	/* a batch that is not full is kept for more, while nobody watches */
 #define HOLD_PART 16		/* and while it is less than this part of the ring, which may be a small one */
 #define BUSY_NS 2000000		/* woken again within this: stay awake; nothing found for this: sleep */
+#define NARROW_MS 1000		/* asleep for so long: the memory that a busy ring takes is given back */
 #define TICK_MIN_NS 10000000
 #define TICK_EVENTS 1000
 
@@ -247,8 +248,11 @@ static void reader_sleep(struct sonde_source *source, int sleep_ms)
 {
 	struct epoll_event events[2];
 
+	if (sonde_ring_is_wide(source->ring) && (sleep_ms < 0 || sleep_ms > NARROW_MS))
+		sleep_ms = NARROW_MS;
 	source->asleep = true;
-	(void)epoll_wait(source->epoll_fd, events, 2, sleep_ms);
+	if (!epoll_wait(source->epoll_fd, events, 2, sleep_ms))
+		sonde_ring_narrow(source->ring);
 	source->progress_ns = sonde_clock_boot_ns();
 	source->asleep = false;
 	sonde_ring_awake(source->ring);
