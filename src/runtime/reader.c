@@ -54,6 +54,18 @@ static void reader_event(struct sonde_source *source, struct sonde_batch_full *b
 	batch->bytes += (length + 7) & ~(size_t)7;
 }
 
+/* What stands behind the NUL of a text that ends the record says nothing: of a path of 256 bytes most is that. */
+static size_t reader_length(const struct sonde_source *source, const void *record, size_t length)
+{
+	const struct sonde_type *type = sonde_schema_type(source->schema, ((const struct sonde_header *)record)->type);
+	const struct sonde_column *last = type ? &type->columns[type->n_columns - 1] : NULL;
+
+	if (!last || !last->is_chars || last->length_offset >= 0 || last->offset + last->size != type->size ||
+	    length > type->size || length <= last->offset || (source->hooks && source->hooks->record))
+		return length;
+	return last->offset + strnlen((const char *)record + last->offset, length - last->offset - 1) + 1;
+}
+
 /* Turn one record into an event of the batch. The record in the ring is read once: nothing can change it, but what is
  * checked is what is used. */
 static void reader_add(struct sonde_source *source, struct sonde_batch_full *batch, const void *record, size_t length,
@@ -67,6 +79,7 @@ static void reader_add(struct sonde_source *source, struct sonde_batch_full *bat
 		batch->invalid++;
 		return;
 	}
+	length = reader_length(source, record, length);
 	memcpy(header, record, length);
 	if (source->hooks && source->hooks->record && source->hooks->record(&source->context, header, &length) != 1)
 		header->type = SONDE_INNER_TYPE; /* which is no event */
