@@ -159,12 +159,37 @@ static void test_wrap_and_sleep(void **state)
 
 	if (!f)
 		skip();
-	for (uint64_t i = 0; i < 20000; i += 50) {
+	for (uint64_t i = 0; i < 60000; i += 50) {
 		assert_true(sonde_ring_sleep(f->ring));
 		produce(i, 50);
 		assert_false(sonde_ring_sleep(f->ring));
 		assert_true(is_woken(f));
 		assert_int_equal(consume(f->ring, i, 100), 50);
+		sonde_ring_commit(f->ring, sonde_ring_position(f->ring));
+	}
+}
+
+/* What was mapped for a burst is given back, and what comes then is read all the same. */
+static void test_narrow(void **state)
+{
+	const uint64_t turn = RING_BYTES / (sizeof(struct flood) + 8), part = turn / 8;
+	struct fixture *f = *state;
+	uint64_t i = 0;
+
+	if (!f)
+		skip();
+	assert_false(sonde_ring_is_wide(f->ring));
+	for (; i < 2 * turn && !sonde_ring_is_wide(f->ring); i += part) {
+		produce(i, part);
+		assert_int_equal(consume(f->ring, i, turn), part);
+		sonde_ring_commit(f->ring, sonde_ring_position(f->ring));
+	}
+	for (unsigned round = 0; round < 20; round++, i += part) {
+		sonde_ring_narrow(f->ring);
+		assert_false(sonde_ring_is_wide(f->ring));
+		produce(i, part);
+		assert_int_equal(sonde_ring_waiting(f->ring, sonde_ring_position(f->ring)), part);
+		assert_int_equal(consume(f->ring, i, turn), part);
 		sonde_ring_commit(f->ring, sonde_ring_position(f->ring));
 	}
 }
@@ -188,6 +213,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_second_reader_goes_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_overflow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wrap_and_sleep, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_narrow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_a_ring, setup, teardown),
 	};
 
