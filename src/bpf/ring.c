@@ -43,10 +43,12 @@ static void *ring_map(int fd, size_t length, int protection, off_t offset)
 	return area == MAP_FAILED ? NULL : area;
 }
 
-/* A record begins before the window's end: room for its header and the record. */
+/* A record begins before the window's end: room for its header and the record. The smallest ring has no more than its data twice. */
 static size_t window_length(const struct sonde_ring *ring)
 {
-	return (ring->window_bytes + BPF_RINGBUF_HDR_SZ + SONDE_RECORD_MAX + ring->page - 1) / ring->page * ring->page;
+	size_t length = (ring->window_bytes + BPF_RINGBUF_HDR_SZ + SONDE_RECORD_MAX + ring->page - 1) / ring->page * ring->page;
+
+	return length < 2 * ring->size ? length : 2 * ring->size;
 }
 
 static void window_close(struct sonde_ring *ring)

@@ -252,7 +252,6 @@ static void reader_nap(const struct sonde_source *source, uint64_t bytes)
 		nap.tv_nsec = POLL_SLOW_NS(size) < POLL_SLOW_MOST_NS ? POLL_SLOW_NS(size) : POLL_SLOW_MOST_NS;
 		nap.tv_nsec = nap.tv_nsec > POLL_SLOW_LEAST_NS ? nap.tv_nsec : POLL_SLOW_LEAST_NS;
 	}
-
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
 }
 
