@@ -286,12 +286,40 @@ static int add_address_names(const struct chunk *chunk, struct sonde_open_column
 	return r;
 }
 
+/* Texts that end with a NUL: often it is the one of the row before, and that one's length is known. */
+static int add_texts(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i, const struct sonde_column *field)
+{
+	uint32_t *ids = column->ids + chunk->row, length = 0;
+	const uint8_t *before = NULL;
+	int r;
+
+	sonde_column_spread(column, chunk->row);
+	for (uint32_t k = 0; k < chunk->n; k++) {
+		const uint8_t *text = chunk->records[k] + field->offset;
+		uint32_t room = chunk->events[k]->length > field->offset ? chunk->events[k]->length - field->offset : 0;
+
+		room = room < field->size ? room : field->size;
+		if (before && length < room && !memcmp(text, before, length + 1)) {
+			ids[k] = ids[k - 1];
+			continue;
+		}
+		r = add_slowly(chunk, column, i, k);
+		if (r)
+			return r;
+		length = ids[k] ? column->dictionary.offsets[ids[k]] - column->dictionary.offsets[ids[k] - 1] : 0;
+		before = length < room ? text : NULL; /* else no NUL ends it */
+	}
+	return 0;
+}
+
 static int add_field(const struct chunk *chunk, struct sonde_open_column *column, uint32_t i)
 {
 	const struct sonde_column *field = &chunk->events[0]->type->columns[i];
 	bool is_number = field->is_plain && column->numbers, is_address = field->type == SONDE_ADDRESS && field->size == 16;
 	bool has_name = field->semantic == SONDE_SEMANTIC_ADDRESS_NAME && chunk->shortest >= sizeof(struct sonde_header);
 
+	if (field->is_chars && field->length_offset < 0 && field->semantic != SONDE_SEMANTIC_ARGUMENTS)
+		return add_texts(chunk, column, i, field);
 	if ((uint64_t)field->offset + field->size > chunk->shortest)
 		return add_all_slowly(chunk, column, i);
 	if (has_name && !is_number && !column->follows && !is_address)
