@@ -86,6 +86,14 @@ class Sonde(agent.Agent):
         return ""
 
 
+EMPTY, EMPTY_BOTH = "an empty hook at the end of each call", "an empty hook at both ends"
+
+
+def empty(**settings):
+    """What no program at these hooks can be below."""
+    return lambda: Sonde([], [agent.EMPTY], settings={"empty": settings})
+
+
 class Comparison:
     def __init__(self, workloads, tools):
         self.workloads, self.tools = workloads, tools
