@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
@@ -19,6 +20,8 @@ CALLS = 100000
 ENTRIES = 65536  # tally.bpf.h
 SLOTS = 16384  # sonde/call.bpf.h
 NUMBERS = 600  # of calls that no kernel knows; each is an entry
+CGROUPS = [path for path in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup/memory", "/sys/fs/cgroup")
+           if os.path.exists(path + "/cgroup.procs")]
 X86 = platform.machine() == "x86_64"
 GETPPID, CLOSE, NANOSLEEP, GETSID = (110, 3, 35, 124) if X86 else (173, 57, 101, 156)
 
@@ -181,6 +184,19 @@ class Changed(unittest.TestCase):
         self.assertEqual(sorted(told), sorted([(name, 0, 100), ("renamed", 0, 200), ("renamed", 65534, 300)]))
         exits = [(e["command"], e["uid"], e["count"]) for e in trace.of(pid=child.pid, name="execve") if not e["errors"]]
         self.assertIn(("sh", 65534, 1), exits)
+
+    @unittest.skipUnless(CGROUPS, "there is no control group to go to")
+    def test_control_group(self):
+        group = tempfile.mkdtemp(prefix="sonde-test-", dir=CGROUPS[0])
+        self.addCleanup(os.rmdir, group)
+        code = "for _ in range(100): call(1023)\n" \
+               "open('%s/cgroup.procs', 'w').write('0')\n" \
+               "for _ in range(200): call(1023)" % group
+        with Trace("syscall", *HOUR) as trace:
+            child = Child(code).run()
+        told = trace.of(pid=child.pid, number=1023)
+        self.assertEqual(sorted(e["count"] for e in told), [100, 200])
+        self.assertEqual(len({(e["command"], e["uid"]) for e in told}), 1)
 
 
 class Single(unittest.TestCase):
