@@ -256,17 +256,21 @@ class Latency(unittest.TestCase):
         self.assertGreaterEqual(e["latency_p99_ns"], 40000000)
         self.assertLess(e["latency_p50_ns"], e["latency_p99_ns"])
 
+    def ask_for_pid(self, pid):
+        """Of the next process, unless another is first."""
+        with open("/proc/sys/kernel/ns_last_pid", "w") as f:
+            f.write(str(pid - 1))
 
     def test_two_threads_that_want_one_slot(self):
         """Their numbers are SLOTS apart; both are in a call at the same time."""
+        self.ask_for_pid(SLOTS // 2)  # no number up to 300 is given out again
         first = Child("nap(0, 600000000)")
         with open("/proc/sys/kernel/pid_max") as f:
             same = range(first.pid % SLOTS, int(f.read()), SLOTS)
         free = [pid for pid in same if pid > 300 and not os.path.exists("/proc/%d" % pid)]
         for i in range(300):
             wanted = free[i % len(free)]
-            with open("/proc/sys/kernel/ns_last_pid", "w") as f:
-                f.write(str(wanted - 1))
+            self.ask_for_pid(wanted)
             second = Child("nap(0, 100000000)")
             if second.pid == wanted:
                 break
