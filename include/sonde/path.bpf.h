@@ -124,12 +124,10 @@ static __always_inline __u32 sonde_path_complete(struct dentry *dentry, struct v
 	if (!walk.whole) {
 		if (walk.full)
 			sonde_path_prepend_end(walk.dentry, scratch, &position);
-		position -= 3;
+		if (position >= 3) /* else they take the place of what is there */
+			position -= 3;
 		barrier_var(position);
-		if (position < SONDE_PATH_SIZE)
-			__builtin_memcpy(&scratch[position], "...", 3);
-		else
-			position += 3; /* no room for them */
+		__builtin_memcpy(&scratch[position & SONDE_PATH_MASK], "...", 3);
 	} else if (position == SONDE_PATH_SIZE - 1) { /* the root itself */
 		scratch[--position] = '/';
 	}
