@@ -29,7 +29,7 @@ struct bpf_list_head___came {
 #define sonde_cast(type, pointer) \
 	((type *)(SONDE_CAN_CAST ? bpf_rdonly_cast((void *)(pointer), bpf_core_type_id_kernel(type)) : (void *)(pointer)))
 
-#define sonde_load(pointer, field)                                                                \
+#define sonde_load(pointer, field)                                     \
 	(SONDE_CAN_CAST ? (pointer)->field : ({                                \
 		typeof((pointer)->field) __value = 0;                          \
 		bpf_core_read(&__value, sizeof(__value), &(pointer)->field);   \
