@@ -85,15 +85,16 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long result)
 	struct task_struct *task = bpf_get_current_task_btf();
 	long called = sonde_call_number(regs);
 	__u64 latency_ns = 0;
+	struct sonde_task known;
 	struct key key = {};
-	__s32 error = 0;
+	__s32 error;
 
 	if (!is_wanted(task, called))
 		return 0;
+	known = sonde_task_of(task);
 	if (latency)
 		latency_ns = sonde_call_latency(task, called);
-	if (result < 0 && result >= -SONDE_MAX_ERRNO)
-		error = -result;
+	error = sonde_call_error(result);
 	if (error >= ERESTARTSYS && error <= ERESTARTSYS + 4)
 		error = EINTR;
 	key.number = called | (sonde_call_is_32_bit(task) ? NUMBER_32_BIT : 0);
@@ -101,8 +102,8 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long result)
 		send(regs, key.number, error ? -error : result, error, latency_ns);
 		return 0;
 	}
-	key.process = sonde_process_hash(task);
+	key.process = sonde_process_hash(&known);
 	key.pid = task->tgid;
-	count(&key, error, latency_ns);
+	count(key, error, latency_ns);
 	return 0;
 }
