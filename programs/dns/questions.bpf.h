@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Questions that wait for their answer, by socket and id.
+ * Questions that wait for their answer, by socket and id: here those over TCP, and those that find their place taken (places.bpf.h).
  *
  * Each question has one outcome: whoever claims it first reports it, be it the answer or the time.
  *
@@ -19,6 +19,7 @@ SONDE_SETTING_BETWEEN(__u64, timeout_ns, 5000000000, 1000000, 3600000000000,
 #ifndef QUESTIONS_MAX
 #define QUESTIONS_MAX 16384
 #endif
+#define REPEATED_FOR 4
 #define LABELS_MAX 128
 #define MESSAGE_HEADER 12
 #define NAME_MAX_BYTES 255
@@ -31,8 +32,8 @@ struct question_key {
 };
 
 enum question_state {
+	QUESTION_CLAIMED, /* its end is being told; or it is not all there yet */
 	QUESTION_WAITS,
-	QUESTION_CLAIMED,
 	QUESTION_ENDED, /* and others with its id may wait */
 };
 
@@ -47,7 +48,8 @@ struct question {
 	__u32 state;
 	__u16 length; /* header, name, type and class */
 	__u16 qtype, qclass;
-	__u16 shares_id; /* others with the same id are or were in the map */
+	__u8 shares_id; /* others with the same id are or were in the map */
+	__u8 in_place;	/* it stands in `places` (places.bpf.h) */
 	__u8 message[DNS_SHORT_SIZE + 4]; /* what follows the header is aligned to 8 and padded to it */
 };
 _Static_assert((offsetof(struct question, message) + MESSAGE_HEADER) % 8 == 0, "hashed by words of 8 bytes");
@@ -241,19 +243,32 @@ struct message {
 	__u32 before;	 /* bytes of it that earlier packets brought */
 };
 
-/* Adds what this packet has to those bytes; returns how many there are now, up to what a question may have at most. 0: it failed. */
-static __always_inline __u32 message_load(struct __sk_buff *skb, const struct message *message, struct desk *desk)
+/* Adds to the `before` bytes what this packet has; returns how many there are now, up to what a question may have at most. 0: it failed. */
+static __always_inline __u32 message_load(struct __sk_buff *skb, __u32 offset, __u32 available, __u8 *bytes, __u64 before)
 {
-	__u64 before = message->before, more = message->available < DNS_SHORT_SIZE ? message->available : DNS_SHORT_SIZE;
+	__u64 more = available < DNS_SHORT_SIZE ? available : DNS_SHORT_SIZE;
 	__u64 last = more - 1; /* of 64 bits, and + 1 below: older verifiers (6.1) do not see otherwise that it is positive */
 
 	barrier_var(before);
 	barrier_var(last);
 	if (before >= DNS_SHORT_SIZE || last >= DNS_SHORT_SIZE)
 		return 0;
-	if (bpf_skb_load_bytes(skb, message->offset, desk->question.message + before, last + 1))
+	if (bpf_skb_load_bytes(skb, offset, bytes + before, last + 1))
 		return 0;
 	return before + more < DNS_SHORT_SIZE ? before + more : DNS_SHORT_SIZE;
+}
+
+/* The same for a datagram. */
+static __always_inline __u32 question_load(struct __sk_buff *skb, const struct packet *packet, struct question *question)
+{
+	__u32 size = packet->length;
+
+	barrier_var(size);
+	if (size > DNS_SHORT_SIZE)
+		size = DNS_SHORT_SIZE;
+	if (size < MESSAGE_HEADER || bpf_skb_load_bytes(skb, packet->payload, question->message, size))
+		return 0;
+	return size;
 }
 
 static __always_inline bool message_is_whole(const struct message *message, __u32 loaded)
@@ -366,66 +381,80 @@ struct comparison {
 	__s32 left; /* bytes */
 };
 
-/* Lengths of labels are no letters, so they have to be the same. */
+/* Three words for each call of it: most names take one. Lengths of labels are no letters, so they have to be the same. */
+#define WORDS_AT_ONCE 3
+_Static_assert(QUESTION_WORDS % WORDS_AT_ONCE == 0, "the last ones are within the message");
+
 static __noinline long compare_pass(__u32 i, struct comparison *comparison)
 {
 	__u64 word, difference;
 
-	if (comparison->left <= 0 || i >= QUESTION_WORDS)
+	if (i >= QUESTION_WORDS / WORDS_AT_ONCE)
 		return 1;
-	word = word_at(comparison->one, i, comparison->left);
-	difference = word ^ word_at(comparison->two, i, comparison->left);
-	comparison->differences |= difference;
-	comparison->mistakes |= difference & ~case_bits(word);
-	comparison->left -= 8;
-	return 0;
+	for (int at = 0; at < WORDS_AT_ONCE; at++) {
+		if (comparison->left <= 0)
+			return 1;
+		word = word_at(comparison->one, i * WORDS_AT_ONCE + at, comparison->left);
+		difference = word ^ word_at(comparison->two, i * WORDS_AT_ONCE + at, comparison->left);
+		comparison->differences |= difference;
+		comparison->mistakes |= difference & ~case_bits(word);
+		comparison->left -= 8;
+	}
+	return comparison->left <= 0;
 }
 
-__noinline int question_likeness(const struct question *one, const struct question *two)
+/* Type and class: what looks like another case of a letter there is another number. */
+static __always_inline bool type_is_same(const struct question *one, const struct question *two)
+{
+	__u32 end = one->length;
+
+	barrier_var(end);
+	if (end < 4 || end > DNS_SHORT_SIZE)
+		return false;
+	for (int i = 1; i <= 4; i++)
+		if (one->message[end - i] != two->message[end - i])
+			return false;
+	return true;
+}
+
+/*
+ * Whether the message `two`, of which so many bytes are there, has the question `one`. As many bytes as that one takes decide: where
+ * a name ends they say themselves.
+ */
+__noinline int question_likeness(const struct question *one, const struct question *two, __u32 loaded)
 {
 	struct comparison comparison = {.one = one, .two = two};
 
-	if (!one || !two || one->length != two->length || one->qtype != two->qtype || one->qclass != two->qclass)
+	if (!one || !two || loaded < one->length)
 		return OTHER;
 	comparison.left = one->length - MESSAGE_HEADER;
-	sonde_loop(QUESTION_WORDS, compare_pass, &comparison);
-	if (comparison.mistakes)
-		return OTHER;
-	return comparison.differences ? RESPELLED : SAME;
+	sonde_loop(QUESTION_WORDS / WORDS_AT_ONCE, compare_pass, &comparison);
+	if (!comparison.differences)
+		return SAME;
+	return comparison.mistakes || !type_is_same(one, two) ? OTHER : RESPELLED;
 }
 
 /* ---- waiting ---- */
 
 static __always_inline bool question_claim(struct question *question)
 {
-	return !__sync_val_compare_and_swap(&question->state, QUESTION_WAITS, QUESTION_CLAIMED);
+	return __sync_val_compare_and_swap(&question->state, QUESTION_WAITS, QUESTION_CLAIMED) == QUESTION_WAITS;
 }
 
-/* Among those with the id of `first`, which is found by the key, the one that asks the same; the key is its key then. */
-static __always_inline struct question *question_find(struct question_key *key, struct question *first, const struct question *same,
-						      int *ret_likeness)
+/* Among those with the id of `first`, which is found by the key, the one that a message asks or answers; the key is its key then. */
+static __always_inline struct question *question_find(struct question_key *key, struct question *first, struct question *same,
+						      __u32 loaded, int *ret_likeness)
 {
 	struct question *other;
 
-	*ret_likeness = question_likeness(first, same);
+	*ret_likeness = question_likeness(first, same, loaded);
 	if (*ret_likeness)
 		return first;
-	if (!first->shares_id)
+	if (!first->shares_id || !question_read(same, loaded))
 		return NULL;
 	key->hash = question_hash(same);
 	other = bpf_map_lookup_elem(&questions, key);
 	if (other)
-		*ret_likeness = question_likeness(other, same);
+		*ret_likeness = question_likeness(other, same, loaded);
 	return *ret_likeness ? other : NULL;
-}
-
-/* After its outcome was told, by who claimed it. */
-static __always_inline void question_end(const struct question_key *key, struct question *question)
-{
-	if (key->hash || !question->shares_id) {
-		bpf_map_delete_elem(&questions, key);
-		return;
-	}
-	question->sent_ns = bpf_ktime_get_boot_ns();
-	__sync_lock_test_and_set(&question->state, QUESTION_ENDED);
 }

@@ -3,7 +3,7 @@
 
 /* What the ring is told of a question: its answer, or that there is none. To be said once, by who claimed it. */
 
-#include "questions.bpf.h"
+#include "places.bpf.h"
 
 static __always_inline void fill_head(struct dns_message *head, const struct question *question, __u64 cookie)
 {
@@ -15,21 +15,24 @@ static __always_inline void fill_head(struct dns_message *head, const struct que
 	head->tries = question->tries;
 }
 
-/* Nobody answers it any more. */
-static __always_inline void send_timeout(const struct question *question, __u64 cookie)
+/* Nobody answers it any more. Not static, as question_read(). */
+__noinline int send_timeout(const struct question *question, __u64 cookie)
 {
 	struct dns_short *record;
 
+	if (!question)
+		return 0;
 	count_timeout(question);
 	record = sonde_reserve_inner(dns_short, DNS_INNER_SHORT, &question->owner);
 	if (!record)
-		return;
+		return 0;
 	fill_head(&record->head, question, cookie);
 	record->head.latency_ns = 0;
 	record->head.timed_out = 1;
 	record->head.captured = record->head.length = question->length;
 	__builtin_memcpy(record->bytes, question->message, sizeof(record->bytes));
 	sonde_submit(record);
+	return 0;
 }
 
 struct answer {
