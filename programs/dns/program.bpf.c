@@ -358,6 +358,7 @@ int at_interval_timeouts(struct bpf_iter__bpf_map_elem *context)
 	struct question *question;
 
 	if (!context->key) { /* the end of the map */
+		counts_flush();
 		sonde_loop(PLACES, place_pass, NULL);
 		return 0;
 	}

@@ -3,6 +3,7 @@
 
 /* What the ring is told of a question: its answer, or that there is none. To be said once, by who claimed it. */
 
+#include "counts.bpf.h"
 #include "places.bpf.h"
 
 static __always_inline void fill_head(struct dns_message *head, const struct question *question, __u64 cookie)
