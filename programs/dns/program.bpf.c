@@ -160,13 +160,13 @@ static __always_inline void answer(struct __sk_buff *skb, const struct packet *p
 {
 	struct answer answer = {.server_address = packet->source, .server_port = packet->source_port, .offset = message->offset,
 				.available = message->before ? loaded : message->available, .length = message->length,
-				.cookie = key->cookie, .bytes = repeated->message};
+				.cookie = key->cookie};
 	struct question *question;
 	int likeness;
 
-	if (!(answer.bytes[2] & 0x80))
+	if (!(repeated->message[2] & 0x80))
 		return;
-	key->id = message_id(answer.bytes);
+	key->id = message_id(repeated->message);
 	question = question_of_answer(key, packet, repeated, loaded, &likeness);
 	if (!question)
 		return;
@@ -175,8 +175,7 @@ static __always_inline void answer(struct __sk_buff *skb, const struct packet *p
 		return;
 	}
 	answer.likeness = likeness;
-	send_answer(skb, question, &answer);
-	count_answer(question, answer.bytes[3], answer.latency_ns ?: bpf_ktime_get_boot_ns() - question->asked_ns);
+	answer_tell(skb, question, repeated, &answer);
 	question_end(key, question);
 }
 
