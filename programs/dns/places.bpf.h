@@ -180,14 +180,12 @@ static __always_inline bool ask_beside(struct question_key *key, struct question
 	return !bpf_map_update_elem(&questions, key, question, BPF_NOEXIST);
 }
 
-/* One that found no place. False: there is no room for it. Not static, as question_read(). */
-__noinline int question_keep(struct question_key *key, struct question *question)
+/* One that found no place. False: there is no room for it. */
+static __always_inline bool question_keep(struct question_key *key, struct question *question)
 {
 	struct question *first;
 	__u32 beside;
 
-	if (!key || !question)
-		return false;
 	beside_add(key, question->transport, 1);
 	first = question_at_place(key, question->transport, &beside);
 	if (!first || first->state == QUESTION_CLAIMED) {
