@@ -127,8 +127,9 @@ __noinline int count_answer(const struct question *question, __u32 rcode, __u64 
 	sum = kind * BUCKETS;
 	bucket = sum + 1 + sonde_bucket_of(latency_ns) - SONDE_BUCKET_FIRST;
 	barrier_var(result); /* the verifier does not follow how they were found */
+	barrier_var(sum);
 	barrier_var(bucket);
-	if (result >= RESULT_COUNTS || bucket >= TIME_COUNTS)
+	if (result >= RESULT_COUNTS || sum >= TIME_COUNTS || bucket >= TIME_COUNTS)
 		return 0;
 	here->counted.results[result]++;
 	here->counted.times[sum] += latency_ns;
