@@ -396,6 +396,22 @@ class Limit(unittest.TestCase):
         self.assertAlmostEqual(trace.ledger["map_full"], self.ASKED - self.WAITING, delta=1000)
         self.assertEqual(trace.ledger["residual"], 0)
 
+    def test_more_than_places(self):
+        """Three times as many as there are places, twice each; others that find all taken; and more when they are free again."""
+        server = Server()
+        server.__enter__()
+        self.addCleanup(server.__exit__)
+        with Trace("dns", "--set", "timeout_ns=3000000000", "--set", "update_interval_ns=100000000") as trace:
+            client = Client("s = udp('127.0.0.9', connected=False); t = udp('127.0.0.1')\n"
+                            "for i in 2 * list(range(6000)): s.sendto(question('a.b', number=i), ('127.0.0.9', 53))\n"
+                            "for i in range(3000): ask(t, 'a.taken', number=i)\n"
+                            "time.sleep(5)\n"
+                            "for i in range(3000): ask(t, 'a.free', number=i)")
+        events = sorted((e["name"], e["id"], e["timed_out"], e["tries"]) for e in trace.of(pid=client.pid))
+        self.assertEqual(events, [("a.b", i, True, 2) for i in range(6000)] + [("a.free", i, False, 1) for i in range(3000)] +
+                         [("a.taken", i, False, 1) for i in range(3000)])
+        self.assertEqual(trace.ledger["residual"], 0)
+
 
 @unittest.skipUnless(os.path.exists(DNSMASQ), "needs dnsmasq-base")
 class Resolvers(unittest.TestCase):
