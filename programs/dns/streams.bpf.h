@@ -9,7 +9,7 @@
  * segment is taken to begin with a message; what is none matches no question.
  */
 
-#include "questions.bpf.h"
+#include "counts.bpf.h"
 
 #define STREAMS_MAX 4096
 #define MESSAGES_PER_SEGMENT_MAX 64
