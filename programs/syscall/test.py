@@ -289,6 +289,13 @@ class Latency(unittest.TestCase):
 
 
 class Interrupted(unittest.TestCase):
+    def test_ends_of_signal_handlers(self):
+        child = Child("signal.signal(signal.SIGUSR1, lambda *_: None)\n"
+                      "for i in range(1000): os.kill(os.getpid(), signal.SIGUSR1)\nfor i in range(10): call(-1)")
+        with Trace("syscall", "--set", "pid=%d" % child.pid, *HOUR) as trace:
+            child.run()
+        self.assertEqual([(e["count"], e["errors"]) for e in trace.of(name="rt_sigreturn")], [(1000, 0)])
+
     def test_signal_gives_eintr(self):
         child = Child("signal.signal(signal.SIGALRM, lambda *_: None)\nsignal.setitimer(signal.ITIMER_REAL, 0.1)\n"
                       "out['result'] = nap(5, 0)")
