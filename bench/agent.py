@@ -135,11 +135,14 @@ class Agent:
                  "listen: {metrics: 127.0.0.1:%d, health: 127.0.0.1:%d, api: \"\", socket: %s}" %
                  (self.metrics_port, self.health_port, self.socket), "programs:"]
         for name in ALL:
-            settings = ", ".join("%s: %s" % item for item in self.settings.get(name, {}).items())
-            lines.append("  %s: {enabled: %s, settings: {%s}}" % (name, str(name in self.programs).lower(), settings))
+            lines.append("  %s: {enabled: %s, settings: {%s}}" % (name, str(name in self.programs).lower(), self.settings_of(name)))
         for path in self.objects:
-            lines.append("  %s: {object: %s, enabled: true}" % (os.path.basename(path).split(".")[0], path))
+            name = os.path.basename(path).split(".")[0]
+            lines.append("  %s: {object: %s, enabled: true, settings: {%s}}" % (name, path, self.settings_of(name)))
         return "\n".join(lines) + "\n"
+
+    def settings_of(self, name):
+        return ", ".join("%s: %s" % item for item in self.settings.get(name, {}).items())
 
     def __enter__(self):
         self.directory = tempfile.mkdtemp(prefix="sonde-bench-")

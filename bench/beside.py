@@ -26,6 +26,15 @@ def generated(count, *arguments, after=()):
     return run
 
 
+def quietest(run, parts=5):
+    """The same in parts, each at the cost of the cheapest: what other work on the machine costs the others is not the tool's."""
+    def in_parts(scale):
+        runs = [run(scale / parts) for _ in range(parts)]
+        count = sum(r.count for r in runs)
+        return Run(count * min(r.cpu_ns / r.count for r in runs), sum(r.wall_ns for r in runs), count)
+    return in_parts
+
+
 def family(pid):
     """A process and its children."""
     children = []
@@ -84,6 +93,14 @@ class Sonde(agent.Agent):
     def seen(self, run):
         """What it says about the run; an exception, if that is wrong."""
         return ""
+
+
+EMPTY, EMPTY_BOTH = "an empty hook at the end of each call", "an empty hook at both ends"
+
+
+def empty(**settings):
+    """What no program at these hooks can be below."""
+    return lambda: Sonde([], [agent.EMPTY], settings={"empty": settings})
 
 
 class Comparison:

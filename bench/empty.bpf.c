@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * A hook that does nothing: what the kernel's statistics of a BPF program show for it is the cost of taking them, to be
- * subtracted from every other figure of the same run.
+ * Hooks that do nothing. What a system call takes more with them is what any program at these hooks costs, and no program can be
+ * below it; what the kernel's statistics of a BPF program show for them is the cost of taking these, to be subtracted from every
+ * other figure of the same run.
  */
 #include <sonde/sonde.bpf.h>
 
@@ -11,8 +12,17 @@ struct empty {
 };
 SONDE_EVENT(empty, "Never sent");
 
+SONDE_SETTING_BETWEEN(__u8, both_ends, 0, 0, 1, "1: also where a system call begins");
+
 SEC("tp_btf/sys_enter")
+SONDE_ONLY_IF(both_ends)
 int BPF_PROG(on_sys_enter, struct pt_regs *registers, long id)
+{
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_sys_exit, struct pt_regs *registers, long result)
 {
 	return 0;
 }

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opens with path, and reads and writes by process, by path, with latency: what they cost more, next to the tools that show the same."""
+"""Opens with path, and reads and writes by process, by path, with latency: what they cost more, next to empty hooks and
+to the tools that show the same."""
 import os
 
-from beside import MORE, Peer, Sonde, compare, generated
+from beside import EMPTY, EMPTY_BOTH, MORE, Peer, Sonde, compare, empty, generated, quietest
 
 OPEN, PAGES, READ = "open+close", "4 KiB read or written in tmpfs", "read of 64 bytes"
 PATH = os.path.realpath(__file__)
-WORKLOADS = {OPEN: generated(100000, "open", PATH), PAGES: generated(200000, "pages", "/dev/shm/sonde-bench-%d" % os.getpid()),
-             READ: generated(300000, "read", PATH)}
+WORKLOADS = {OPEN: quietest(generated(100000, "open", PATH)),
+             PAGES: quietest(generated(200000, "pages", "/dev/shm/sonde-bench-%d" % os.getpid())),
+             READ: quietest(generated(300000, "read", PATH))}
 BPFTRACE_OPEN = "tracepoint:syscalls:sys_enter_openat { @[pid, str(args->filename)] = count(); }"
 BPFTRACE_SUM = "tracepoint:syscalls:sys_exit_pread64,tracepoint:syscalls:sys_exit_pwrite64 { @[pid, comm] = sum(args->ret); }"
 BPFTRACE_LATENCY = """tracepoint:syscalls:sys_enter_pread64,tracepoint:syscalls:sys_enter_pwrite64 { @began[tid] = nsecs; }
@@ -22,9 +24,11 @@ def sonde(**settings):
 
 
 TOOLS = [
+    (EMPTY, empty(), [OPEN, PAGES, READ]),
     (BY_PROCESS, sonde(read_write=1), [PAGES, READ]),
     ("syscount -P", lambda: Peer("syscount", "-P"), [PAGES]),
     ("bpftrace sum by process", lambda: Peer("bpftrace", "-e", BPFTRACE_SUM), [PAGES, READ]),
+    (EMPTY_BOTH, empty(both_ends=1), [PAGES]),
     (LATENCY, sonde(read_write=1, latency=1), [PAGES]),
     ("syscount -P -L", lambda: Peer("syscount", "-P", "-L"), [PAGES]),
     ("bpftrace histogram by process", lambda: Peer("bpftrace", "-e", BPFTRACE_LATENCY), [PAGES]),

@@ -49,7 +49,7 @@ def measure_one(a, run, program, costs):
     entered, before = a.settle(program)["entered"], a.hooks()
     done = run()
     used = difference(a.hooks(), before)
-    runs, spent = used[("empty", "tp_btf/sys_enter")]
+    runs, spent = used[("empty", "tp_btf/sys_exit")]
     costs["empty"].append(spent / runs)
     mine = {hook: (n, ns - n * spent / runs) for (owner, hook), (n, ns) in used.items() if owner == program}
     costs["all"].append(sum(ns for _, ns in mine.values()) / done.count)

@@ -13,7 +13,6 @@
 
 #include <sonde/sonde.bpf.h>
 
-#define SONDE_MAX_ERRNO 4095
 #define SONDE_TS_COMPAT 0x2 /* arch/x86/include/asm/thread_info.h */
 #define SONDE_TIF_32BIT 22  /* arch/arm64/include/asm/thread_info.h */
 
@@ -35,6 +34,17 @@ static __always_inline bool sonde_call_is_32_bit(const struct task_struct *task)
 #else
 	return task->thread_info.flags & 1ul << SONDE_TIF_32BIT;
 #endif
+}
+
+/** Why it failed; 0: it did not. No branches: what follows is the same to the verifier. */
+static __always_inline __s32 sonde_call_error(long result)
+{
+	__u64 difference = ((__u64)result >> 12) ^ (~0ull >> 12), failed;
+
+	barrier_var(difference); /* 0: from -4095 (MAX_ERRNO) to -1; no call has -4096 as its result */
+	failed = (difference - 1) >> 63;
+	barrier_var(failed);
+	return -result & -failed;
 }
 
 SONDE_SETTING(__u32, pid, 0, "only this process, or another of pid, pid_2, pid_3, pid_4; 0: all");

@@ -3,7 +3,7 @@
 
 /**
  * @file cast.bpf.h
- * Plain loads through a pointer of which the verifier knows nothing: about 1 ns each, where a helper takes 28.
+ * Plain loads through a pointer of which the verifier knows nothing: about 2 ns each, where a helper takes 28.
  *
  *	struct sk_buff *skb = sonde_cast(struct sk_buff, context);
  *	struct net_device *device = sonde_load(skb, dev);
@@ -29,15 +29,12 @@ struct bpf_list_head___came {
 #define sonde_cast(type, pointer) \
 	((type *)(SONDE_CAN_CAST ? bpf_rdonly_cast((void *)(pointer), bpf_core_type_id_kernel(type)) : (void *)(pointer)))
 
-#define sonde_load(pointer, field)                                                                \
-	({                                                                                        \
-		typeof((pointer)->field) __value = 0;                                             \
-		if (SONDE_CAN_CAST)                                                               \
-			__value = (pointer)->field;                                               \
-		else                                                                              \
-			bpf_core_read(&__value, sizeof(__value), &(pointer)->field);              \
-		__value;                                                                          \
-	})
+#define sonde_load(pointer, field)                                     \
+	(SONDE_CAN_CAST ? (pointer)->field : ({                                \
+		typeof((pointer)->field) __value = 0;                          \
+		bpf_core_read(&__value, sizeof(__value), &(pointer)->field);   \
+		__value;                                                       \
+	}))
 
 /* Any struct of the kernel that begins with a 64-bit number: a cast to it gives what stands at a place, whatever that is. */
 struct timespec64___word {

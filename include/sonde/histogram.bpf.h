@@ -14,18 +14,23 @@
 
 #define SONDE_NO_BUCKET (~0u) /* the duration is not known */
 
-/* Global, so that the verifier looks at its branches once, and not at what follows for each of them. */
-__noinline int sonde_histogram_find(__u32 n, __u32 first, __u64 duration_ns)
-{
-	__u32 exponent = sonde_exponent_of(duration_ns), bucket = exponent > first ? exponent - first : 0;
-
-	return bucket < n ? bucket : n - 1;
-}
-
-/** Which one it belongs to. */
+/** Which one it belongs to. But for that no branches: the verifier would look at what follows for each bucket. n: up to 32. */
 static __always_inline __u32 sonde_histogram_bucket(__u32 n, __u32 first, __u64 duration_ns)
 {
-	return duration_ns ? sonde_histogram_find(n, first, duration_ns) : SONDE_NO_BUCKET;
+	const __u64 most = (1ull << (n - 1)) - 1;
+	__u64 rest, bucket = 0, step;
+
+	if (!duration_ns)
+		return SONDE_NO_BUCKET;
+	rest = (duration_ns - 1) >> first;
+	rest = (rest | -sonde_is_above(rest, most)) & most;
+#pragma unroll
+	for (int bits = 16; bits; bits /= 2) {
+		step = sonde_is_above(rest, (1ull << bits) - 1) * bits;
+		rest >>= step;
+		bucket += step;
+	}
+	return bucket + rest;
 }
 
 /** By many CPUs at once. */

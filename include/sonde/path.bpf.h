@@ -39,6 +39,25 @@ static __always_inline void sonde_path_prepend_end(struct dentry *dentry, char *
 	bpf_probe_read_kernel(&scratch[*position & SONDE_PATH_MASK], length & SONDE_PATH_MASK, name);
 }
 
+#define SONDE_PATH_WORDS 4 /* of 8 bytes: a longer name is copied by a helper, which takes as long as ten of them */
+
+/**
+ * Copies a name to where it ends, by words from its end on: what they bring along from in front of the name is written over by what
+ * comes there next, for a path is built from its end. Needs 16 bytes of room in front of it.
+ */
+static __always_inline void sonde_path_words(char *scratch, __u32 end, const unsigned char *name, __u32 length)
+{
+#pragma unroll
+	for (__u32 i = 1; i <= SONDE_PATH_WORDS; i++) {
+		__u32 position = end - 8 * i;
+
+		if (i == 3 && length <= 16)
+			break;
+		barrier_var(position);
+		*(__u64 *)&scratch[position & SONDE_PATH_MASK] = sonde_load_word(name + length - 8 * i);
+	}
+}
+
 /* Where a walk towards the root stands. */
 struct sonde_path_walk {
 	struct dentry *dentry, *mount_root;
@@ -53,7 +72,8 @@ struct sonde_path_walk {
 static __noinline long sonde_path_step(__u32 round, struct sonde_path_walk *walk)
 {
 	struct dentry *dentry = walk->dentry, *parent;
-	__u32 length, position = walk->position;
+	__u32 length, end = walk->position, position;
+	const unsigned char *name;
 
 	if (dentry == walk->mount_root) {
 		struct mount *mount = walk->mount, *below = sonde_load(mount, mnt_parent);
@@ -68,58 +88,95 @@ static __noinline long sonde_path_step(__u32 round, struct sonde_path_walk *walk
 		return 0;
 	}
 	length = sonde_load(dentry, d_name.len);
-	if ((__u64)length + 4 > position) { /* "/name", and dots in front of it */
+	name = sonde_load(dentry, d_name.name);
+	if ((__u64)length + 4 > end) { /* "/name", and dots in front of it */
 		walk->full = true;
 		return 1;
 	}
-	position -= length + 1;
+	position = end - length - 1;
 	walk->position = position;
 	/* Without these the compiler proves the masks away, and the verifier cannot follow the proof. */
 	barrier_var(position);
 	barrier_var(length);
+	if (SONDE_CAN_CAST && length <= 8 * SONDE_PATH_WORDS && position >= 16)
+		sonde_path_words(walk->scratch, end, name, length);
+	else
+		bpf_probe_read_kernel(&walk->scratch[(position & SONDE_PATH_MASK) + 1], length & SONDE_PATH_MASK, name);
 	walk->scratch[position & SONDE_PATH_MASK] = '/';
-	bpf_probe_read_kernel(&walk->scratch[(position & SONDE_PATH_MASK) + 1], length & SONDE_PATH_MASK,
-			      sonde_load(dentry, d_name.name));
 	parent = sonde_load(dentry, d_parent);
 	walk->dentry = parent;
 	walk->whole = parent == dentry || !parent; /* a file of no directory: memfd */
 	return walk->whole;
 }
 
-/**
- * Puts the path of a place in front of what stands in `scratch` from `position` on (up to SONDE_PATH_SIZE, its NUL included), and
- * all of it in `ret_path`.
- */
-static __always_inline void sonde_path_complete(struct dentry *dentry, struct vfsmount *vfsmount,
-						char scratch[SONDE_PATH_SCRATCH], __u32 position,
-						char ret_path[SONDE_PATH_SIZE])
+/** Puts the path of a place in front of what stands in `scratch` from `position` on. @return where it begins by then. */
+static __always_inline __u32 sonde_path_complete(struct dentry *dentry, struct vfsmount *vfsmount,
+						 char scratch[SONDE_PATH_SCRATCH], __u32 position)
 {
 	struct mount *mount = sonde_cast(struct mount, (void *)vfsmount - bpf_core_field_offset(struct mount, mnt));
 	struct sonde_path_walk walk = {
 		.dentry = sonde_cast(struct dentry, dentry), .mount = mount, .mount_root = sonde_load(mount, mnt.mnt_root),
 		.scratch = scratch, .position = position,
 	};
-	__u32 length;
 
 	sonde_loop(SONDE_PATH_DEPTH, sonde_path_step, &walk);
 	position = walk.position;
 	if (!walk.whole) {
 		if (walk.full)
 			sonde_path_prepend_end(walk.dentry, scratch, &position);
-		position -= 3;
+		if (position >= 3) /* else they take the place of what is there */
+			position -= 3;
 		barrier_var(position);
-		if (position < SONDE_PATH_SIZE)
-			__builtin_memcpy(&scratch[position], "...", 3);
-		else
-			position += 3; /* no room for them */
+		__builtin_memcpy(&scratch[position & SONDE_PATH_MASK], "...", 3);
 	} else if (position == SONDE_PATH_SIZE - 1) { /* the root itself */
 		scratch[--position] = '/';
 	}
-	length = SONDE_PATH_SIZE - position;
+	return position;
+}
+
+/**
+ * Builds the path of `file` at the end of the first SONDE_PATH_SIZE bytes of `scratch`, NUL-terminated. @return where it begins there;
+ * at the NUL: there is none.
+ */
+static __always_inline __u32 sonde_path_build(struct file *file, char scratch[SONDE_PATH_SCRATCH])
+{
+	struct file *opened = sonde_cast(struct file, file);
+	struct dentry *dentry = sonde_load(opened, f_path.dentry);
+	struct vfsmount *vfsmount = sonde_load(opened, f_path.mnt);
+	__u32 position = SONDE_PATH_SIZE - 1;
+
+	scratch[position] = '\0';
+	if (!dentry || !vfsmount)
+		return position;
+	if (!sonde_load(dentry, d_hash.pprev) && sonde_load(vfsmount, mnt_root) != dentry) {
+		position -= sizeof(" (deleted)") - 1;
+		__builtin_memcpy(&scratch[position], " (deleted)", sizeof(" (deleted)") - 1);
+	}
+	return sonde_path_complete(dentry, vfsmount, scratch, position);
+}
+
+/** The path that was built there. */
+static __always_inline void sonde_path_copy(const char scratch[SONDE_PATH_SCRATCH], __u32 position, char ret_path[SONDE_PATH_SIZE])
+{
+	__u32 length = SONDE_PATH_SIZE - position;
+
 	barrier_var(position);
 	barrier_var(length);
 	if (position < SONDE_PATH_SIZE && length <= SONDE_PATH_SIZE)
 		bpf_probe_read_kernel(ret_path, length, &scratch[position]);
+}
+
+#define SONDE_PATH_SHORT 64
+
+/** The same, without a helper, of one that is not longer than SONDE_PATH_SHORT with its NUL. Behind it stands anything. */
+static __always_inline void sonde_path_copy_short(const char scratch[SONDE_PATH_SCRATCH], __u32 position,
+						  char ret_path[SONDE_PATH_SHORT])
+{
+	barrier_var(position);
+	scratch += position & SONDE_PATH_MASK;
+#pragma unroll
+	for (int i = 0; i < SONDE_PATH_SHORT; i += 8)
+		*(__u64 *)&ret_path[i] = *(const __u64 *)&scratch[i];
 }
 
 /**
@@ -129,18 +186,5 @@ static __always_inline void sonde_path_complete(struct dentry *dentry, struct vf
 static __always_inline void sonde_path_read(struct file *file, char scratch[SONDE_PATH_SCRATCH],
 					    char ret_path[SONDE_PATH_SIZE])
 {
-	struct file *opened = sonde_cast(struct file, file);
-	struct dentry *dentry = sonde_load(opened, f_path.dentry);
-	struct vfsmount *vfsmount = sonde_load(opened, f_path.mnt);
-	__u32 position = SONDE_PATH_SIZE - 1;
-
-	ret_path[0] = '\0';
-	if (!dentry || !vfsmount)
-		return;
-	scratch[position] = '\0';
-	if (!sonde_load(dentry, d_hash.pprev) && sonde_load(vfsmount, mnt_root) != dentry) {
-		position -= sizeof(" (deleted)") - 1;
-		__builtin_memcpy(&scratch[position], " (deleted)", sizeof(" (deleted)") - 1);
-	}
-	sonde_path_complete(dentry, vfsmount, scratch, position, ret_path);
+	sonde_path_copy(scratch, sonde_path_build(file, scratch), ret_path);
 }

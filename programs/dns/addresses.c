@@ -15,15 +15,19 @@
 
 /* Where the answer has come to: the name that was asked for, or the one that it leads to. */
 struct way {
-	char name[DNS_NAME_TEXT_MAX];
+	size_t name; /* where it stands in the message */
 	__u32 ttl_seconds;
 };
 
+/* Mostly the record's name is nothing but a pointer to it. */
 static bool is_of_way(const struct dns_bytes *message, size_t offset, const struct way *way)
 {
-	char owner[DNS_NAME_TEXT_MAX];
+	char owner[DNS_NAME_TEXT_MAX], name[DNS_NAME_TEXT_MAX];
 
-	return dns_name_read(message->bytes, message->captured, offset, owner) >= 0 && !strcasecmp(owner, way->name);
+	if (dns_get16(message->bytes + offset) == (DNS_POINTER << 8 | way->name))
+		return true;
+	return dns_name_read(message->bytes, message->captured, offset, owner) >= 0 &&
+	       dns_name_read(message->bytes, message->captured, way->name, name) >= 0 && !strcasecmp(owner, name);
 }
 
 static bool address_read(const struct dns_bytes *message, const struct dns_record *record, sonde_address *ret_address)
@@ -44,10 +48,11 @@ static bool address_read(const struct dns_bytes *message, const struct dns_recor
 /* Offset of the first answer; negative: there is none to believe. */
 static int way_begin(const struct dns_bytes *message, struct way *ret_way)
 {
-	int end = dns_question_read(message, ret_way->name);
+	int end = dns_question_read(message, NULL);
 
 	if (end < 0 || RCODE(message) || dns_get16(message->bytes + end - 2) != CLASS_IN)
 		return -EINVAL;
+	ret_way->name = DNS_HEADER_BYTES;
 	ret_way->ttl_seconds = UINT32_MAX;
 	return end;
 }
@@ -70,8 +75,9 @@ size_t dns_addresses(const struct dns_bytes *message, struct dns_named_address r
 			if (address_read(message, &record, &ret_addresses[n].address)) {
 				ret_addresses[n++].ttl_seconds = ttl;
 			} else if (record.type == DNS_TYPE_CNAME) {
-				if (dns_name_read(message->bytes, record.data + record.length, record.data, way.name) < 0)
+				if (dns_name_read(message->bytes, record.data + record.length, record.data, NULL) < 0)
 					break;
+				way.name = record.data;
 				way.ttl_seconds = ttl;
 			}
 		}

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define POINTER 0xc0
 #define POINTERS_MAX 127 /* as many as a name may have labels: a chain of pointers costs no more than a name */
 
 void dns_text_add(struct dns_text *text, const char *piece)
@@ -80,7 +79,7 @@ static int pointer_read(const __u8 *message, size_t size, size_t offset, size_t 
 
 	if (offset + 2 > size)
 		return -ENODATA;
-	target = (size_t)(message[offset] & ~POINTER) << 8 | message[offset + 1];
+	target = (size_t)(message[offset] & ~DNS_POINTER) << 8 | message[offset + 1];
 	return target >= DNS_HEADER_BYTES && target < start ? (int)target : -EINVAL;
 }
 
@@ -98,7 +97,7 @@ int dns_name_read(const __u8 *message, size_t size, size_t offset, char *ret_tex
 		length = message[offset];
 		if (!length)
 			break;
-		if ((length & POINTER) == POINTER) {
+		if ((length & DNS_POINTER) == DNS_POINTER) {
 			int target = pointer_read(message, size, offset, start);
 
 			if (target < 0)

@@ -11,6 +11,7 @@
 #include <sonde/types.h>
 
 #define DNS_HEADER_BYTES 12
+#define DNS_POINTER 0xc0 /* the two upper bits of a length: the name goes on elsewhere */
 #define DNS_NAME_BYTES_MAX 255
 /** The longest name as text: each byte of it may become four. */
 #define DNS_NAME_TEXT_MAX (4 * DNS_NAME_BYTES_MAX + 1)

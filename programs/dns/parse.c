@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <schema/encode_text.h>
+
 #include "name.h"
 #include "record.h"
 #include "word.h"
@@ -42,6 +44,17 @@ static int name_text(const struct dns_bytes *message, const struct dns_record *r
 	return 0;
 }
 
+static int ipv4_text(const struct dns_record *record, const __u8 *data, char text[SONDE_TEXT_ADDRESS_SIZE])
+{
+	uint8_t mapped[16] = {[10] = 0xff, [11] = 0xff};
+
+	if (record->length != 4)
+		return -EINVAL;
+	memcpy(mapped + 12, data, 4);
+	sonde_text_address(mapped, text);
+	return 0;
+}
+
 /* One answer as text; what has no form of its own is told by type and size. */
 static int record_text(const struct dns_bytes *message, const struct dns_record *record, char *text, size_t size)
 {
@@ -51,7 +64,7 @@ static int record_text(const struct dns_bytes *message, const struct dns_record 
 	dns_type_word(record->type, word);
 	switch (record->type) {
 	case DNS_TYPE_A:
-		return record->length == 4 && inet_ntop(AF_INET, data, text, (socklen_t)size) ? 0 : -EINVAL;
+		return ipv4_text(record, data, text);
 	case DNS_TYPE_AAAA:
 		return record->length == 16 && inet_ntop(AF_INET6, data, text, (socklen_t)size) ? 0 : -EINVAL;
 	case DNS_TYPE_CNAME:

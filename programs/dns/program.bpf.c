@@ -14,8 +14,6 @@ SONDE_EVENT(dns, "DNS questions, each with its answer or the lack of one");
 SONDE_SETTING_BETWEEN(__u64, update_interval_ns, 1000000000, 1000000, 86400000000000,
 		      "time between the looks for questions that timed out");
 
-#define REPEATED_FOR 4
-
 struct sock___locked {
 	struct {
 		int owned;
@@ -70,52 +68,9 @@ static __always_inline void server_of_socket(struct __sk_buff *skb, struct quest
 	}
 }
 
-/*
- * The same question once more. That gives it another timeout_ns (the stub resolver of glibc asks again after 5 s), but not
- * for ever: one that is asked again and again ends as well.
- */
-static __always_inline void sent_again(struct question *old, const struct question *question)
+/* All but what question_read() tells. Then it waits, or is copied to where it does. */
+static __always_inline void question_fill(struct __sk_buff *skb, const struct packet *packet, struct question *question)
 {
-	if (question->transport != IPPROTO_UDP) /* TCP sends again by itself */
-		return;
-	__sync_fetch_and_add(&old->tries, 1);
-	if (question->asked_ns - old->asked_ns < REPEATED_FOR * timeout_ns)
-		old->sent_ns = question->asked_ns;
-}
-
-/* The id is in use: by the same question, by another one that waits, or by one that has ended. False: there is no room for it. */
-static __always_inline bool ask_beside(struct question_key *key, struct question *question)
-{
-	struct question *first = bpf_map_lookup_elem(&questions, key), *old;
-	__u64 flags = BPF_NOEXIST;
-	int likeness;
-
-	if (!first)
-		return false;
-	old = question_find(key, first, question, &likeness);
-	if (old && old->state != QUESTION_ENDED) {
-		sent_again(old, question);
-		return true;
-	}
-	if (first->state == QUESTION_ENDED) {
-		key->hash = 0;
-		question->shares_id = 1;
-		flags = BPF_ANY;
-	} else {
-		first->shares_id = 1;
-		key->hash = question_hash(question);
-	}
-	return !bpf_map_update_elem(&questions, key, question, flags);
-}
-
-static __always_inline void ask(struct __sk_buff *skb, const struct packet *packet, struct question *question, __u32 loaded)
-{
-	struct question_key key = {};
-
-	if (!is_question(question->message) || !question_read(question, loaded))
-		return;
-	key.cookie = bpf_get_socket_cookie(skb);
-	key.id = question->message[0] << 8 | question->message[1];
 	asker(skb, packet->protocol, question);
 	question->server_address = packet->destination;
 	question->server_port = packet->destination_port;
@@ -123,11 +78,46 @@ static __always_inline void ask(struct __sk_buff *skb, const struct packet *pack
 	question->transport = packet->protocol;
 	question->tries = 1;
 	question->shares_id = 0;
-	question->state = QUESTION_WAITS;
 	question->asked_ns = question->sent_ns = bpf_ktime_get_boot_ns();
-	/* Nearly always it is new: looking for it first would cost as much as this. */
-	if (bpf_map_update_elem(&questions, &key, question, BPF_NOEXIST) && !ask_beside(&key, question))
+}
+
+static __always_inline void ask(struct __sk_buff *skb, const struct packet *packet, struct question_key *key, struct question *question,
+				__u32 loaded)
+{
+	if (!is_question(question->message) || !question_read(question, loaded))
+		return;
+	key->id = message_id(question->message);
+	question_fill(skb, packet, question);
+	question->in_place = 0;
+	question->state = QUESTION_WAITS;
+	if (!question_keep(key, question))
 		sonde_map_full();
+}
+
+/* A datagram's question at its place. False: that is taken. Not static, as question_read(). */
+__noinline int ask_at_place(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct question_key key = {.cookie = bpf_get_socket_cookie(skb)};
+	__u8 header[MESSAGE_HEADER];
+	struct question *question;
+	struct place *place;
+	__u32 loaded;
+
+	if (!packet || bpf_skb_load_bytes(skb, packet->payload, header, sizeof(header)) || !is_question(header))
+		return true;
+	key.id = message_id(header);
+	place = place_take(&key);
+	if (!place)
+		return false;
+	question = &place->question;
+	loaded = question_load(skb, packet, question);
+	if (loaded && question_read(question, loaded)) {
+		question_fill(skb, packet, question);
+		question_wait(question);
+	} else {
+		place_leave(place);
+	}
+	return true;
 }
 
 /*
@@ -137,7 +127,7 @@ static __always_inline void ask(struct __sk_buff *skb, const struct packet *pack
 static __always_inline struct question *question_of_answer(struct question_key *key, const struct packet *packet, struct question *repeated,
 							    __u32 loaded, int *ret_likeness)
 {
-	struct question *first = bpf_map_lookup_elem(&questions, key), *question = NULL;
+	struct question *first = question_first(key, packet->protocol), *question = NULL;
 	const __u8 *header = repeated->message;
 
 	if (!first) {
@@ -145,8 +135,8 @@ static __always_inline struct question *question_of_answer(struct question_key *
 		return NULL;
 	}
 	*ret_likeness = OTHER;
-	if (!header[4] && header[5] == 1 && question_read(repeated, loaded))
-		question = question_find(key, first, repeated, ret_likeness);
+	if (!header[4] && header[5] == 1)
+		question = question_find(key, first, repeated, loaded, ret_likeness);
 	else if (!header[4] && !header[5] && header[3] & 0xf)
 		question = first;
 	if (!question)
@@ -155,20 +145,18 @@ static __always_inline struct question *question_of_answer(struct question_key *
 }
 
 static __always_inline void answer(struct __sk_buff *skb, const struct packet *packet, const struct message *message,
-				   struct question *repeated, __u32 loaded)
+				   struct question_key *key, struct question *repeated, __u32 loaded)
 {
 	struct answer answer = {.server_address = packet->source, .server_port = packet->source_port, .offset = message->offset,
 				.available = message->before || message->kept ? loaded : message->available, .length = message->length,
-				.bytes = repeated->message};
-	struct question_key key = {};
+				.cookie = key->cookie};
 	struct question *question;
 	int likeness;
 
-	if (!(answer.bytes[2] & 0x80))
+	if (!(repeated->message[2] & 0x80))
 		return;
-	key.cookie = answer.cookie = bpf_get_socket_cookie(skb);
-	key.id = answer.bytes[0] << 8 | answer.bytes[1];
-	question = question_of_answer(&key, packet, repeated, loaded, &likeness);
+	key->id = message_id(repeated->message);
+	question = question_of_answer(key, packet, repeated, loaded, &likeness);
 	if (!question)
 		return;
 	if (!question_claim(question)) {
@@ -176,34 +164,34 @@ static __always_inline void answer(struct __sk_buff *skb, const struct packet *p
 		return;
 	}
 	answer.likeness = likeness;
-	send_answer(skb, question, &answer);
-	count_answer(question, answer.bytes[3], answer.latency_ns ?: bpf_ktime_get_boot_ns() - question->asked_ns);
-	question_end(&key, question);
+	answer_tell(skb, question, repeated, &answer);
+	question_end(key, question);
 }
 
 /* A message, or of a stream a piece of one: it is seen when enough of it is there. */
 static __always_inline int message_seen(struct __sk_buff *skb, const struct packet *packet, const struct message *message, bool leaves)
 {
-	struct stream_key key = {.leaves = leaves};
+	struct question_key key = {};
+	struct stream_key stream = {.leaves = leaves};
 	struct desk *desk;
 	__u32 loaded;
 
 	if (!packet || !message || message->length < MESSAGE_HEADER)
 		return 0;
-	key.hole = message->hole;
+	stream.hole = message->hole;
 	desk = desk_take();
 	if (!desk)
 		return 0;
-	key.cookie = bpf_get_socket_cookie(skb);
+	stream.cookie = key.cookie = bpf_get_socket_cookie(skb);
 	if (message->before)
-		piece_take(&key, desk);
+		piece_take(&stream, desk);
 	loaded = message_load(skb, message, desk);
 	if (loaded && !message->kept && !message_is_whole(message, loaded))
-		piece_keep(&key, desk);
+		piece_keep(&stream, desk);
 	else if (loaded && leaves)
-		ask(skb, packet, &desk->question, loaded);
+		ask(skb, packet, &key, &desk->question, loaded);
 	else if (loaded)
-		answer(skb, packet, message, &desk->question, loaded);
+		answer(skb, packet, message, &key, &desk->question, loaded);
 	desk_give(desk);
 	return 0;
 }
@@ -367,10 +355,10 @@ static __always_inline void packet_seen(struct __sk_buff *skb, bool leaves)
 	}
 	message.offset = packet.payload;
 	message.available = message.length = packet.length;
-	if (leaves)
-		message_leaves(skb, &packet, &message);
-	else
+	if (!leaves)
 		message_arrives(skb, &packet, &message);
+	else if (!ask_at_place(skb, &packet))
+		message_leaves(skb, &packet, &message);
 }
 
 SEC("cgroup_skb/egress")
@@ -387,24 +375,49 @@ int on_ingress(struct __sk_buff *skb)
 	return 1;
 }
 
+static __always_inline void question_late(const struct question_key *key, struct question *question)
+{
+	__u64 sent_ns = question->sent_ns; /* before the time is asked for: it may be sent again now */
+
+	if (bpf_ktime_get_boot_ns() - sent_ns < timeout_ns)
+		return;
+	if (question_claim(question)) {
+		send_timeout(question, key->cookie,
+			     question->transport == IPPROTO_TCP && stream_missed_since(key->cookie, question->asked_ns));
+		question_end(key, question);
+	} else if (question->state == QUESTION_ENDED) {
+		question_forget(key, question);
+	}
+}
+
+static __noinline long place_pass(__u32 i, void *none)
+{
+	struct place *place = bpf_map_lookup_elem(&places, &i);
+	struct question_key key = {};
+
+	if (!place)
+		return 1;
+	if (!place->holder)
+		return 0;
+	key.cookie = place->cookie;
+	key.id = place->holder;
+	question_late(&key, &place->question);
+	return 0;
+}
+
 SONDE_OVER(questions) SEC("iter/bpf_map_elem")
 int at_interval_timeouts(struct bpf_iter__bpf_map_elem *context)
 {
 	struct question_key key;
-	struct question *question = SONDE_ELEMENT(context, &questions, &key);
-	__u64 sent_ns;
+	struct question *question;
 
-	if (!question)
+	if (!context->key) { /* the end of the map */
+		counts_flush();
+		sonde_loop(PLACES, place_pass, NULL);
 		return 0;
-	sent_ns = question->sent_ns; /* before the time is asked for: it may be sent again now */
-	if (bpf_ktime_get_boot_ns() - sent_ns < timeout_ns)
-		return 0;
-	if (question_claim(question)) {
-		send_timeout(question, key.cookie,
-			     question->transport == IPPROTO_TCP && stream_missed_since(key.cookie, question->asked_ns));
-		question_end(&key, question);
-	} else if (question->state == QUESTION_ENDED) {
-		bpf_map_delete_elem(&questions, &key);
 	}
+	question = SONDE_ELEMENT(context, &questions, &key);
+	if (question)
+		question_late(&key, question);
 	return 0;
 }

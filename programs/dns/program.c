@@ -32,33 +32,37 @@ static void tell_names(struct sonde_hook_context *context, const struct dns_mess
 	}
 }
 
+/* The event is built where the record stands; of that, a copy is read. */
 static int record(struct sonde_hook_context *context, struct sonde_header *header, size_t *length)
 {
-	const struct dns_message *inner = (const struct dns_message *)header;
-	const struct dns_bytes bytes = {(const __u8 *)(inner + 1), inner->captured, inner->length};
-	struct dns e;
+	struct dns_long copy;
+	const struct dns_message *inner = &copy.head;
+	struct dns *e = (struct dns *)header;
+	struct dns_bytes bytes;
 	int r;
 
-	if (header->type < SONDE_INNER_TYPE || *length < sizeof(*inner) || inner->captured > *length - sizeof(*inner))
+	if (header->type < SONDE_INNER_TYPE || *length < sizeof(*inner) || *length > sizeof(copy))
 		return -EINVAL;
-	r = dns_parse(&bytes, !inner->timed_out, &e);
+	memcpy(&copy, header, *length);
+	if (inner->captured > *length - sizeof(*inner))
+		return -EINVAL;
+	bytes = (struct dns_bytes){copy.bytes, inner->captured, inner->length};
+	r = dns_parse(&bytes, !inner->timed_out, e);
 	if (r < 0)
 		return r;
-	tell_names(context, inner, &bytes, &e);
-	e.header = inner->header;
-	e.header.type = DNS_TYPE;
-	e.latency_ns = inner->latency_ns;
-	e.cookie = inner->cookie;
-	e.server_address = inner->server_address;
-	e.server_port = inner->server_port;
-	e.transport = inner->transport;
-	e.timed_out = inner->timed_out;
-	e.role = inner->role;
-	e.tries = inner->tries;
-	e.padding = 0;
-	memset(e.end_padding, 0, sizeof(e.end_padding));
-	*length = sizeof(e);
-	memcpy(header, &e, sizeof(e));
+	tell_names(context, inner, &bytes, e);
+	e->header.type = DNS_TYPE;
+	e->latency_ns = inner->latency_ns;
+	e->cookie = inner->cookie;
+	e->server_address = inner->server_address;
+	e->server_port = inner->server_port;
+	e->transport = inner->transport;
+	e->timed_out = inner->timed_out;
+	e->role = inner->role;
+	e->tries = inner->tries;
+	e->padding = 0;
+	memset(e->end_padding, 0, sizeof(e->end_padding));
+	*length = sizeof(*e);
 	return 1;
 }
 

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Questions that wait for their answer, by socket and id.
+ * Questions that wait for their answer, by socket and id: here those over TCP, and those that find their place taken (places.bpf.h).
  *
  * Each question has one outcome: whoever claims it first reports it, be it the answer or the time.
  *
@@ -19,6 +19,7 @@ SONDE_SETTING_BETWEEN(__u64, timeout_ns, 5000000000, 1000000, 3600000000000,
 #ifndef QUESTIONS_MAX
 #define QUESTIONS_MAX 16384
 #endif
+#define REPEATED_FOR 4
 #define LABELS_MAX 128
 #define MESSAGE_HEADER 12
 #define NAME_MAX_BYTES 255
@@ -31,8 +32,8 @@ struct question_key {
 };
 
 enum question_state {
+	QUESTION_CLAIMED, /* its end is being told; or it is not all there yet */
 	QUESTION_WAITS,
-	QUESTION_CLAIMED,
 	QUESTION_ENDED, /* and others with its id may wait */
 };
 
@@ -47,7 +48,8 @@ struct question {
 	__u32 state;
 	__u16 length; /* header, name, type and class */
 	__u16 qtype, qclass;
-	__u16 shares_id; /* others with the same id are or were in the map */
+	__u8 shares_id; /* others with the same id are or were in the map */
+	__u8 in_place;	/* it stands in `places` (places.bpf.h) */
 	__u8 message[DNS_SHORT_SIZE + 4]; /* what follows the header is aligned to 8 and padded to it */
 };
 _Static_assert((offsetof(struct question, message) + MESSAGE_HEADER) % 8 == 0, "hashed by words of 8 bytes");
@@ -98,139 +100,6 @@ static __always_inline void desk_give(struct desk *desk)
 	__sync_lock_test_and_set(&desk->taken, 0);
 }
 
-/* ---- metrics ---- */
-
-struct dns_result {
-	char qtype[8] SONDE_DOC("type asked for; \"other\" for the rare ones");
-	char rcode[12] SONDE_DOC("result; \"other\" for the rare ones");
-	sonde_protocol transport SONDE_DOC("UDP or TCP");
-	__u8 padding[3] SONDE_HIDDEN;
-};
-
-struct dns_silence {
-	char qtype[8] SONDE_DOC("type asked for; \"other\" for the rare ones");
-	sonde_protocol transport SONDE_DOC("UDP or TCP");
-	__u8 padding[7] SONDE_HIDDEN;
-};
-
-struct {
-	SONDE_METRIC_MAP(struct dns_result, 512);
-} answered SEC(".maps") SONDE_COUNTER("dns_answers_total", "Questions that were answered, those of local resolvers not counted.");
-
-struct {
-	SONDE_METRIC_MAP(struct dns_result, 512);
-} passed_on SEC(".maps") SONDE_COUNTER("dns_resolver_answers_total", "Answered questions of processes that serve names themselves.");
-
-struct {
-	SONDE_METRIC_MAP(struct dns_silence, 64);
-} unanswered SEC(".maps") SONDE_COUNTER("dns_timeouts_total",
-					"Questions that nobody answered in time, those of local resolvers not counted.");
-
-struct {
-	SONDE_METRIC_MAP(struct dns_silence, 64);
-} passed_on_unanswered SEC(".maps")
-SONDE_COUNTER("dns_resolver_timeouts_total", "Unanswered questions of processes that serve names themselves.");
-
-struct dns_time {
-	enum dns_role role SONDE_DOC("client, or resolver: the asker serves names itself");
-	sonde_protocol transport SONDE_DOC("UDP or TCP");
-	__u8 padding[2] SONDE_HIDDEN;
-	__u8 le SONDE_DOC("bucket");
-};
-
-struct {
-	SONDE_METRIC_MAP(struct dns_time, 128);
-} latencies SEC(".maps") SONDE_HISTOGRAM("dns_latency_seconds", "Time from a question to its answer.");
-
-static const char rcode_labels[16][12] = {
-	"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH", "NOTZONE",
-	"other",   "other",   "other",	  "other",    "other",
-};
-
-static __always_inline void qtype_label(__u16 qtype, char *label)
-{
-	const char *text = "other\0\0";
-
-	switch (qtype) {
-	case 1: text = "A\0\0\0\0\0\0"; break;
-	case 2: text = "NS\0\0\0\0\0"; break;
-	case 5: text = "CNAME\0\0"; break;
-	case 6: text = "SOA\0\0\0\0"; break;
-	case 12: text = "PTR\0\0\0\0"; break;
-	case 15: text = "MX\0\0\0\0\0"; break;
-	case 16: text = "TXT\0\0\0\0"; break;
-	case 28: text = "AAAA\0\0\0"; break;
-	case 33: text = "SRV\0\0\0\0"; break;
-	case 43: text = "DS\0\0\0\0\0"; break;
-	case 48: text = "DNSKEY\0"; break;
-	case 64: text = "SVCB\0\0\0"; break;
-	case 65: text = "HTTPS\0\0"; break;
-	case 255: text = "ANY\0\0\0\0"; break;
-	}
-	__builtin_memcpy(label, text, 8);
-}
-
-/* Not static, as question_read(). */
-__noinline int count_answer(const struct question *question, __u32 rcode, __u64 latency_ns)
-{
-	struct dns_result key = {};
-	struct dns_time time = {};
-
-	if (!question)
-		return 0;
-	time.role = question->role;
-	time.transport = key.transport = question->transport;
-	sonde_metric_observe(&latencies, &time, &time.le, latency_ns);
-	qtype_label(question->qtype, key.qtype);
-	__builtin_memcpy(key.rcode, rcode_labels[rcode & 0xf], sizeof(key.rcode));
-	if (question->role == DNS_ROLE_RESOLVER)
-		sonde_metric_add(&passed_on, &key, 1);
-	else
-		sonde_metric_add(&answered, &key, 1);
-	return 0;
-}
-
-__noinline int count_timeout(const struct question *question)
-{
-	struct dns_silence key = {};
-
-	if (!question)
-		return 0;
-	key.transport = question->transport;
-	qtype_label(question->qtype, key.qtype);
-	if (question->role == DNS_ROLE_RESOLVER)
-		sonde_metric_add(&passed_on_unanswered, &key, 1);
-	else
-		sonde_metric_add(&unanswered, &key, 1);
-	return 0;
-}
-
-enum dns_unmatched {
-	DNS_UNMATCHED_NOT_WAITED_FOR,
-	DNS_UNMATCHED_OTHER_QUESTION,
-	DNS_UNMATCHED_MISSING_SEGMENT,
-	DNS_UNMATCHED_CROWDED_SEGMENT,
-};
-
-struct dns_loss {
-	enum dns_unmatched reason SONDE_DOC(
-		"not_waited_for: an answer that is late or comes twice; other_question: an answer to another name, type or class; "
-		"missing_segment: a piece of a stream over TCP that was not looked at; crowded_segment: what follows its 1024th message");
-	sonde_protocol transport SONDE_DOC("UDP or TCP");
-	__u8 padding[3] SONDE_HIDDEN;
-};
-
-struct {
-	SONDE_METRIC_MAP(struct dns_loss, 16);
-} unmatched SEC(".maps") SONDE_COUNTER("dns_unmatched_total", "Messages, or pieces of a stream, that were taken for no answer or question.");
-
-static __always_inline void count_unmatched(enum dns_unmatched reason, __u8 transport)
-{
-	struct dns_loss key = {.reason = reason, .transport = transport};
-
-	sonde_metric_add(&unmatched, &key, 1);
-}
-
 /* ---- the message ---- */
 
 /* What is looked at of a message, or a piece of that. */
@@ -248,6 +117,11 @@ static __always_inline long bytes_load(struct __sk_buff *skb, __u64 kept, __u32 
 	if (kept)
 		return bpf_probe_read_kernel(to, size, (void *)(kept + offset));
 	return bpf_skb_load_bytes(skb, offset, to, size);
+}
+
+static __always_inline __u16 message_id(const __u8 *message)
+{
+	return message[0] << 8 | message[1];
 }
 
 static __always_inline bool is_question(const __u8 *message)
@@ -269,6 +143,19 @@ static __always_inline __u32 message_load(struct __sk_buff *skb, const struct me
 	if (bytes_load(skb, message->kept, message->offset, desk->question.message + before, last + 1))
 		return 0;
 	return before + more < DNS_SHORT_SIZE ? before + more : DNS_SHORT_SIZE;
+}
+
+/* The same for a datagram. */
+static __always_inline __u32 question_load(struct __sk_buff *skb, const struct packet *packet, struct question *question)
+{
+	__u32 size = packet->length;
+
+	barrier_var(size);
+	if (size > DNS_SHORT_SIZE)
+		size = DNS_SHORT_SIZE;
+	if (size < MESSAGE_HEADER || bpf_skb_load_bytes(skb, packet->payload, question->message, size))
+		return 0;
+	return size;
 }
 
 static __always_inline bool message_is_whole(const struct message *message, __u32 loaded)
@@ -381,66 +268,80 @@ struct comparison {
 	__s32 left; /* bytes */
 };
 
-/* Lengths of labels are no letters, so they have to be the same. */
+/* Three words for each call of it: most names take one. Lengths of labels are no letters, so they have to be the same. */
+#define WORDS_AT_ONCE 3
+_Static_assert(QUESTION_WORDS % WORDS_AT_ONCE == 0, "the last ones are within the message");
+
 static __noinline long compare_pass(__u32 i, struct comparison *comparison)
 {
 	__u64 word, difference;
 
-	if (comparison->left <= 0 || i >= QUESTION_WORDS)
+	if (i >= QUESTION_WORDS / WORDS_AT_ONCE)
 		return 1;
-	word = word_at(comparison->one, i, comparison->left);
-	difference = word ^ word_at(comparison->two, i, comparison->left);
-	comparison->differences |= difference;
-	comparison->mistakes |= difference & ~case_bits(word);
-	comparison->left -= 8;
-	return 0;
+	for (int at = 0; at < WORDS_AT_ONCE; at++) {
+		if (comparison->left <= 0)
+			return 1;
+		word = word_at(comparison->one, i * WORDS_AT_ONCE + at, comparison->left);
+		difference = word ^ word_at(comparison->two, i * WORDS_AT_ONCE + at, comparison->left);
+		comparison->differences |= difference;
+		comparison->mistakes |= difference & ~case_bits(word);
+		comparison->left -= 8;
+	}
+	return comparison->left <= 0;
 }
 
-__noinline int question_likeness(const struct question *one, const struct question *two)
+/* Type and class: what looks like another case of a letter there is another number. */
+static __always_inline bool type_is_same(const struct question *one, const struct question *two)
+{
+	__u32 end = one->length;
+
+	barrier_var(end);
+	if (end < 4 || end > DNS_SHORT_SIZE)
+		return false;
+	for (int i = 1; i <= 4; i++)
+		if (one->message[end - i] != two->message[end - i])
+			return false;
+	return true;
+}
+
+/*
+ * Whether the message `two`, of which so many bytes are there, has the question `one`. As many bytes as that one takes decide: where
+ * a name ends they say themselves.
+ */
+__noinline int question_likeness(const struct question *one, const struct question *two, __u32 loaded)
 {
 	struct comparison comparison = {.one = one, .two = two};
 
-	if (!one || !two || one->length != two->length || one->qtype != two->qtype || one->qclass != two->qclass)
+	if (!one || !two || loaded < one->length)
 		return OTHER;
 	comparison.left = one->length - MESSAGE_HEADER;
-	sonde_loop(QUESTION_WORDS, compare_pass, &comparison);
-	if (comparison.mistakes)
-		return OTHER;
-	return comparison.differences ? RESPELLED : SAME;
+	sonde_loop(QUESTION_WORDS / WORDS_AT_ONCE, compare_pass, &comparison);
+	if (!comparison.differences)
+		return SAME;
+	return comparison.mistakes || !type_is_same(one, two) ? OTHER : RESPELLED;
 }
 
 /* ---- waiting ---- */
 
 static __always_inline bool question_claim(struct question *question)
 {
-	return !__sync_val_compare_and_swap(&question->state, QUESTION_WAITS, QUESTION_CLAIMED);
+	return __sync_val_compare_and_swap(&question->state, QUESTION_WAITS, QUESTION_CLAIMED) == QUESTION_WAITS;
 }
 
-/* Among those with the id of `first`, which is found by the key, the one that asks the same; the key is its key then. */
-static __always_inline struct question *question_find(struct question_key *key, struct question *first, const struct question *same,
-						      int *ret_likeness)
+/* Among those with the id of `first`, which is found by the key, the one that a message asks or answers; the key is its key then. */
+static __always_inline struct question *question_find(struct question_key *key, struct question *first, struct question *same,
+						      __u32 loaded, int *ret_likeness)
 {
 	struct question *other;
 
-	*ret_likeness = question_likeness(first, same);
+	*ret_likeness = question_likeness(first, same, loaded);
 	if (*ret_likeness)
 		return first;
-	if (!first->shares_id)
+	if (!first->shares_id || !question_read(same, loaded))
 		return NULL;
 	key->hash = question_hash(same);
 	other = bpf_map_lookup_elem(&questions, key);
 	if (other)
-		*ret_likeness = question_likeness(other, same);
+		*ret_likeness = question_likeness(other, same, loaded);
 	return *ret_likeness ? other : NULL;
-}
-
-/* After its outcome was told, by who claimed it. */
-static __always_inline void question_end(const struct question_key *key, struct question *question)
-{
-	if (key->hash || !question->shares_id) {
-		bpf_map_delete_elem(&questions, key);
-		return;
-	}
-	question->sent_ns = bpf_ktime_get_boot_ns();
-	__sync_lock_test_and_set(&question->state, QUESTION_ENDED);
 }

@@ -3,7 +3,8 @@
 
 /* What the ring is told of a question: its answer, or that there is none. To be said once, by who claimed it. */
 
-#include "questions.bpf.h"
+#include "counts.bpf.h"
+#include "places.bpf.h"
 
 static __always_inline void fill_head(struct dns_message *head, const struct question *question, __u64 cookie)
 {
@@ -15,22 +16,25 @@ static __always_inline void fill_head(struct dns_message *head, const struct que
 	head->tries = question->tries;
 }
 
-/* Nobody answers it any more; or, `unseen`, its answer may have been where nobody looked. */
-static __always_inline void send_timeout(const struct question *question, __u64 cookie, bool unseen)
+/* Nobody answers it any more; or, `unseen`, its answer may have been where nobody looked. Not static, as question_read(). */
+__noinline int send_timeout(const struct question *question, __u64 cookie, int unseen)
 {
 	struct dns_short *record;
 
+	if (!question)
+		return 0;
 	if (!unseen)
 		count_timeout(question);
 	record = sonde_reserve_inner(dns_short, DNS_INNER_SHORT, &question->owner);
 	if (!record)
-		return;
+		return 0;
 	fill_head(&record->head, question, cookie);
 	record->head.latency_ns = 0;
 	record->head.timed_out = unseen ? DNS_TIMED_OUT_UNKNOWN : true;
 	record->head.captured = record->head.length = question->length;
 	__builtin_memcpy(record->bytes, question->message, sizeof(record->bytes));
 	sonde_submit(record);
+	return 0;
 }
 
 struct answer {
@@ -39,7 +43,6 @@ struct answer {
 	__u32 offset, available, length; /* of the message; what of it is in this packet; what its sender says */
 	__u16 server_port;
 	enum likeness likeness; /* OTHER: it does not repeat the question */
-	__u8 *bytes; /* DNS_SHORT_SIZE of them, of which those available are valid */
 };
 
 /* The record has the time; asking for it twice would cost 35 ns. */
@@ -66,7 +69,7 @@ static __always_inline void spell_as_asked(__u8 *bytes, const struct question *q
 }
 
 /* The question under the answer's header. If that tells of records, they count as not seen: there is more than was captured. */
-static __always_inline void send_bare_answer(const struct question *question, struct answer *answer)
+static __always_inline void send_bare_answer(const struct question *question, struct answer *answer, const __u8 *bytes)
 {
 	struct dns_short *record = sonde_reserve_inner(dns_short, DNS_INNER_SHORT, &question->owner);
 
@@ -74,7 +77,7 @@ static __always_inline void send_bare_answer(const struct question *question, st
 		return;
 	fill_answer(&record->head, question, answer);
 	__builtin_memcpy(record->bytes, question->message, sizeof(record->bytes));
-	__builtin_memcpy(record->bytes, answer->bytes, MESSAGE_HEADER);
+	__builtin_memcpy(record->bytes, bytes, MESSAGE_HEADER);
 	record->bytes[4] = 0;
 	record->bytes[5] = 1;
 	record->head.captured = question->length;
@@ -90,7 +93,7 @@ static __always_inline void send_bare_answer(const struct question *question, st
 		if (!record)                                                                   \
 			return;                                                                \
 		fill_answer(&record->head, question, answer);                                  \
-		__builtin_memcpy(record->bytes, answer->bytes, sizeof(record->bytes));         \
+		__builtin_memcpy(record->bytes, bytes, sizeof(record->bytes));                 \
 		sonde_submit(record);                                                          \
 	} while (0)
 
@@ -114,16 +117,27 @@ static __always_inline void send_long_answer(struct __sk_buff *skb, const struct
 	sonde_submit(record);
 }
 
-static __always_inline void send_answer(struct __sk_buff *skb, const struct question *question, struct answer *answer)
+/* `bytes`: DNS_SHORT_SIZE of them, of which those available are valid. */
+static __always_inline void send_answer(struct __sk_buff *skb, const struct question *question, struct answer *answer, __u8 *bytes)
 {
 	if (answer->likeness == RESPELLED)
-		spell_as_asked(answer->bytes, question);
+		spell_as_asked(bytes, question);
 	if (answer->likeness == OTHER)
-		send_bare_answer(question, answer);
+		send_bare_answer(question, answer, bytes);
 	else if (answer->available <= DNS_SMALL_SIZE)
 		SEND_LOADED(dns_small, DNS_INNER_SMALL);
 	else if (answer->available <= DNS_SHORT_SIZE)
 		SEND_LOADED(dns_short, DNS_INNER_SHORT);
 	else
 		send_long_answer(skb, question, answer);
+}
+
+/* Tells of the answer, which stands in `repeated` as far as it was loaded. Once for each question. Not static, as question_read(). */
+__noinline int answer_tell(struct __sk_buff *skb, struct question *question, struct question *repeated, struct answer *answer)
+{
+	if (!question || !repeated || !answer)
+		return 0;
+	send_answer(skb, question, answer, repeated->message);
+	count_answer(question, repeated->message[3], answer->latency_ns ?: bpf_ktime_get_boot_ns() - question->asked_ns);
+	return 0;
 }

@@ -33,31 +33,81 @@ static __always_inline bool is_dns_port(__u16 number)
 	return number == port || (second_port && number == second_port);
 }
 
+/*
+ * What a CPU has last found out, since the same process mostly comes again at once: the last that is a server, and the last that is
+ * none as long as no server comes to be. An interrupt amid a change may leave a mixture, which is no process.
+ */
+struct found {
+	volatile struct server_key server, other;
+	volatile __u64 changes; /* of `servers`, when `other` was none */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct found);
+} founds SEC(".maps");
+
+__u64 server_changes;
+
+static __always_inline struct found *found_here(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&founds, &zero);
+}
+
+static __always_inline bool found_is(const volatile struct server_key *found, const struct server_key *key)
+{
+	return found->pid == key->pid && found->start_time_ns == key->start_time_ns;
+}
+
+static __always_inline void found_set(volatile struct server_key *found, const struct server_key *key)
+{
+	found->start_time_ns = key->start_time_ns;
+	found->pid = key->pid;
+}
+
 static __always_inline void server_add(struct task_struct *trusted)
 {
 	struct task_struct *task = sonde_cast(struct task_struct, trusted);
 	struct server_key key = {task->group_leader->start_boottime, task->tgid};
+	struct found *found = found_here();
 	__u8 one = 1;
 
-	if (!bpf_map_lookup_elem(&servers, &key))
+	if (!found || found_is(&found->server, &key))
+		return;
+	if (!bpf_map_lookup_elem(&servers, &key)) {
 		bpf_map_update_elem(&servers, &key, &one, BPF_ANY);
+		__sync_fetch_and_add(&server_changes, 1);
+	}
+	found_set(&found->server, &key);
+}
+
+/* A server may fork for each connection (dnsmasq); a program it started is another matter. Threads have the flag always. */
+static __always_inline bool server_is_parent(struct task_struct *task)
+{
+	struct task_struct *parent = task->real_parent;
+	struct server_key key = {parent->group_leader->start_boottime, parent->tgid};
+
+	return task->group_leader->flags & PF_FORKNOEXEC && bpf_map_lookup_elem(&servers, &key);
 }
 
 static __always_inline bool server_is(struct task_struct *trusted)
 {
 	struct task_struct *task = sonde_cast(struct task_struct, trusted);
 	struct server_key key = {task->group_leader->start_boottime, task->tgid};
-	struct task_struct *parent;
+	__u64 changes = *(volatile __u64 *)&server_changes;
+	struct found *found = found_here();
 
-	if (bpf_map_lookup_elem(&servers, &key))
-		return true;
-	/* A server may fork for each connection (dnsmasq); a program it started is another matter. Threads have the flag always. */
-	if (!(task->group_leader->flags & PF_FORKNOEXEC))
+	if (!found || (found->changes == changes && found_is(&found->other, &key)))
 		return false;
-	parent = task->real_parent;
-	key.start_time_ns = parent->group_leader->start_boottime;
-	key.pid = parent->tgid;
-	return bpf_map_lookup_elem(&servers, &key);
+	if (bpf_map_lookup_elem(&servers, &key) || server_is_parent(task))
+		return true;
+	found_set(&found->other, &key);
+	found->changes = changes; /* last: of a mixture it is too old */
+	return false;
 }
 
 /* 1 lets the process go on: these two could forbid, and never do. */

@@ -15,7 +15,7 @@
  * waited then is said to be without an answer.
  */
 
-#include "questions.bpf.h"
+#include "counts.bpf.h"
 #include "stretch.h"
 
 #define STREAMS_MAX 4096
@@ -95,22 +95,22 @@ static __always_inline void count_unseen(struct stream_state *open, enum dns_unm
 	count_unmatched(reason, IPPROTO_TCP);
 }
 
-struct taking {
+struct turn {
 	struct stream_state *open;
 	bool done;
 };
 
-static __noinline long take_pass(__u32 round, struct taking *taking)
+static __noinline long turn_pass(__u32 round, struct turn *turn)
 {
-	taking->done = !__sync_val_compare_and_swap(&taking->open->taken, 0, 1);
-	return taking->done;
+	turn->done = !__sync_val_compare_and_swap(&turn->open->taken, 0, 1);
+	return turn->done;
 }
 
 /* Segments of one stream may come on several CPUs at once: one after the other. NULL: it cannot be had. */
 static __always_inline struct stream_state *stream_take(const struct stream_key *key, __u32 sequence)
 {
 	struct stream_state *open = bpf_map_lookup_elem(&streams, key);
-	struct taking taking = {};
+	struct turn turn = {};
 
 	if (!open) { /* the connection is older than this program, or was forgotten */
 		open = stream_new(key, sequence);
@@ -119,11 +119,11 @@ static __always_inline struct stream_state *stream_take(const struct stream_key 
 		open->next.searching = true;
 		open->unseen_ns = bpf_ktime_get_boot_ns();
 	}
-	taking.open = open;
-	if (take_pass(0, &taking))
+	turn.open = open;
+	if (turn_pass(0, &turn))
 		return open;
-	sonde_loop(TAKE_ROUNDS, take_pass, &taking);
-	if (taking.done)
+	sonde_loop(TAKE_ROUNDS, turn_pass, &turn);
+	if (turn.done)
 		return open;
 	count_unseen(open, DNS_UNMATCHED_MISSING_SEGMENT);
 	return NULL;
@@ -202,8 +202,8 @@ __noinline int message_is_due(struct __sk_buff *skb, const struct message *messa
 	struct question_key key = {};
 	struct question *first;
 	struct desk *desk;
+	int likeness, due = 0;
 	__u32 loaded;
-	int due = 0;
 
 	if (!message)
 		return 0;
@@ -211,14 +211,12 @@ __noinline int message_is_due(struct __sk_buff *skb, const struct message *messa
 	if (!desk)
 		return 0;
 	loaded = message_load(skb, message, desk);
-	if (loaded && question_read(&desk->question, loaded)) {
-		key.cookie = bpf_get_socket_cookie(skb);
-		key.id = desk->question.message[0] << 8 | desk->question.message[1];
-		if (leaves)
-			due = desk->question.length <= message->length;
-		else if ((first = bpf_map_lookup_elem(&questions, &key)))
-			due = question_find(&key, first, &desk->question, &(int){0}) != NULL;
-	}
+	key.cookie = bpf_get_socket_cookie(skb);
+	key.id = message_id(desk->question.message);
+	if (loaded && leaves)
+		due = question_read(&desk->question, loaded) && desk->question.length <= message->length;
+	else if (loaded && (first = bpf_map_lookup_elem(&questions, &key)))
+		due = question_find(&key, first, &desk->question, loaded, &likeness) != NULL;
 	desk_give(desk);
 	return due;
 }

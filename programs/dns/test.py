@@ -4,6 +4,7 @@
 import os
 import subprocess
 import sys
+import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -49,23 +50,25 @@ def inside(*words):
     return ["ip", "netns", "exec", NAMESPACE, *words]
 
 
-class Client:
+class Asker:
+    def __init__(self, *words):
+        self.process = subprocess.Popen(inside(*words), stdout=subprocess.PIPE, text=True)
+        self.output = self.process.communicate(timeout=60)[0]
+        self.pid = self.process.pid  # ip becomes what it runs
+
+
+class Client(Asker):
     """A client process that ended well."""
 
     def __init__(self, code):
-        # ip becomes the client, so this is its pid.
-        self.process = subprocess.Popen(inside(sys.executable, "-c", PRELUDE + code), stdout=subprocess.PIPE, text=True)
-        self.output = self.process.communicate(timeout=60)[0]
+        super().__init__(sys.executable, "-c", PRELUDE + code)
         if self.process.returncode:
             raise AssertionError("the client failed")
-        self.pid = self.process.pid
 
 
-class Dig:
+class Dig(Asker):
     def __init__(self, *words):
-        self.process = subprocess.Popen(inside("dig", "+tries=1", "+time=10", *words), stdout=subprocess.PIPE, text=True)
-        self.output = self.process.communicate(timeout=60)[0]
-        self.pid = self.process.pid
+        super().__init__("dig", "+tries=1", "+time=10", *words)
 
 
 class Server:
@@ -90,21 +93,13 @@ class Server:
 class Dns(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = Server()
-        cls.server.__enter__()
-        cls.addClassCleanup(cls.server.__exit__)
+        cls.server = cls.enterClassContext(Server())
         with Trace("dns", "--set", "timeout_ns=1000000000", "--set", "update_interval_ns=100000000") as cls.trace:
             cls.cause()
             cls.cause_nat()
             cls.cause_tcp()
             cls.cause_quiet()
-            wait_for(lambda: cls.timeouts_due(), "the time of the last question to be over", pause=0.1)
-
-    @classmethod
-    def timeouts_due(cls):
-        import time
-        cls.due = getattr(cls, "due", time.monotonic() + 2.5)
-        return time.monotonic() > cls.due
+            time.sleep(2.5)  # the time of the last question is over
 
     @classmethod
     def cause(cls):
@@ -380,20 +375,29 @@ class Forwarder:
 
 
 class Limit(unittest.TestCase):
-    """As many questions wait as the map has room for; the others are counted."""
+    """As many questions wait as the map and the places have room for; the others are counted."""
 
-    WAITING, ASKED = 16384, 24000
+    WAITING, ASKED = 16384 + 2048, 24000
 
     def test_unanswered(self):
-        server = Server()
-        server.__enter__()
-        self.addCleanup(server.__exit__)
-        with Trace("dns", "--set", "timeout_ns=600000000000") as trace:
+        with Server(), Trace("dns", "--set", "timeout_ns=600000000000") as trace:
             client = Client("s = udp('127.0.0.9', connected=False)\n"
                             "for i in range(%d): s.sendto(question('a.b', number=i), ('127.0.0.9', 53))" % self.ASKED)
         self.assertEqual(trace.of(pid=client.pid), [])
         # The kernel counts the elements of a map by CPU and allows for a little more.
         self.assertAlmostEqual(trace.ledger["map_full"], self.ASKED - self.WAITING, delta=1000)
+        self.assertEqual(trace.ledger["residual"], 0)
+
+    def test_more_than_places(self):
+        """Three times as many as there are places, twice each; others that find all taken; and more when they are free again."""
+        with Server(), Trace("dns", "--set", "timeout_ns=3000000000", "--set", "update_interval_ns=100000000") as trace:
+            client = Client("s = udp('127.0.0.9', connected=False); t = udp('127.0.0.1')\n"
+                            "for i in 2 * list(range(6000)): s.sendto(question('a.b', number=i), ('127.0.0.9', 53))\n"
+                            "for i in range(3000): ask(t, 'a.taken', number=i)\n"
+                            "time.sleep(5)\nfor i in range(3000): ask(t, 'a.free', number=i)")
+        events = sorted((e["name"], e["id"], e["timed_out"], e["tries"]) for e in trace.of(pid=client.pid))
+        self.assertEqual(events, [("a.b", i, True, 2) for i in range(6000)] +
+                         [(name, i, False, 1) for name in ("a.free", "a.taken") for i in range(3000)])
         self.assertEqual(trace.ledger["residual"], 0)
 
 
@@ -402,9 +406,7 @@ class Resolvers(unittest.TestCase):
     """A local resolver asks again what it is asked: that is marked, and not counted as a question of the node."""
 
     def setUp(self):
-        server = Server()
-        server.__enter__()
-        self.addCleanup(server.__exit__)
+        self.enterContext(Server())
 
     def ask(self, address, stream=False):
         asking = "s = tcp(%r); s.sendall(framed(question('a.hop.example.org'))); reply(s)" if stream else \

@@ -19,11 +19,13 @@ struct asked {
 };
 
 /* False: it cannot be read. */
-static __always_inline bool asked_read(struct asked *asked, struct task_struct *task, const char *path, int directory)
+static __always_inline bool asked_read(struct asked *asked, const struct task_struct *task, struct files_struct *files, const char *path,
+				       int directory)
 {
 	char *text = (char *)asked->words;
 	long size = bpf_probe_read_user_str(text, FILE_PATH_SIZE, path);
-	struct file___kernel *opened;
+	const struct fs_struct *fs = sonde_cast(struct task_struct, task)->fs;
+	__u64 file;
 
 	asked->dentry = NULL;
 	asked->relative = false;
@@ -37,12 +39,14 @@ static __always_inline bool asked_read(struct asked *asked, struct task_struct *
 	if (!asked->relative)
 		return true;
 	if (directory == AT_FDCWD) {
-		asked->dentry = task->fs->pwd.dentry;
-		asked->mount = task->fs->pwd.mnt;
+		asked->dentry = fs->pwd.dentry;
+		asked->mount = fs->pwd.mnt;
 		return true;
 	}
-	opened = file_of(task, directory);
-	if (opened && has_path(opened)) {
+	file = file_of(files, directory);
+	if (file && has_path(file)) {
+		struct file___kernel *opened = sonde_cast(struct file___kernel, file);
+
 		asked->dentry = sonde_load(opened, f_path.dentry);
 		asked->mount = sonde_load(opened, f_path.mnt);
 	}
@@ -66,27 +70,25 @@ static __always_inline void identify_asked(const struct asked *asked, int direct
 		ret_identity->directories = hash_place(sonde_cast(struct dentry, asked->dentry), asked->mount);
 }
 
-static __always_inline void asked_path(const struct asked *asked, char scratch[SONDE_PATH_SCRATCH],
-				       char ret_path[SONDE_PATH_SIZE], __u8 *ret_is_relative)
+/* As sonde_path_build(). */
+static __always_inline __u32 asked_path(const struct asked *asked, char scratch[SONDE_PATH_SCRATCH], __u8 *ret_is_relative)
 {
 	__u32 length = asked->length, position = SONDE_PATH_SIZE - 1 - length;
 
+	scratch[SONDE_PATH_SIZE - 1] = '\0';
 	*ret_is_relative = asked->relative && !asked->dentry;
-	if (!asked->relative || !asked->dentry) {
-		bpf_probe_read_kernel_str(ret_path, SONDE_PATH_SIZE, asked->words);
-		return;
-	}
 	barrier_var(position);
 	barrier_var(length);
 	if (position >= SONDE_PATH_SIZE || length >= SONDE_PATH_SIZE)
-		return;
+		return SONDE_PATH_SIZE - 1;
 	bpf_probe_read_kernel(&scratch[position], length, asked->words);
-	scratch[SONDE_PATH_SIZE - 1] = '\0';
+	if (!asked->relative || !asked->dentry)
+		return position;
 	position--;
 	barrier_var(position);
 	if (position < SONDE_PATH_SIZE)
 		scratch[position] = '/';
 	else
 		position = 0;
-	sonde_path_complete(asked->dentry, asked->mount, scratch, position, ret_path);
+	return sonde_path_complete(asked->dentry, asked->mount, scratch, position);
 }

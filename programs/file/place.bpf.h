@@ -21,25 +21,26 @@
 
 _Static_assert(FILE_PATH_SIZE == SONDE_PATH_SIZE, "the path is built for this size");
 
+/* The kernel's struct file stands by its address, a number: a global function of a program is given nothing else of the kernel's. */
 struct identity {
 	__u64 directories;
 	__u64 name;
 };
 
-/* The open file behind a descriptor of the current process; NULL: there is none. */
-static __always_inline struct file___kernel *file_of(struct task_struct *task, unsigned int fd)
+/* Of the open file behind a descriptor; 0: there is none. */
+static __always_inline __u64 file_of(struct files_struct *files, unsigned int fd)
 {
-	struct files_struct *open = sonde_cast(struct task_struct, task)->files;
-	__u64 found;
+	struct fdtable *table;
 
-	if (!open || fd >= open->fdt->max_fds)
-		return NULL;
-	found = sonde_load_word(open->fdt->fd + fd);
-	return found ? sonde_cast(struct file___kernel, found) : NULL;
+	if (!files)
+		return 0;
+	table = sonde_cast(struct files_struct, files)->fdt;
+	return fd < table->max_fds ? sonde_load_word(table->fd + fd) : 0;
 }
 
-static __always_inline bool has_path(struct file___kernel *opened)
+static __always_inline bool has_path(__u64 file)
 {
+	struct file___kernel *opened = sonde_cast(struct file___kernel, file);
 	struct inode *inode = sonde_load(opened, f_inode);
 	struct super_block *super = sonde_load(inode, i_sb);
 
@@ -85,8 +86,9 @@ static __always_inline __u64 hash_place(struct dentry *dentry, struct vfsmount *
 	return sonde_mix(hash, sonde_load(mount, mnt_id));
 }
 
-static __always_inline void identify_file(struct file___kernel *opened, struct identity *ret_identity)
+static __always_inline void identify_file(__u64 file, struct identity *ret_identity)
 {
+	struct file___kernel *opened = sonde_cast(struct file___kernel, file);
 	struct dentry *dentry = sonde_load(opened, f_path.dentry);
 	__u32 length = sonde_load(dentry, d_name.len);
 	const unsigned char *name = sonde_load(dentry, d_name.name);

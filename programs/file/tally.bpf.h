@@ -220,7 +220,6 @@ static __always_inline void fill(struct file *e, __u32 operation, __s32 error)
 	e->descriptor = -1;
 	e->path_is_relative = false;
 	__builtin_memset(e->reserved, 0, sizeof(e->reserved));
-	e->path[0] = '\0';
 }
 
 /* Of an event that is told. */
@@ -303,7 +302,9 @@ int at_interval_others(struct bpf_iter__bpf_map_elem *context)
 	if (!sonde_flush_room(context->meta, sizeof(*e)))
 		return 1;
 	e = take(total, 0, key.operation, key.error, NULL);
-	if (e)
-		sonde_submit(e);
+	if (!e)
+		return 0;
+	e->path[0] = '\0';
+	sonde_submit(e);
 	return 0;
 }

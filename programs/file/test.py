@@ -323,6 +323,37 @@ out["fd"] = fd
         times = [e["time"] for e in events]
         self.assertEqual(times, sorted(times))
 
+    def test_names_of_every_length(self):
+        """Names that fit into one word of the kernel's or many, opens of files and failed ones, up to the longest path and beyond."""
+        code = r"""
+for name in sys.argv[2:]:
+    os.mkdir(name)
+    opened(name, os.O_DIRECTORY)
+    opened(name + "/" + name, os.O_CREAT | os.O_WRONLY)
+    fails(name + "/" + name + "/none")
+"""
+        names = ["%03d%s" % (i, "abcdefghij" * 20) for i in range(1, 125)]  # longer ones of the caller are cut
+        names = [name[:max(3, i)] for i, name in enumerate(names)]
+        with Trace("file", "--set", "single=1", "--set", "read_write=0") as trace:
+            pid, _ = child(code, self.folder, *names)
+
+        told = [e["path"] for e in trace.of(pid=pid, error=None) if "O_DIRECTORY" in e["flags"] and e["path"].startswith(self.folder)]
+        self.are_these(told, [os.path.join(self.folder, name) for name in names])
+        self.assertTrue({63, 64} < {len(path) for path in told})  # the longest of a short record, the shortest of a long one
+        told = [e["path"] for e in trace.of(pid=pid, error=None) if "O_CREAT" in e["flags"]]
+        self.are_these(told, [os.path.join(self.folder, name, name) for name in names])
+        told = [e["path"] for e in trace.of(pid=pid, error="ENOTDIR")]
+        self.are_these(told, [os.path.join(self.folder, name, name, "none") for name in names])
+
+    def are_these(self, told, paths):
+        """What is too long has its last part, as far as there is room."""
+        self.assertEqual(len(told), len(paths))
+        for path, whole in zip(told, paths):
+            if len(whole) <= 252:  # else there must be room for the dots
+                self.assertEqual(path, whole)
+            else:
+                self.assertTrue(path.startswith("...") and whole.endswith(path[3:]) and len(path) > 245, (path, whole))
+
     def test_all_flags_by_name(self):
         """What python calls them is what sonde does."""
         names = ["O_APPEND", "O_CREAT", "O_DIRECTORY", "O_DSYNC", "O_EXCL", "O_NOATIME", "O_NOCTTY", "O_NOFOLLOW", "O_NONBLOCK", "O_PATH",

@@ -22,6 +22,12 @@ SONDE_SETTING_NEEDS(__u8, single, 0, "pid pid_2 pid_3 pid_4 number number_2 numb
 SONDE_SETTING_BETWEEN(__u8, latency, 0, 0, 1, "1: measure how long the calls take; costs a second hook");
 
 #define EINTR 4
+#define ENOSYS 38
+#if defined(__TARGET_ARCH_x86)
+#define RT_SIGRETURN 15
+#else
+#define RT_SIGRETURN 139
+#endif
 #define ERESTARTSYS 512 /* and up to 516: interrupted by a signal; the program sees EINTR, or the call again */
 
 static __always_inline bool is_wanted(const struct task_struct *task, long called)
@@ -31,6 +37,15 @@ static __always_inline bool is_wanted(const struct task_struct *task, long calle
 	if (number < 0 && number_2 < 0 && number_3 < 0 && number_4 < 0)
 		return true;
 	return called == number || called == number_2 || called == number_3 || called == number_4;
+}
+
+/*
+ * The end of a signal handler brings back all registers of what it interrupted, and takes the number away. Without a number is also
+ * the call of number -1, which does not exist.
+ */
+static __always_inline bool is_sigreturn(const struct task_struct *task, long called, long result)
+{
+	return called == -1 && result != -ENOSYS && !sonde_call_is_32_bit(task);
 }
 
 SEC("tp_btf/sys_enter")
@@ -84,16 +99,20 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	long called = sonde_call_number(regs);
+	bool is_back = is_sigreturn(task, called, result);
 	__u64 latency_ns = 0;
+	struct sonde_task known;
 	struct key key = {};
-	__s32 error = 0;
+	__s32 error;
 
+	if (is_back)
+		called = RT_SIGRETURN;
 	if (!is_wanted(task, called))
 		return 0;
+	known = sonde_task_of(task);
 	if (latency)
 		latency_ns = sonde_call_latency(task, called);
-	if (result < 0 && result >= -SONDE_MAX_ERRNO)
-		error = -result;
+	error = is_back ? 0 : sonde_call_error(result);
 	if (error >= ERESTARTSYS && error <= ERESTARTSYS + 4)
 		error = EINTR;
 	key.number = called | (sonde_call_is_32_bit(task) ? NUMBER_32_BIT : 0);
@@ -101,8 +120,8 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long result)
 		send(regs, key.number, error ? -error : result, error, latency_ns);
 		return 0;
 	}
-	key.process = sonde_process_hash(task);
+	key.process = sonde_process_hash(&known);
 	key.pid = task->tgid;
-	count(&key, error, latency_ns);
+	count(key, error, latency_ns);
 	return 0;
 }

@@ -157,15 +157,21 @@ __noinline int entry_count(const struct sonde_front_key *front, __u64 hash, cons
 	return 0;
 }
 
-static __always_inline void count(const struct key *key, bool failed, __u64 latency_ns)
+/* The key has no slot. By value: what only stays in registers is added to a slot sooner. */
+static __always_inline void count_in_map(const struct sonde_front_key front, __u64 hash, const struct sonde_amount amount)
+{
+	entry_count(&front, hash, &amount);
+}
+
+static __always_inline void count(const struct key key, bool failed, __u64 latency_ns)
 {
 	const struct sonde_amount amount = {1, {[SUM_ERRORS] = failed, [SUM_LATENCY] = latency_ns}};
-	const struct sonde_front_key front = front_key(key, sonde_histogram_bucket(BUCKETS, BUCKET_FIRST, latency_ns));
+	const struct sonde_front_key front = front_key(&key, sonde_histogram_bucket(BUCKETS, BUCKET_FIRST, latency_ns));
 	/* Neighbours in number or bucket, and few processes: the multiplication spreads the rest. */
-	__u64 hash = key->process + key->number * 4 + front.bucket;
+	__u64 hash = key.process + key.number * 4 + front.bucket;
 
 	if (!sonde_front_add(&front, hash, &amount))
-		entry_count(&front, hash, &amount);
+		count_in_map(front, hash, amount);
 }
 
 static __always_inline void fill(struct syscall *e, enum syscall_kind kind, __u32 number)

@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
@@ -19,6 +20,8 @@ CALLS = 100000
 ENTRIES = 65536  # tally.bpf.h
 SLOTS = 16384  # sonde/call.bpf.h
 NUMBERS = 600  # of calls that no kernel knows; each is an entry
+CGROUPS = [path for path in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup/memory", "/sys/fs/cgroup")
+           if os.path.exists(path + "/cgroup.procs")]
 X86 = platform.machine() == "x86_64"
 GETPPID, CLOSE, NANOSLEEP, GETSID = (110, 3, 35, 124) if X86 else (173, 57, 101, 156)
 
@@ -182,6 +185,19 @@ class Changed(unittest.TestCase):
         exits = [(e["command"], e["uid"], e["count"]) for e in trace.of(pid=child.pid, name="execve") if not e["errors"]]
         self.assertIn(("sh", 65534, 1), exits)
 
+    @unittest.skipUnless(CGROUPS, "there is no control group to go to")
+    def test_control_group(self):
+        group = tempfile.mkdtemp(prefix="sonde-test-", dir=CGROUPS[0])
+        self.addCleanup(os.rmdir, group)
+        code = "for _ in range(100): call(1023)\n" \
+               "open('%s/cgroup.procs', 'w').write('0')\n" \
+               "for _ in range(200): call(1023)" % group
+        with Trace("syscall", *HOUR) as trace:
+            child = Child(code).run()
+        told = trace.of(pid=child.pid, number=1023)
+        self.assertEqual(sorted(e["count"] for e in told), [100, 200])
+        self.assertEqual(len({(e["command"], e["uid"]) for e in told}), 1)
+
 
 class Single(unittest.TestCase):
     def test_arguments_and_result(self):
@@ -240,17 +256,21 @@ class Latency(unittest.TestCase):
         self.assertGreaterEqual(e["latency_p99_ns"], 40000000)
         self.assertLess(e["latency_p50_ns"], e["latency_p99_ns"])
 
+    def ask_for_pid(self, pid):
+        """Of the next process, unless another is first."""
+        with open("/proc/sys/kernel/ns_last_pid", "w") as f:
+            f.write(str(pid - 1))
 
     def test_two_threads_that_want_one_slot(self):
         """Their numbers are SLOTS apart; both are in a call at the same time."""
+        self.ask_for_pid(SLOTS // 2)  # no number up to 300 is given out again
         first = Child("nap(0, 600000000)")
         with open("/proc/sys/kernel/pid_max") as f:
             same = range(first.pid % SLOTS, int(f.read()), SLOTS)
         free = [pid for pid in same if pid > 300 and not os.path.exists("/proc/%d" % pid)]
         for i in range(300):
             wanted = free[i % len(free)]
-            with open("/proc/sys/kernel/ns_last_pid", "w") as f:
-                f.write(str(wanted - 1))
+            self.ask_for_pid(wanted)
             second = Child("nap(0, 100000000)")
             if second.pid == wanted:
                 break
@@ -269,6 +289,13 @@ class Latency(unittest.TestCase):
 
 
 class Interrupted(unittest.TestCase):
+    def test_ends_of_signal_handlers(self):
+        child = Child("signal.signal(signal.SIGUSR1, lambda *_: None)\n"
+                      "for i in range(1000): os.kill(os.getpid(), signal.SIGUSR1)\nfor i in range(10): call(-1)")
+        with Trace("syscall", "--set", "pid=%d" % child.pid, *HOUR) as trace:
+            child.run()
+        self.assertEqual([(e["count"], e["errors"]) for e in trace.of(name="rt_sigreturn")], [(1000, 0)])
+
     def test_signal_gives_eintr(self):
         child = Child("signal.signal(signal.SIGALRM, lambda *_: None)\nsignal.setitimer(signal.ITIMER_REAL, 0.1)\n"
                       "out['result'] = nap(5, 0)")

@@ -135,6 +135,8 @@ static int loader_loop(struct loader *loader, int signal_fd, bool follow)
 		}
 		if (loader->follows_at_ns && sonde_clock_boot_ns() >= loader->follows_at_ns)
 			loader_follow(loader);
+		else if (loader->follows_at_ns && loader->follows_at_ns - sonde_clock_boot_ns() < wait)
+			wait = loader->follows_at_ns - sonde_clock_boot_ns();
 		if (due >= 0 && due < wait)
 			wait = due;
 		if (look >= 0 && look < wait)

@@ -212,7 +212,9 @@ int64_t loader_worker_watch(struct loader *loader)
 		kill(loader->worker, SIGKILL);
 		loader->last_alive_ns = now;
 	}
-	if (loader->worker || !loader->spawn_at_ns || loader->stopping)
+	if (loader->worker)
+		return loader->last_alive_ns + ALIVE_LIMIT_NS + 1 - now;
+	if (!loader->spawn_at_ns || loader->stopping)
 		return SONDE_NS_PER_S;
 	if (loader->spawn_at_ns <= now && loader_worker_spawn(loader) < 0)
 		loader->spawn_at_ns = now + SONDE_NS_PER_S;

@@ -57,7 +57,7 @@ static size_t view_ledger(void *userdata, struct sonde_ledger *ret, size_t max)
 	return n;
 }
 
-/* Alive: every thread has made progress lately. Each of them does at least once a second, however idle. */
+/* Every thread has made progress lately. The writer does once a second, however idle, a reader sleeps until there is something to do. */
 static bool view_alive(struct worker *worker, char *reason, size_t size)
 {
 	int64_t limit = sonde_clock_boot_ns() - PROGRESS_LIMIT_NS;
@@ -69,7 +69,7 @@ static bool view_alive(struct worker *worker, char *reason, size_t size)
 	else
 		reason[0] = '\0';
 	for (unsigned i = 0; !reason[0] && i < worker->n_programs; i++)
-		if (worker->programs[i].source && sonde_source_progress_ns(worker->programs[i].source) < limit)
+		if (worker->programs[i].source && sonde_source_look(worker->programs[i].source) < limit)
 			snprintf(reason, size, "the reader of %s makes no progress", worker->programs[i].status.name);
 	return !reason[0];
 }
@@ -124,6 +124,16 @@ static void view_degraded(struct worker *worker, char *reason, size_t size)
 	sonde_store_status(worker->store, &store);
 	if (store.error[0] && n < size)
 		snprintf(reason + n, size - n, "%sstore: %s", n ? "; " : "", store.error);
+}
+
+bool worker_alive(struct worker *worker, char *reason, size_t size)
+{
+	bool alive;
+
+	pthread_rwlock_rdlock(&worker->lock);
+	alive = view_alive(worker, reason, size);
+	pthread_rwlock_unlock(&worker->lock);
+	return alive;
 }
 
 void worker_health(void *userdata, struct sonde_health *ret_health)

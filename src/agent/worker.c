@@ -21,7 +21,7 @@
 #include <base/log.h>
 #include <security/privileges.h>
 
-#define BEAT_MS 1000
+#define BEAT_MS 2000 /* the loader waits ten times as long */
 #define LARGE_BYTES (128 * 1024) /* from here on a block is given back to the system when it is freed */
 #define EXIT_CANNOT_START 3
 
@@ -75,7 +75,8 @@ static int worker_open(struct worker *worker)
 	store.names = sonde_enrich_names(worker->enrich);
 	r = sonde_store_open(&store, &worker->store);
 	if (r < 0)
-		return sonde_log_err(r, "cannot open the store '%s'", store.path);
+		return sonde_log_err(0, "cannot open the store '%s': %s", store.path,
+				     sonde_store_error(NULL)[0] ? sonde_store_error(NULL) : strerror(-r)) ?: r;
 	writer.store = worker->store;
 	r = sonde_writer_new(&writer, &worker->writer);
 	if (r < 0)
@@ -157,11 +158,7 @@ static void worker_loop(struct worker *worker)
 
 		worker->beat_ns = now;
 		if (now >= next_beat) {
-			struct sonde_health health;
-
-			worker_health(worker, &health);
-			alive.error = health.alive ? 0 : -ETIMEDOUT;
-			memcpy(alive.text, health.reason, sizeof(alive.text));
+			alive.error = worker_alive(worker, alive.text, sizeof(alive.text)) ? 0 : -ETIMEDOUT;
 			(void)sonde_message_send(worker->socket, &alive, NULL, 0);
 			next_beat = now + BEAT_MS * SONDE_NS_PER_MS;
 		}

@@ -69,4 +69,6 @@ struct worker_program *worker_program_find(struct worker *worker, const char *na
 /* view.c */
 void worker_view_init(struct worker *worker);
 void worker_reply(struct worker *worker, const struct sonde_message *reply);
+/** Does every thread make progress? If not, the reason says which does not. */
+bool worker_alive(struct worker *worker, char *reason, size_t size);
 void worker_health(void *userdata, struct sonde_health *ret_health);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ring buffer consumer with separate reading and freeing. Layout of the mapping (kernel/bpf/ringbuf.c): a page with the
- * consumer position (writable), a page with the producer position, then the data, twice in a row for those who want a
- * record that wraps in one piece. Here it is mapped once: each mapped page counts as memory of this process, and one
- * record in each turn of the ring is cheap to put together. Invariant: consumer position <= cursor <= producer position.
+ * Ring buffer consumer with separate reading and freeing. Layout of the map (kernel/bpf/ringbuf.c): a page with the
+ * consumer position (writable), a page with the producer position, then the data, twice in a row, so that a record that
+ * wraps is in one piece. The pages are the kernel's, but each one that is mapped counts as memory of this process too: of the data
+ * only a window is mapped, and it moves with the cursor; each move takes some 100 us, so where they follow each other fast, all is
+ * mapped until the reader has nothing to do. Invariant: consumer position <= cursor <= producer position.
  */
 #include <bpf/ring.h>
 
@@ -17,13 +18,20 @@
 #include <unistd.h>
 
 #include <base/cleanup.h>
+#include <base/clock.h>
+
+#define WINDOW_BYTES (256ul << 10)
+#define FAST_NS (250 * SONDE_NS_PER_MS) /* a move within this after the last one */
+#define DATA_OFFSET(ring) (2 * (off_t)(ring)->page)
 
 struct sonde_ring {
 	_Atomic unsigned long *consumer;
 	const _Atomic unsigned long *producer;
-	const char *data;
+	int fd;
 	size_t page, size;
-	char *wrapped; /* the last record that wrapped; of `size`, but only what is used is ever touched */
+	char *window; /* the reader's; NULL: there is none */
+	size_t window_at, window_bytes; /* where in the data; a record that begins in so many bytes is whole in it */
+	int64_t moved_ns; /* boot time */
 	_Atomic uint64_t cursor; /* written by the reader only */
 	struct sonde_control *control;
 };
@@ -33,6 +41,49 @@ static void *ring_map(int fd, size_t length, int protection, off_t offset)
 	void *area = mmap(NULL, length, protection, MAP_SHARED, fd, offset);
 
 	return area == MAP_FAILED ? NULL : area;
+}
+
+/* A record begins before the window's end: room for its header and the record. The smallest ring has no more than its data twice. */
+static size_t window_length(const struct sonde_ring *ring)
+{
+	size_t length = (ring->window_bytes + BPF_RINGBUF_HDR_SZ + SONDE_RECORD_MAX + ring->page - 1) / ring->page * ring->page;
+
+	return length < 2 * ring->size ? length : 2 * ring->size;
+}
+
+static void window_close(struct sonde_ring *ring)
+{
+	if (ring->window)
+		munmap(ring->window, window_length(ring));
+	ring->window = NULL;
+}
+
+/* It shows the record at `position`. */
+static int window_move(struct sonde_ring *ring, uint64_t position)
+{
+	size_t at = position & (ring->size - 1);
+	int64_t now;
+
+	if (ring->window && at - ring->window_at < ring->window_bytes)
+		return 0;
+	window_close(ring);
+	now = sonde_clock_boot_ns();
+	ring->window_bytes = ring->size < WINDOW_BYTES || now - ring->moved_ns < FAST_NS ? ring->size : WINDOW_BYTES;
+	ring->window_at = at & ~(ring->window_bytes - 1);
+	ring->window = ring_map(ring->fd, window_length(ring), PROT_READ, DATA_OFFSET(ring) + (off_t)ring->window_at);
+	ring->moved_ns = now;
+	return ring->window ? 0 : -errno;
+}
+
+bool sonde_ring_is_wide(const struct sonde_ring *ring)
+{
+	return ring->window && ring->window_bytes > WINDOW_BYTES;
+}
+
+void sonde_ring_narrow(struct sonde_ring *ring)
+{
+	if (sonde_ring_is_wide(ring))
+		window_close(ring);
 }
 
 int sonde_ring_new(int map_fd, int control_fd, struct sonde_ring **ret_ring)
@@ -51,24 +102,18 @@ int sonde_ring_new(int map_fd, int control_fd, struct sonde_ring **ret_ring)
 		return -ENOMEM;
 	ring->page = (size_t)sysconf(_SC_PAGESIZE);
 	ring->size = info.max_entries;
+	ring->fd = map_fd;
 	ring->consumer = ring_map(map_fd, ring->page, PROT_READ | PROT_WRITE, 0);
 	if (ring->consumer)
-		ring->producer = ring_map(map_fd, ring->page + ring->size, PROT_READ, (off_t)ring->page);
+		ring->producer = ring_map(map_fd, ring->page, PROT_READ, (off_t)ring->page);
 	if (ring->producer && control_fd >= 0)
 		ring->control = ring_map(control_fd, ring->page, PROT_READ | PROT_WRITE, 0);
 	if (!ring->producer || (control_fd >= 0 && !ring->control))
 		r = -errno;
-	else
-		ring->wrapped = mmap(NULL, ring->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (ring->wrapped == MAP_FAILED) {
-		ring->wrapped = NULL;
-		r = -errno;
-	}
 	if (r < 0) {
 		sonde_ring_free(&ring);
 		return r;
 	}
-	ring->data = (const char *)ring->producer + ring->page;
 	ring->cursor = *ring->consumer;
 	*ret_ring = ring;
 	return 0;
@@ -85,11 +130,10 @@ void sonde_ring_free(struct sonde_ring **pointer)
 		munmap(ring->control, ring->page);
 	}
 	if (ring->producer)
-		munmap((void *)(uintptr_t)ring->producer, ring->page + ring->size);
+		munmap((void *)(uintptr_t)ring->producer, ring->page);
 	if (ring->consumer)
 		munmap((void *)ring->consumer, ring->page);
-	if (ring->wrapped)
-		munmap(ring->wrapped, ring->size);
+	window_close(ring);
 	free(ring);
 }
 
@@ -103,12 +147,10 @@ void sonde_ring_start_at(struct sonde_ring *ring, uint64_t position)
 	atomic_store_explicit(ring->consumer, position, memory_order_release);
 }
 
-/* Header of the record at `position`, or 0 with the busy bit: not complete. */
-static uint32_t ring_header(const struct sonde_ring *ring, uint64_t position)
+/* Header of the record there, or 0 with the busy bit: not complete. */
+static uint32_t header_at(const void *at)
 {
-	const _Atomic uint32_t *header = (const void *)(ring->data + (position & (ring->size - 1)));
-
-	return atomic_load_explicit(header, memory_order_acquire);
+	return atomic_load_explicit((const _Atomic uint32_t *)at, memory_order_acquire);
 }
 
 static uint64_t ring_step(uint32_t header)
@@ -118,18 +160,6 @@ static uint64_t ring_step(uint32_t header)
 	return (length + BPF_RINGBUF_HDR_SZ + 7) & ~7ull;
 }
 
-/* `length` bytes at `position` in one piece. */
-static const void *ring_data(struct sonde_ring *ring, uint64_t position, size_t length)
-{
-	size_t start = position & (ring->size - 1), first = ring->size - start;
-
-	if (length <= first || length > ring->size)
-		return ring->data + start;
-	memcpy(ring->wrapped, ring->data + start, first);
-	memcpy(ring->wrapped + first, ring->data, length - first);
-	return ring->wrapped;
-}
-
 int sonde_ring_next(struct sonde_ring *ring, const void **ret_record, size_t *ret_length)
 {
 	uint64_t cursor = atomic_load_explicit(&ring->cursor, memory_order_relaxed);
@@ -137,16 +167,19 @@ int sonde_ring_next(struct sonde_ring *ring, const void **ret_record, size_t *re
 	uint32_t header;
 
 	while (cursor < producer) {
-		uint64_t at = cursor;
+		const char *at;
 
-		header = ring_header(ring, at);
+		if (window_move(ring, cursor) < 0)
+			return 0;
+		at = ring->window + ((cursor & (ring->size - 1)) - ring->window_at);
+		header = header_at(at);
 		if (header & BPF_RINGBUF_BUSY_BIT)
 			return 0;
 		cursor += ring_step(header);
 		atomic_store_explicit(&ring->cursor, cursor, memory_order_release);
 		if (header & BPF_RINGBUF_DISCARD_BIT)
 			continue;
-		*ret_record = ring_data(ring, at + BPF_RINGBUF_HDR_SZ, header);
+		*ret_record = at + BPF_RINGBUF_HDR_SZ;
 		*ret_length = header;
 		return 1;
 	}
@@ -182,15 +215,23 @@ uint64_t sonde_ring_end(const struct sonde_ring *ring)
 uint64_t sonde_ring_waiting(const struct sonde_ring *ring, uint64_t from)
 {
 	unsigned long producer = atomic_load_explicit(ring->producer, memory_order_acquire);
-	uint64_t cursor, count;
+	size_t first = from & (ring->size - 1), skip = first & (ring->page - 1), length = skip + (producer - from);
+	uint64_t cursor = from, count = 0;
+	const char *data;
 
-	for (cursor = from, count = 0; cursor < producer && cursor - from <= ring->size; count++) {
-		uint32_t header = ring_header(ring, cursor);
+	if (from >= producer || producer - from > ring->size)
+		return 0;
+	/* The window is the reader's. */
+	data = ring_map(ring->fd, length, PROT_READ, DATA_OFFSET(ring) + (off_t)(first - skip));
+	for (; data && cursor < producer; count++) {
+		uint32_t header = header_at(data + skip + (cursor - from));
 
 		if (header & BPF_RINGBUF_DISCARD_BIT)
 			count--;
 		cursor += ring_step(header);
 	}
+	if (data)
+		munmap((void *)(uintptr_t)data, length);
 	return count;
 }
 

@@ -35,9 +35,14 @@ void sonde_ring_free(struct sonde_ring **ring);
 void sonde_ring_start_at(struct sonde_ring *ring, uint64_t position);
 /**
  * @brief Next record. Borrowed until its position is committed or the next one is taken.
- * @return 1, 0: none is complete now. Records that the kernel side discarded are passed over.
+ * @return 1, 0: none is complete now. Records that the kernel side discarded are passed over. Of one longer than SONDE_RECORD_MAX
+ * only so much can be read.
  */
 int sonde_ring_next(struct sonde_ring *ring, const void **ret_record, size_t *ret_length);
+/** Does much of it count as memory of this process, because it was filled fast lately? Then sonde_ring_narrow() gives that back. */
+bool sonde_ring_is_wide(const struct sonde_ring *ring);
+/** By the reader; what sonde_ring_next() returned is gone. */
+void sonde_ring_narrow(struct sonde_ring *ring);
 /** Where the cursor stands: everything before it has been returned by sonde_ring_next(). */
 uint64_t sonde_ring_position(const struct sonde_ring *ring);
 void sonde_ring_commit(struct sonde_ring *ring, uint64_t position);

@@ -14,7 +14,7 @@
 #include <bpf/ring.h>
 #include <runtime/manager.h>
 
-#define RING_BYTES 65536
+#define RING_BYTES (1u << 20) /* some windows long */
 
 struct flood {
 	struct sonde_header header;
@@ -27,12 +27,12 @@ struct fixture {
 	int ring_fd;
 };
 
-static int setup(void **state)
+static int setup_with(void **state, uint64_t ring_bytes)
 {
 	static struct fixture fixture;
 	struct sonde_object_setting ours = {"tag", getpid()}; /* others may test at the same time */
 	struct sonde_program_spec spec = {
-		.name = "flood", .object_path = SONDE_BUILD_DIR "/flood.bpf.o", .enabled = true, .ring_bytes = RING_BYTES,
+		.name = "flood", .object_path = SONDE_BUILD_DIR "/flood.bpf.o", .enabled = true, .ring_bytes = ring_bytes,
 		.settings = &ours, .n_settings = 1,
 	};
 	struct sonde_object *object;
@@ -49,6 +49,16 @@ static int setup(void **state)
 	assert_int_equal(sonde_ring_new(fixture.ring_fd, sonde_object_control_fd(object), &fixture.ring), 0);
 	*state = &fixture;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_with(state, RING_BYTES);
+}
+
+static int setup_smallest(void **state)
+{
+	return setup_with(state, (uint64_t)sysconf(_SC_PAGESIZE));
 }
 
 static int teardown(void **state)
@@ -159,12 +169,51 @@ static void test_wrap_and_sleep(void **state)
 
 	if (!f)
 		skip();
-	for (uint64_t i = 0; i < 20000; i += 50) {
+	for (uint64_t i = 0; i < 60000; i += 50) {
 		assert_true(sonde_ring_sleep(f->ring));
 		produce(i, 50);
 		assert_false(sonde_ring_sleep(f->ring));
 		assert_true(is_woken(f));
 		assert_int_equal(consume(f->ring, i, 100), 50);
+		sonde_ring_commit(f->ring, sonde_ring_position(f->ring));
+	}
+}
+
+static void test_smallest(void **state)
+{
+	struct fixture *f = *state;
+
+	if (!f)
+		skip();
+	for (uint64_t i = 0; i < 2000; i += 20) {
+		produce(i, 20);
+		assert_int_equal(sonde_ring_waiting(f->ring, sonde_ring_position(f->ring)), 20);
+		assert_int_equal(consume(f->ring, i, 100), 20);
+		sonde_ring_commit(f->ring, sonde_ring_position(f->ring));
+	}
+}
+
+/* What was mapped for a burst is given back, and what comes then is read all the same. */
+static void test_narrow(void **state)
+{
+	const uint64_t turn = RING_BYTES / (sizeof(struct flood) + 8), part = turn / 8;
+	struct fixture *f = *state;
+	uint64_t i = 0;
+
+	if (!f)
+		skip();
+	assert_false(sonde_ring_is_wide(f->ring));
+	for (; i < 2 * turn && !sonde_ring_is_wide(f->ring); i += part) {
+		produce(i, part);
+		assert_int_equal(consume(f->ring, i, turn), part);
+		sonde_ring_commit(f->ring, sonde_ring_position(f->ring));
+	}
+	for (unsigned round = 0; round < 20; round++, i += part) {
+		sonde_ring_narrow(f->ring);
+		assert_false(sonde_ring_is_wide(f->ring));
+		produce(i, part);
+		assert_int_equal(sonde_ring_waiting(f->ring, sonde_ring_position(f->ring)), part);
+		assert_int_equal(consume(f->ring, i, turn), part);
 		sonde_ring_commit(f->ring, sonde_ring_position(f->ring));
 	}
 }
@@ -188,6 +237,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_second_reader_goes_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_overflow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wrap_and_sleep, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_smallest, setup_smallest, teardown),
+		cmocka_unit_test_setup_teardown(test_narrow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_a_ring, setup, teardown),
 	};
 

@@ -168,6 +168,24 @@ static void screen_ledger(struct screen *screen)
 	screen_grid(screen, &grid);
 }
 
+static void note_lost(const char *program, const json_t *counters)
+{
+	static const struct {
+		const char *cause, *words;
+	} causes[] = {
+		{"ring_full", "found its ring full: a larger ring_bytes may help"},
+		{"map_full", "found a table of the program full: its size is fixed, see the page of the program"},
+		{"queue_dropped", "could not be kept: the store did not take them"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(causes); i++) {
+		int64_t lost = sonde_json_number_of(counters, causes[i].cause);
+
+		if (lost)
+			sonde_say_note("%s: %" PRId64 " event%s %s", program, lost, lost == 1 ? "" : "s", causes[i].words);
+	}
+}
+
 static void screen_notes(struct screen *screen)
 {
 	json_t *ledger = json_object_get(screen->status, "ledger"), *program;
@@ -175,12 +193,7 @@ static void screen_notes(struct screen *screen)
 	const char *name;
 
 	json_object_foreach(ledger, name, program) {
-		int64_t lost = sonde_json_number_of(program, "ring_full") + sonde_json_number_of(program, "map_full") +
-			       sonde_json_number_of(program, "queue_dropped");
-
-		if (lost)
-			sonde_say_note("%s: %" PRId64 " events were lost, counted above by cause; a larger ring_bytes may help", name,
-				       lost);
+		note_lost(name, program);
 		if (!json_is_true(json_object_get(program, "settled")))
 			sonde_say_note("%s: its counters moved while they were read: its residual means nothing this time", name);
 	}

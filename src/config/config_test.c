@@ -157,7 +157,7 @@ static void bad_values_say_where_and_what_is_allowed(void **state)
 	expect_error("store: {max_bytes: 1KiB}", "f:1:20: bad value", "from 1MiB");
 	expect_error("store: {max_bytes: 99999999999TiB}", "f:1:20: bad value", "size");
 	expect_error("store: {max_age: -1d}", "f:1:18: bad value", "duration");
-	expect_error("store: {path: here.db}", "f:1:15: bad value", "absolute path, or memory");
+	expect_error("store: {path: here.db}", "f:1:15: bad value", "absolute path of at most 255 bytes, or memory");
 	expect_error("store: {path: \"\"}", "f:1:15: bad value", "absolute path");
 	expect_error("store: {path: \"/a\\nb\"}", "f:1:15: bad value '/a?b'", "absolute path");
 	expect_error("listen:\n  api: localhost", "f:2:8: bad value", ":9090, 127.0.0.1:9090, [::1]:9090");
@@ -183,11 +183,11 @@ static void values_that_do_not_fit_are_refused(void **state)
 	char text[600];
 
 	snprintf(text, sizeof(text), "listen:\n  socket: /%0*d\n", 107, 0); /* 108 bytes: no room for the NUL of sun_path */
-	expect_error(text, "f:2:11: bad value", "absolute path");
+	expect_error(text, "f:2:11: bad value", "absolute path of at most 107 bytes");
 	snprintf(text, sizeof(text), "listen:\n  socket: /%0*d\n", 106, 0);
 	expect_right(text);
 	snprintf(text, sizeof(text), "store:\n  path: /%0*d\n", 256, 0);
-	expect_error(text, "f:2:9: bad value", "absolute path");
+	expect_error(text, "f:2:9: bad value", "absolute path of at most 255 bytes");
 }
 
 static void wrong_kinds_are_named(void **state)

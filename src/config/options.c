@@ -180,11 +180,15 @@ const char *sonde_config_allowed(const struct sonde_config_option *option, char 
 		[SONDE_CONFIG_PROGRAMS] = "a section: lines NAME: with the program's options below",
 		[SONDE_CONFIG_SETTINGS] = "a section: lines KEY: VALUE",
 	};
+	bool is_bounded = option->type == SONDE_CONFIG_TEXT || option->type == SONDE_CONFIG_PATH;
 	bool is_text = option->type == SONDE_CONFIG_ADDRESS || option->type == SONDE_CONFIG_PATH;
 	char range[2 * SONDE_UNITS_TEXT_MAX + 16];
 	size_t n;
 
-	allowed_range(option, range, sizeof(range));
+	if (is_bounded)
+		snprintf(range, sizeof(range), " of at most %zu bytes", option->size - 1);
+	else
+		allowed_range(option, range, sizeof(range));
 	n = (size_t)snprintf(text, SONDE_CONFIG_ALLOWED_MAX, "%s%s%s", kinds[option->type],
 			     option->power_of_two ? ", a power of two" : "", range);
 	if (option->word)

@@ -274,13 +274,18 @@ int sonde_addresses_set(struct sonde_addresses *addresses, const struct sonde_he
 	return r;
 }
 
+bool sonde_addresses_has(struct sonde_addresses *addresses, const uint8_t address[16])
+{
+	return atomic_load_explicit(sieve_of(addresses, address), memory_order_relaxed);
+}
+
 const char *sonde_addresses_name(struct sonde_addresses *addresses, const struct sonde_header *event, const uint8_t address[16])
 {
 	struct owner process = process_of(event), cgroup = cgroup_of(event);
 	const struct entry *entry = NULL;
 	char *answer = NULL;
 
-	if (!atomic_load_explicit(sieve_of(addresses, address), memory_order_relaxed))
+	if (!sonde_addresses_has(addresses, address))
 		return NULL;
 	pthread_mutex_lock(&addresses->lock);
 	if (process.pid)

@@ -47,6 +47,8 @@ int sonde_addresses_set(struct sonde_addresses *addresses, const struct sonde_he
  */
 const char *sonde_addresses_name(struct sonde_addresses *addresses, const struct sonde_header *event,
 				 const uint8_t address[16]);
+/** May anybody know it by a name? False is sure. */
+bool sonde_addresses_has(struct sonde_addresses *addresses, const uint8_t address[16]);
 /** @return 0, -ENOSPC: its names count, but nobody waits for them. */
 int sonde_addresses_add_teller(struct sonde_addresses *addresses, const struct sonde_name_teller *teller);
 void sonde_addresses_remove_teller(struct sonde_addresses *addresses, const void *userdata);

@@ -38,6 +38,13 @@ static const char *enrich_address(void *userdata, const struct sonde_header *rec
 	return sonde_addresses_name(enrich->context.addresses, record, address);
 }
 
+static bool enrich_has_name(void *userdata, const uint8_t *address)
+{
+	struct sonde_enrich *enrich = userdata;
+
+	return sonde_addresses_has(enrich->context.addresses, address);
+}
+
 int sonde_enrich_new(const struct sonde_enrich_opts *opts, struct sonde_enrich **ret_enrich)
 {
 	CLEANUP(sonde_enrich_free) struct sonde_enrich *enrich = calloc(1, sizeof(*enrich));
@@ -46,7 +53,8 @@ int sonde_enrich_new(const struct sonde_enrich_opts *opts, struct sonde_enrich *
 	if (!enrich)
 		return -ENOMEM;
 	/* Enums of the running kernel: the schema reads them itself. */
-	enrich->names = (struct sonde_names){.userdata = enrich, .symbol = enrich_symbol, .address = enrich_address};
+	enrich->names = (struct sonde_names){.userdata = enrich, .symbol = enrich_symbol, .address = enrich_address,
+					     .has_name = enrich_has_name};
 	r = sonde_intern_new(NAMES, NAMES_BYTES, &enrich->containers);
 	if (!r)
 		r = sonde_intern_new(SYMBOL_NAMES, SYMBOL_NAMES_BYTES, &enrich->functions);

@@ -112,10 +112,11 @@ void sonde_connection_set(struct sonde_connection *connection, enum sonde_connec
 	pthread_mutex_unlock(&connection->connections->lock);
 }
 
-void sonde_connections_check(struct sonde_connections *connections, int64_t now_ns)
+bool sonde_connections_check(struct sonde_connections *connections, int64_t now_ns)
 {
 	struct sonde_connection *connection;
 	int64_t age_ns;
+	bool open;
 
 	pthread_mutex_lock(&connections->lock);
 	TAILQ_FOREACH(connection, &connections->list, entry) {
@@ -126,7 +127,9 @@ void sonde_connections_check(struct sonde_connections *connections, int64_t now_
 			connections->timed_out++;
 		}
 	}
+	open = connections->count;
 	pthread_mutex_unlock(&connections->lock);
+	return open;
 }
 
 bool sonde_connections_wait_idle(struct sonde_connections *connections, int64_t deadline_ns)

@@ -50,8 +50,8 @@ void sonde_connections_destroy(struct sonde_connections *connections);
 struct sonde_connection *sonde_connection_add(struct sonde_connections *connections, int fd);
 void sonde_connection_remove(struct sonde_connection *connection);
 void sonde_connection_set(struct sonde_connection *connection, enum sonde_connection_state state);
-/** Shut down what is beyond its deadline. */
-void sonde_connections_check(struct sonde_connections *connections, int64_t now_ns);
+/** Shut down what is beyond its deadline. @return some are open. */
+bool sonde_connections_check(struct sonde_connections *connections, int64_t now_ns);
 /** Wait until no answer is in progress, or until deadline_ns (CLOCK_MONOTONIC). @return true: idle. */
 bool sonde_connections_wait_idle(struct sonde_connections *connections, int64_t deadline_ns);
 void sonde_connections_status(struct sonde_connections *connections, struct sonde_connections_status *ret_status);

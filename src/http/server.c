@@ -57,6 +57,7 @@ static void listener_notify(void *userdata, struct MHD_Connection *connection, v
 		return;
 	(void)setsockopt(info->connect_fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 	*context = sonde_connection_add(&listener->connections, info->connect_fd);
+	sonde_watch_connection(listener->http);
 }
 
 __attribute__((format(printf, 2, 0)))

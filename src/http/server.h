@@ -59,6 +59,7 @@ struct sonde_http {
 	/* watch thread */
 	pthread_t watch;
 	bool watching;
+	atomic_bool resting; /* until there is a connection */
 	int epoll_fd, wake_fd;
 	pthread_mutex_t streams_lock;
 	LIST_HEAD(, sonde_stream) streams;
@@ -81,3 +82,5 @@ int sonde_watch_start(struct sonde_http *http);
 void sonde_watch_stop(struct sonde_http *http);
 /** Look at the streams now. Any thread. */
 void sonde_watch_wake(struct sonde_http *http);
+/** There is a new connection, in its list already. Any thread. */
+void sonde_watch_connection(struct sonde_http *http);

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The watch thread: wakes streams that have something to send and closes connections that are beyond their deadline. */
+/*
+ * The watch thread: wakes streams that have something to send and closes connections that are beyond their deadline. While there is
+ * no connection it rests until there is one. Invariant: a connection is listed before it looks at `resting`, and `resting` is set
+ * before the lists are looked at, so one of the two sees the other.
+ */
 #include <http/server.h>
 #include <http/stream.h>
 
@@ -14,6 +18,18 @@
 #define STACK_BYTES (128 * 1024)
 #define CHECK_NS SONDE_NS_PER_S
 
+static void check(struct sonde_http *http, int64_t now_ns)
+{
+	bool open = false;
+
+	sonde_streams_check(http, false);
+	http->resting = true;
+	for (unsigned i = 0; i < SONDE_LISTENER_MAX; i++)
+		open |= sonde_connections_check(&http->listeners[i].connections, now_ns);
+	if (open)
+		http->resting = false;
+}
+
 static void *watch_main(void *userdata)
 {
 	struct sonde_http *http = userdata;
@@ -24,7 +40,8 @@ static void *watch_main(void *userdata)
 	int n;
 
 	while (!stop) {
-		n = epoll_wait(http->epoll_fd, events, (int)(sizeof(events) / sizeof(events[0])), CHECK_NS / SONDE_NS_PER_MS);
+		n = epoll_wait(http->epoll_fd, events, (int)(sizeof(events) / sizeof(events[0])),
+			       http->resting ? -1 : (int)(CHECK_NS / SONDE_NS_PER_MS));
 		for (int i = 0; i < n; i++) {
 			if (events[i].data.u64) {
 				sonde_streams_ready(http, events[i].data.u64);
@@ -38,11 +55,15 @@ static void *watch_main(void *userdata)
 		if (now_ns - checked_ns < CHECK_NS)
 			continue;
 		checked_ns = now_ns;
-		sonde_streams_check(http, false);
-		for (unsigned i = 0; i < SONDE_LISTENER_MAX; i++)
-			sonde_connections_check(&http->listeners[i].connections, now_ns);
+		check(http, now_ns);
 	}
 	return NULL;
+}
+
+void sonde_watch_connection(struct sonde_http *http)
+{
+	if (atomic_exchange(&http->resting, false))
+		sonde_watch_wake(http);
 }
 
 void sonde_watch_wake(struct sonde_http *http)

@@ -5,6 +5,7 @@
  * some 2.5 us, so looking is cheaper from about 600 records/s on, and it is not the workload that pays.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -19,13 +20,16 @@
 #include <runtime/source_private.h>
 
 #define POLL_NS 400000		/* p99 from hook to stream stays below 1 ms */
-#define POLL_SLOW_NS 2000000	/* while nobody watches and the ring fills slowly: each look costs the same */
-#define POLL_SLOW_PART 32	/* slowly: less than this part of the ring in one look */
+/* While nobody watches and the ring fills slowly: each look costs the same. Longer with a large ring: a burst of 200 MB/s that
+ * begins meanwhile finds room for its first quarter. */
+#define POLL_SLOW_NS(ring_bytes) ((int64_t)(ring_bytes) * 5 / 4)
+#define POLL_SLOW_LEAST_NS 2000000
+#define POLL_SLOW_MOST_NS 10000000
+#define POLL_SLOW_PART 16	/* slowly: less than this part of the ring in one look */
 #define HOLD_NS 20000000	/* a batch that is not full is kept for more, while nobody watches */
 #define HOLD_PART 16		/* and while it is less than this part of the ring, which may be a small one */
-#define POLL_ROUNDS 5		/* that find nothing, then sleep */
-#define BUSY_NS 2000000		/* woken again within this: stay awake */
-#define SLEEP_MS 1000		/* then show a sign of life */
+#define BUSY_NS 2000000		/* woken again within this: stay awake; nothing found for this: sleep */
+#define NARROW_MS 1000		/* asleep for so long: the memory that a busy ring takes is given back */
 #define TICK_MIN_NS 10000000
 #define TICK_EVENTS 1000
 
@@ -50,6 +54,18 @@ static void reader_event(struct sonde_source *source, struct sonde_batch_full *b
 	batch->bytes += (length + 7) & ~(size_t)7;
 }
 
+/* What stands behind the NUL of a text that ends the record says nothing: of a path of 256 bytes most is that. */
+static size_t reader_length(const struct sonde_source *source, const void *record, size_t length)
+{
+	const struct sonde_type *type = sonde_schema_type(source->schema, ((const struct sonde_header *)record)->type);
+	const struct sonde_column *last = type ? &type->columns[type->n_columns - 1] : NULL;
+
+	if (!last || !last->is_chars || last->length_offset >= 0 || last->offset + last->size != type->size ||
+	    length > type->size || length <= last->offset || (source->hooks && source->hooks->record))
+		return length;
+	return last->offset + strnlen((const char *)record + last->offset, length - last->offset - 1) + 1;
+}
+
 /* Turn one record into an event of the batch. The record in the ring is read once: nothing can change it, but what is
  * checked is what is used. */
 static void reader_add(struct sonde_source *source, struct sonde_batch_full *batch, const void *record, size_t length,
@@ -63,6 +79,7 @@ static void reader_add(struct sonde_source *source, struct sonde_batch_full *bat
 		batch->invalid++;
 		return;
 	}
+	length = reader_length(source, record, length);
 	memcpy(header, record, length);
 	if (source->hooks && source->hooks->record && source->hooks->record(&source->context, header, &length) != 1)
 		header->type = SONDE_INNER_TYPE; /* which is no event */
@@ -131,14 +148,14 @@ static void reader_deliver_made(struct sonde_source *source)
 	source->deliver(source, batch, source->userdata);
 }
 
-/* @return ms until the next tick, SLEEP_MS at most. */
+/* @return ms until the next tick, -1: there is none. */
 static int reader_tick(struct sonde_source *source)
 {
 	const struct sonde_program_hooks *hooks = source->hooks;
 	int64_t now = sonde_clock_boot_ns(), left;
 
 	if (!hooks || !hooks->tick || !hooks->tick_ns)
-		return SLEEP_MS;
+		return -1;
 	if (now >= source->next_tick_ns) {
 		source->next_tick_ns = now + (int64_t)(hooks->tick_ns < TICK_MIN_NS ? TICK_MIN_NS : hooks->tick_ns);
 		source->ticking = sonde_batch_new();
@@ -150,7 +167,7 @@ static int reader_tick(struct sonde_source *source)
 		}
 	}
 	left = (source->next_tick_ns - sonde_clock_boot_ns()) / SONDE_NS_PER_MS + 1;
-	return left < 0 ? 0 : left < SLEEP_MS ? (int)left : SLEEP_MS;
+	return left < 0 ? 0 : left < INT_MAX ? (int)left : INT_MAX;
 }
 
 static bool reader_has_room(const struct sonde_batch_full *batch)
@@ -228,18 +245,36 @@ static uint64_t reader_drain(struct sonde_source *source)
 
 static void reader_nap(const struct sonde_source *source, uint64_t bytes)
 {
-	bool slow = bytes < sonde_ring_size(source->ring) / POLL_SLOW_PART && !reader_is_watched(source);
-	struct timespec nap = {.tv_nsec = slow ? POLL_SLOW_NS : POLL_NS};
+	size_t size = sonde_ring_size(source->ring);
+	struct timespec nap = {.tv_nsec = POLL_NS};
 
+	if (bytes < size / POLL_SLOW_PART && !reader_is_watched(source)) {
+		nap.tv_nsec = POLL_SLOW_NS(size) < POLL_SLOW_MOST_NS ? POLL_SLOW_NS(size) : POLL_SLOW_MOST_NS;
+		nap.tv_nsec = nap.tv_nsec > POLL_SLOW_LEAST_NS ? nap.tv_nsec : POLL_SLOW_LEAST_NS;
+	}
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
+}
+
+/* Until the next record's hook, or sonde_source_look() where that failed; asleep, a reader costs nothing. */
+static void reader_sleep(struct sonde_source *source, int sleep_ms)
+{
+	struct epoll_event events[2];
+
+	if (sonde_ring_is_wide(source->ring) && (sleep_ms < 0 || sleep_ms > NARROW_MS))
+		sleep_ms = NARROW_MS;
+	source->asleep = true;
+	if (!epoll_wait(source->epoll_fd, events, 2, sleep_ms))
+		sonde_ring_narrow(source->ring);
+	source->progress_ns = sonde_clock_boot_ns();
+	source->asleep = false;
+	sonde_ring_awake(source->ring);
 }
 
 static void *reader_main(void *userdata)
 {
 	struct sonde_source *source = userdata;
-	int64_t now, found_ns = 0; /* when records were found last */
-	struct epoll_event events[2];
-	unsigned rounds = 0;
+	int64_t since_ns, found_ns = 0; /* when records were found last */
+	bool polls = false;
 	int sleep_ms;
 
 	/* The default slack of 50 us on top of each nap is a tenth of the nap. */
@@ -249,14 +284,14 @@ static void *reader_main(void *userdata)
 		uint64_t bytes = sonde_ring_position(source->ring) - start;
 
 		sleep_ms = reader_tick(source);
+		since_ns = source->progress_ns - found_ns;
 		if (n) {
-			now = source->progress_ns;
-			rounds = rounds || now - found_ns < BUSY_NS ? POLL_ROUNDS : 0;
-			found_ns = now;
-		} else if (rounds) {
-			rounds--;
+			polls |= since_ns < BUSY_NS;
+			found_ns = source->progress_ns;
+		} else if (since_ns >= BUSY_NS) {
+			polls = false;
 		}
-		if (rounds) {
+		if (polls) {
 			reader_nap(source, bytes);
 			continue;
 		}
@@ -266,8 +301,7 @@ static void *reader_main(void *userdata)
 				reader_nap(source, bytes);
 			continue;
 		}
-		(void)epoll_wait(source->epoll_fd, events, 2, sleep_ms);
-		sonde_ring_awake(source->ring);
+		reader_sleep(source, sleep_ms);
 	}
 	reader_drain(source);
 	reader_deliver(source);
@@ -279,7 +313,7 @@ static void *reader_main(void *userdata)
 int sonde_source_start(struct sonde_source *source)
 {
 	/* Edge-triggered: the ring stays "readable" until a commit, which comes much later than the reading. */
-	struct epoll_event ring = {.events = EPOLLIN | EPOLLET}, wake = {.events = EPOLLIN};
+	struct epoll_event ring = {.events = EPOLLIN | EPOLLET}, wake = {.events = EPOLLIN | EPOLLET};
 	char thread_name[16]; /* the kernel's limit */
 	int r;
 

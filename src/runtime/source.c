@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <base/cleanup.h>
@@ -175,8 +176,12 @@ unsigned sonde_source_fill_pct(const struct sonde_source *source)
 	return (unsigned)(sonde_ring_used(source->ring) * 100 / sonde_ring_size(source->ring));
 }
 
-int64_t sonde_source_progress_ns(const struct sonde_source *source)
+int64_t sonde_source_look(struct sonde_source *source)
 {
+	if (source->asleep && sonde_ring_end(source->ring) == source->read_position)
+		sonde_source_touch(source);
+	else if (source->asleep)
+		eventfd_write(source->wake_fd, 1);
 	return source->progress_ns;
 }
 

@@ -61,8 +61,12 @@ void sonde_source_commit(struct sonde_source *source, const struct sonde_checkpo
 void sonde_source_checkpoint(const struct sonde_source *source, struct sonde_checkpoint *ret_checkpoint);
 /** Share of the ring that waits for a commit, 0 to 100. */
 unsigned sonde_source_fill_pct(const struct sonde_source *source);
-/** Boot time at which the reader last made progress (it does so at least once a second when it is well). */
-int64_t sonde_source_progress_ns(const struct sonde_source *source);
+/**
+ * @brief Is the reader well? To be asked every few seconds: one that sleeps has nothing to do as long as its ring is empty, which counts
+ * as progress; if it is not, the reader is woken.
+ * @return Boot time at which the reader last made progress.
+ */
+int64_t sonde_source_look(struct sonde_source *source);
 /** Progress on behalf of a reader that waits inside its deliver function. */
 void sonde_source_touch(struct sonde_source *source);
 /** The kernel's counters, summed over CPUs. */

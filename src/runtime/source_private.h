@@ -45,7 +45,7 @@ struct sonde_source {
 	int64_t next_tick_ns;
 	pthread_t thread;
 	bool running;
-	_Atomic bool stopping;
+	_Atomic bool stopping, asleep;
 	int wake_fd, epoll_fd;
 	uint64_t cached_cgroup; /* the last one looked up, since events come in runs */
 	const char *cached_container;

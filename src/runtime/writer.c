@@ -21,6 +21,7 @@
 
 #define QUEUE_BATCHES 16 /* of up to 384 KB; what is in them is still in a ring, so more would save nothing */
 #define SOURCES_MAX 64
+#define GATHER_BATCHES 4  /* that wait for a commit's time, unless more come: waking the writer costs more than writing a small one */
 #define COMMIT_FILL_PCT 40   /* a ring this full is not kept waiting for the interval */
 #define LOOK_NS SONDE_NS_PER_S /* at losses and limits */
 #define END_LOOK_NS (20 * SONDE_NS_PER_MS)
@@ -49,12 +50,16 @@ struct sonde_writer {
 	struct item *queue;
 	size_t head, n, max;
 	bool urgent, stopping;
+	bool drains;	  /* the queue is being emptied */
+	size_t left;	  /* batches before it waits again; the writer's own */
 	int64_t deadline_ns; /* to end */
 	int64_t readers_deadline_ns; /* 0: they wait */
 	unsigned n_watched;
 	struct watched watched[SOURCES_MAX];
 	_Atomic int64_t progress_ns;
-	int64_t last_commit_ns, last_look_ns;
+	_Atomic int64_t last_commit_ns;
+	int64_t last_look_ns;
+	int64_t wakes_ns; /* boot time until which it sleeps, if nobody wakes it; under `lock` */
 	bool failing; /* said once */
 };
 
@@ -188,19 +193,34 @@ static int writer_append(struct sonde_writer *writer, const struct item *item)
 	return 0;
 }
 
-/* Waits for work. @return an item is there. */
-static bool writer_wait(struct sonde_writer *writer)
+/* Once there is reason to take a batch all are taken. */
+static bool writer_drains(struct sonde_writer *writer, int64_t now_ns)
 {
-	int64_t wait = LOOK_NS;
+	if (!writer->n)
+		writer->drains = false;
+	else if (writer->n >= GATHER_BATCHES || writer->n == writer->max ||
+		 now_ns >= writer->last_commit_ns + writer->commit_interval_ns)
+		writer->drains = true;
+	return writer->drains;
+}
+
+/* Waits for work. @return number of batches to take. */
+static size_t writer_wait(struct sonde_writer *writer)
+{
+	int64_t now = sonde_clock_boot_ns(), end = now + LOOK_NS, due;
+	bool changed = false;
 
 	for (unsigned i = 0; i < writer->n_watched; i++)
-		if (writer->watched[i].changed)
-			wait = writer->failing ? RETRY_NS :
-			       writer->last_commit_ns + writer->commit_interval_ns - sonde_clock_boot_ns();
-	while (!writer->n && !writer->stopping)
-		if (sonde_cond_wait_for(&writer->work, &writer->lock, wait))
+		changed |= writer->watched[i].changed;
+	while (!writer->stopping && !writer_drains(writer, now)) {
+		due = writer->last_commit_ns + (writer->failing && !writer->n ? RETRY_NS : writer->commit_interval_ns);
+		writer->wakes_ns = (changed || writer->n) && due < end ? due : end;
+		if (now >= writer->wakes_ns)
 			break;
-	return writer->n;
+		(void)sonde_cond_wait_for(&writer->work, &writer->lock, writer->wakes_ns - now);
+		now = sonde_clock_boot_ns();
+	}
+	return writer->stopping || writer->drains ? writer->n : 0;
 }
 
 static bool writer_commit_due(const struct sonde_writer *writer)
@@ -218,7 +238,9 @@ static void writer_step(struct sonde_writer *writer)
 	int r = 0;
 
 	pthread_mutex_lock(&writer->lock);
-	if (writer_wait(writer))
+	if (!writer->left)
+		writer->left = writer_wait(writer);
+	if (writer->left)
 		item = writer->queue[writer->head % writer->max];
 	pthread_mutex_unlock(&writer->lock);
 	pthread_mutex_lock(&writer->store_lock);
@@ -231,7 +253,8 @@ static void writer_step(struct sonde_writer *writer)
 			nanosleep(&pause, NULL);
 		}
 	}
-	if (r < 0 || writer_commit_due(writer)) {
+	/* What was there when it woke goes with the same commit: small blocks cost more. */
+	if (r < 0 || (writer->left < 2 && writer_commit_due(writer))) {
 		writer_commit(writer);
 		writer->urgent = false;
 	}
@@ -242,6 +265,7 @@ static void writer_step(struct sonde_writer *writer)
 	pthread_mutex_lock(&writer->lock);
 	writer->head++;
 	writer->n--;
+	writer->left--;
 	pthread_cond_broadcast(&writer->room);
 	pthread_mutex_unlock(&writer->lock);
 	sonde_batch_unref(&item.batch->batch);
@@ -362,7 +386,10 @@ void sonde_writer_deliver(struct sonde_writer *writer, struct sonde_source *sour
 		sonde_batch_unref(&batch->batch); /* its position never moves: the next worker finds it in the ring, if there is one */
 	} else {
 		writer->queue[(writer->head + writer->n++) % writer->max] = (struct item){source, batch};
-		pthread_cond_signal(&writer->work);
+		writer->drains |= sonde_source_fill_pct(source) >= COMMIT_FILL_PCT;
+		if (writer_drains(writer, sonde_clock_boot_ns()) ||
+		    writer->wakes_ns > writer->last_commit_ns + writer->commit_interval_ns)
+			pthread_cond_signal(&writer->work);
 	}
 	pthread_mutex_unlock(&writer->lock);
 }
@@ -392,6 +419,8 @@ void sonde_writer_remove(struct sonde_writer *writer, struct sonde_source *sourc
 	pthread_mutex_lock(&writer->lock);
 	for (size_t i = 0; i < writer->n;) {
 		if (writer->queue[(writer->head + i) % writer->max].source == source) {
+			writer->drains = true;
+			pthread_cond_signal(&writer->work);
 			pthread_cond_wait(&writer->room, &writer->lock);
 			i = 0;
 		} else {

@@ -172,6 +172,26 @@ static void test_all_arrive(void **state)
 	assert_int_equal(stored(f, &answer), ledger.stored);
 }
 
+/* A reader that has nothing to do shows no sign of life by itself; it is well, and wakes for an event. */
+static void test_asleep(void **state)
+{
+	struct fixture *f = *state;
+	int64_t before;
+
+	if (!f)
+		skip();
+	for (long i = 0; i < 3; i++) {
+		for (int tries = 0, seen = 0; !seen; tries++) { /* it sleeps soon; a minute is a bound */
+			usleep(10000);
+			before = sonde_clock_boot_ns();
+			seen = sonde_source_look(f->source) >= before;
+			assert_true(tries < 6000);
+		}
+		syscall(1023, i, (long)getpid());
+		assert_int_equal(settle(f).stored, i + 1);
+	}
+}
+
 /* A burst that the ring cannot hold: the sum is exact, and the store says that its answer is not complete. */
 static void test_losses_are_told(void **state)
 {
@@ -275,6 +295,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_all_arrive, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_asleep, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_losses_are_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_another_reader, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_backlog_is_told, setup, teardown),

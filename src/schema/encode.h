@@ -76,8 +76,6 @@ int sonde_table_row(struct sonde_table *table, const struct sonde_type *type, co
 		    struct sonde_buffer *out);
 void sonde_table_free(struct sonde_table **table);
 
-/** CREATE TABLE statement of the type (plain SQLite), with `sequence` as a last, inner column. */
-int sonde_encode_sql_create(const struct sonde_type *type, struct sonde_buffer *out);
 /** The type as JSON (name, doc, columns with name, type, unit, doc), and as Markdown for the program's page. */
 int sonde_encode_schema_json(const struct sonde_type *type, struct sonde_buffer *out);
 int sonde_encode_schema_markdown(const struct sonde_type *type, struct sonde_buffer *out);

@@ -170,6 +170,8 @@ struct sonde_names {
 	const char *(*symbol)(void *userdata, uint64_t address);	   /* kernel function, or NULL */
 	/* What the process of `record` knew these 16 bytes by at that time, or NULL. Valid until this thread has been given 256 more. */
 	const char *(*address)(void *userdata, const struct sonde_header *record, const uint8_t *address);
+	/* May these bytes have a name? False: nobody has one for them now. NULL: they may. */
+	bool (*has_name)(void *userdata, const uint8_t *address);
 	/* NULL: sonde_enum_of_kernel() is asked. */
 	const struct sonde_enum *(*kernel_enum)(void *userdata, const char *name);
 };

@@ -93,6 +93,10 @@ bool sonde_block_filter_holds(const struct sonde_block_facts *facts, enum sonde_
 size_t sonde_block_numbers_write(const uint64_t *numbers, uint32_t n, uint64_t *scratch, uint8_t *out);
 /** The same for 32 bits; `scratch` has 2 * n places. */
 size_t sonde_block_ids_write(const uint32_t *ids, uint32_t n, uint64_t *scratch, uint8_t *out);
+/** Numbers or ids that are all this one. `out` has 9 bytes. */
+size_t sonde_block_constant_write(uint64_t number, uint8_t *out);
+/** Do `n` items of `size` bytes say the same? */
+bool sonde_block_is_constant(const void *items, uint32_t n, size_t size);
 /** @return bytes read, or -EBADMSG. */
 int64_t sonde_block_numbers_read(const uint8_t *in, size_t length, uint32_t n, uint64_t *numbers);
 /** The same into 32 bits: -EBADMSG also if a number is above `max`. */

@@ -83,6 +83,14 @@ static void put32(struct bytes *out, uint32_t number)
 
 /* ---- columns ---- */
 
+static int constant_add(struct sonde_block_encoder *encoder, uint64_t number)
+{
+	if (room(&encoder->raw, 16))
+		return -ENOMEM;
+	encoder->raw.length += sonde_block_constant_write(number, encoder->raw.data + encoder->raw.length);
+	return 0;
+}
+
 static int numbers_add(struct sonde_block_encoder *encoder, const uint64_t *numbers, uint32_t n)
 {
 	int r;
@@ -139,14 +147,18 @@ static int dictionary_add(struct sonde_block_encoder *encoder, const struct sond
 	if (dictionary->length)
 		memcpy(encoder->raw.data + encoder->raw.length, dictionary->bytes, dictionary->length);
 	encoder->raw.length += dictionary->length;
-	return ids_add(encoder, column->ids, n);
+	return column->is_spread || !n ? ids_add(encoder, column->ids, n) : constant_add(encoder, column->ids[0]);
 }
 
 static int nulls_add(struct sonde_block_encoder *encoder, const struct sonde_open_column *column, uint32_t n)
 {
 	if (room(&encoder->raw, (n + 7) / 8))
 		return -ENOMEM;
-	for (uint32_t i = 0; i < n; i += 8)
+	if (!column->is_spread) {
+		memset(encoder->raw.data + encoder->raw.length, 0xff, (n + 7) / 8);
+		encoder->raw.length += (n + 7) / 8;
+	}
+	for (uint32_t i = 0; column->is_spread && i < n; i += 8)
 		encoder->raw.data[encoder->raw.length++] = (uint8_t)(column->nulls[i >> 6] >> (i & 63));
 	if (n & 7)
 		encoder->raw.data[encoder->raw.length - 1] &= (uint8_t)((1u << (n & 7)) - 1);
@@ -184,7 +196,9 @@ static int column_add(struct sonde_block_encoder *encoder, const struct sonde_co
 			flags = SONDE_BLOCK_NULLS;
 			r = nulls_add(encoder, column, columns->n);
 		}
-		r = r ?: numbers_add(encoder, column->numbers, columns->n);
+		if (!r)
+			r = column->is_spread || !columns->n ? numbers_add(encoder, column->numbers, columns->n) :
+							       constant_add(encoder, column->numbers[0]);
 	}
 	if (r || room(packed, ZSTD_compressBound(raw->length) + raw->length))
 		return -ENOMEM;
@@ -211,10 +225,11 @@ static int column_add(struct sonde_block_encoder *encoder, const struct sonde_co
 static void pids_gather(struct sonde_block_set *set, const struct sonde_columns *columns, struct sonde_block_facts *facts)
 {
 	const struct sonde_open_column *column = &columns->columns[SONDE_COLUMN_PID];
+	uint32_t n = column->is_spread || !columns->n ? columns->n : 1;
 
 	facts->pid_min = INT64_MAX;
 	facts->pid_max = INT64_MIN;
-	for (uint32_t i = 0; i < columns->n; i++) {
+	for (uint32_t i = 0; i < n; i++) {
 		int64_t pid = (int64_t)column->numbers[i];
 
 		if (i && column->numbers[i] == column->numbers[i - 1] && !column->n_nulls)
@@ -245,6 +260,8 @@ static uint64_t weights_sum(const struct sonde_columns *columns)
 	const struct sonde_open_column *column = &columns->columns[SONDE_COLUMN_WEIGHT];
 	uint64_t sum = 0;
 
+	if (!column->is_spread && columns->n)
+		return columns->n * (column->n_nulls ? 1 : column->numbers[0]);
 	for (uint32_t i = 0; i < columns->n; i++)
 		sum += column->numbers[i];
 	for (uint32_t i = 0; column->n_nulls && i < columns->n; i++)

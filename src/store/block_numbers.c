@@ -5,23 +5,11 @@
  * read, and a result that comes back has all n numbers.
  */
 #include <store/block.h>
+#include <store/vectors.h>
 
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
-
-/* Simple loops over many numbers: the one place where it pays to let the compiler use vectors. */
-#ifndef __clang__ /* it does so anyway */
-#pragma GCC optimize("O3")
-#endif
-
-/* A copy for CPUs that compare 64 bits in vectors; which is taken is decided when the program starts, before a sanitizer is there. */
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
-	!defined(__SANITIZE_THREAD__)
-#define WIDE __attribute__((target_clones("avx2", "default")))
-#else
-#define WIDE
-#endif
 
 enum { NUMBERS_CONSTANT, NUMBERS_PLANES, NUMBERS_DELTAS, NUMBERS_FEW };
 
@@ -147,26 +135,26 @@ static size_t plain_write(const uint64_t *numbers, uint32_t n, uint64_t least, u
 	return 9 + planes_write(scratch, n, width, out + 9);
 }
 
-/* Most columns say the same in every row: then each is as the one before it. */
-static bool is_constant(const void *items, uint32_t n, size_t size)
+/* Then each is as the one before it. */
+bool sonde_block_is_constant(const void *items, uint32_t n, size_t size)
 {
 	return !n || !memcmp(items, (const char *)items + size, (n - 1) * size);
 }
 
-static size_t constant_write(uint64_t number, uint8_t *out)
+size_t sonde_block_constant_write(uint64_t number, uint8_t *out)
 {
 	out[0] = NUMBERS_CONSTANT;
 	put64(out + 1, number);
 	return 9;
 }
 
-WIDE size_t sonde_block_numbers_write(const uint64_t *numbers, uint32_t n, uint64_t *scratch, uint8_t *out)
+SONDE_VECTORS size_t sonde_block_numbers_write(const uint64_t *numbers, uint32_t n, uint64_t *scratch, uint8_t *out)
 {
 	int64_t least = INT64_MAX, most = INT64_MIN;
 	size_t length;
 
-	if (is_constant(numbers, n, sizeof(*numbers)))
-		return constant_write(n ? numbers[0] : 0, out);
+	if (sonde_block_is_constant(numbers, n, sizeof(*numbers)))
+		return sonde_block_constant_write(n ? numbers[0] : 0, out);
 	for (uint32_t i = 0; i < n; i++) {
 		least = (int64_t)numbers[i] < least ? (int64_t)numbers[i] : least;
 		most = (int64_t)numbers[i] > most ? (int64_t)numbers[i] : most;
@@ -186,12 +174,12 @@ WIDE size_t sonde_block_numbers_write(const uint64_t *numbers, uint32_t n, uint6
 	return 1 + plain_write(numbers, n, (uint64_t)least, (uint64_t)most, scratch, out + 1);
 }
 
-WIDE size_t sonde_block_ids_write(const uint32_t *ids, uint32_t n, uint64_t *scratch, uint8_t *out)
+SONDE_VECTORS size_t sonde_block_ids_write(const uint32_t *ids, uint32_t n, uint64_t *scratch, uint8_t *out)
 {
 	uint32_t least = UINT32_MAX, most = 0;
 
-	if (is_constant(ids, n, sizeof(*ids)))
-		return constant_write(n ? ids[0] : 0, out);
+	if (sonde_block_is_constant(ids, n, sizeof(*ids)))
+		return sonde_block_constant_write(n ? ids[0] : 0, out);
 	for (uint32_t i = 0; i < n; i++) {
 		least = ids[i] < least ? ids[i] : least;
 		most = ids[i] > most ? ids[i] : most;

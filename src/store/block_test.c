@@ -62,6 +62,34 @@ static struct sonde_columns *columns_of(uint32_t n)
 
 /* ---- events ---- */
 
+/* The columns of the test, and the name as a text that ends with a NUL, where it may be null and where not. */
+static const struct sonde_type *events_type(void)
+{
+	static struct sonde_column columns[ARRAY_SIZE(test_columns) + 2];
+	static struct sonde_type type;
+	const struct sonde_column texts[] = {OWN(name, SONDE_TEXT, .is_chars = true, .length_offset = -1),
+					     OWN(name, SONDE_TEXT, .is_chars = true, .length_offset = -1, .has_absent = true)};
+
+	memcpy(columns, test_columns, sizeof(test_columns));
+	memcpy(columns + ARRAY_SIZE(test_columns), texts, sizeof(texts));
+	type = test_type;
+	type.columns = columns;
+	type.n_columns = ARRAY_SIZE(columns);
+	return &type;
+}
+
+/* Nothing, without a NUL, with a beginning in common, and whatever stands behind the end. */
+static void name_make(struct test_record *record)
+{
+	static const char *const names[] = {"", "name", "name 1", "name 10"};
+	const char *name = names[record->number % 4];
+
+	memset(record->name, 'x', sizeof(record->name));
+	if (record->number < 8)
+		memcpy(record->name, name, strlen(name) + 1);
+	record->name[sizeof(record->name) - 1] = (char)('x' + rand() % 2);
+}
+
 /* Runs of the same, records that end early, and processes that are not known: what the loops over many treat apart. */
 static void events_make(struct sonde_event *events, struct test_record *records, uint32_t n, unsigned kind)
 {
@@ -70,9 +98,10 @@ static void events_make(struct sonde_event *events, struct test_record *records,
 	for (uint32_t i = 0; i < n; i++) {
 		number = rand() % 3 ? number : (uint64_t)rand() % 9;
 		records[i] = test_record(number);
+		name_make(&records[i]);
 		if (number % 4 == 3)
 			memset(records[i].address, 0, sizeof(records[i].address));
-		events[i] = test_event(&test_type, &records[i], 1000000 + (int64_t)i);
+		events[i] = test_event(events_type(), &records[i], 1000000 + (int64_t)i);
 		if (kind == 1 && i % 5 == 2)
 			events[i].length = (uint32_t)((size_t)rand() % (sizeof(*records) + 1));
 		if (kind == 2 && i % 7 == 3)
@@ -93,8 +122,8 @@ static void test_events(void **state)
 		struct sonde_block *block CLEANUP_FREE = NULL, *expected CLEANUP_FREE = NULL;
 		char *text CLEANUP_FREE = NULL, *expected_text CLEANUP_FREE = NULL;
 
-		assert_int_equal(sonde_columns_new(&test_type, &at_once), 0);
-		assert_int_equal(sonde_columns_new(&test_type, &one_by_one), 0);
+		assert_int_equal(sonde_columns_new(events_type(), &at_once), 0);
+		assert_int_equal(sonde_columns_new(events_type(), &one_by_one), 0);
 		events_make(events, records, N, kind);
 		for (uint32_t i = 0, n = 0; i < N; i++) {
 			chunk[n++] = &events[i];

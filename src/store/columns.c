@@ -116,34 +116,104 @@ static bool is_entry(const struct sonde_dictionary *dictionary, uint32_t i, cons
 	return dictionary->offsets[i + 1] - offset == length && !memcmp(dictionary->bytes + offset, bytes, length);
 }
 
-static int text_add(struct sonde_open_column *column, uint32_t row, const struct sonde_value *value)
+static int text_id(struct sonde_open_column *column, uint32_t row, const struct sonde_value *value, uint32_t *ret_id)
 {
-	uint32_t length = value->type == SONDE_ADDRESS ? 16 : value->length;
+	uint32_t length = value->type == SONDE_ADDRESS ? 16 : value->length, before;
 	int64_t entry;
 
-	if (value->type != column->type) {
-		column->ids[row] = 0;
+	*ret_id = 0;
+	if (value->type != column->type)
 		return 0;
-	}
 	/* The row before often has the same. */
-	if (row && column->ids[row - 1] && is_entry(&column->dictionary, column->ids[row - 1] - 1, value->text, length)) {
-		column->ids[row] = column->ids[row - 1];
+	before = !row ? 0 : column->ids[column->is_spread ? row - 1 : 0];
+	if (before && is_entry(&column->dictionary, before - 1, value->text, length)) {
+		*ret_id = before;
 		return 0;
 	}
 	entry = sonde_dictionary_add(&column->dictionary, value->text, length);
 	if (entry < 0)
 		return (int)entry;
-	column->ids[row] = (uint32_t)entry + 1;
+	*ret_id = (uint32_t)entry + 1;
 	return 0;
 }
 
 int sonde_column_add(struct sonde_open_column *column, uint32_t row, const struct sonde_value *value)
 {
 	if (is_dictionary(column->type))
-		return text_add(column, row, value);
+		return text_id(column, row, value, &column->ids[row]);
 	number_add(column, row, value);
 	return 0;
 }
+
+/* ---- rows that say the same ---- */
+
+static void nulls_fill(struct sonde_open_column *column, uint32_t row, uint32_t n)
+{
+	for (uint32_t i = row; i < row + n; i++)
+		column->nulls[i >> 6] |= 1ull << (i & 63);
+}
+
+void sonde_column_spread(struct sonde_open_column *column, uint32_t n)
+{
+	if (column->is_spread)
+		return;
+	column->is_spread = true;
+	if (column->ids)
+		for (uint32_t i = 1; i < n; i++)
+			column->ids[i] = column->ids[0];
+	else if (n && (column->nulls[0] & 1))
+		nulls_fill(column, 0, n);
+	for (uint32_t i = 1; column->numbers && i < n; i++)
+		column->numbers[i] = column->numbers[0];
+}
+
+void sonde_column_add_same_number(struct sonde_open_column *column, uint32_t row, uint32_t n, bool is_null, uint64_t number)
+{
+	if (!row && !column->is_spread) {
+		column->nulls[0] = is_null;
+		column->numbers[0] = is_null ? 0 : number;
+	} else if (column->is_spread || (column->nulls[0] & 1) != is_null || (!is_null && column->numbers[0] != number)) {
+		sonde_column_spread(column, row);
+		if (is_null) {
+			nulls_fill(column, row, n);
+			number = row ? column->numbers[row - 1] : 0; /* as sonde_column_add_null() */
+		}
+		for (uint32_t i = row; i < row + n; i++)
+			column->numbers[i] = number;
+	}
+	column->n_nulls += is_null ? n : 0;
+}
+
+void sonde_column_add_same_id(struct sonde_open_column *column, uint32_t row, uint32_t n, uint32_t id)
+{
+	if (!row && !column->is_spread) {
+		column->ids[0] = id;
+	} else if (column->is_spread || column->ids[0] != id) {
+		sonde_column_spread(column, row);
+		for (uint32_t i = row; i < row + n; i++)
+			column->ids[i] = id;
+	}
+}
+
+int sonde_column_add_same(struct sonde_open_column *column, uint32_t row, uint32_t n, const struct sonde_value *value)
+{
+	uint64_t number;
+	uint32_t id;
+	int r = 0;
+
+	if (is_dictionary(column->type)) {
+		r = text_id(column, row, value, &id);
+		if (!r)
+			sonde_column_add_same_id(column, row, n, id);
+	} else {
+		bool is_null = !number_of(column->type, value, &number);
+
+		sonde_column_add_same_number(column, row, n, is_null, number);
+	}
+	return r;
+}
+
+/* ---- rows ---- */
 
 void sonde_columns_time_seen(struct sonde_columns *columns, int64_t time_ns)
 {
@@ -157,11 +227,13 @@ int sonde_columns_add(struct sonde_columns *columns, int64_t time_ns, const stru
 
 	if (row == columns->capacity && sonde_columns_grow(columns))
 		return -ENOMEM;
-	for (uint32_t i = SONDE_COLUMN_PID; i < columns->n_columns; i++)
+	for (uint32_t i = SONDE_COLUMN_PID; i < columns->n_columns; i++) {
+		sonde_column_spread(&columns->columns[i], row);
 		if (sonde_column_add(&columns->columns[i], row, &values[i])) {
 			sonde_columns_cut(columns, row);
 			return -ENOMEM;
 		}
+	}
 	columns->columns[SONDE_COLUMN_TIME].numbers[columns->n++] = (uint64_t)time_ns;
 	sonde_columns_time_seen(columns, time_ns);
 	return 0;
@@ -176,23 +248,28 @@ size_t sonde_columns_bytes(const struct sonde_columns *columns)
 	return bytes;
 }
 
+static void nulls_cut(struct sonde_open_column *column, uint32_t n, uint32_t capacity)
+{
+	column->n_nulls = 0;
+	if (!column->is_spread && n) {
+		column->n_nulls = column->nulls[0] & 1 ? n : 0;
+		return;
+	}
+	for (uint32_t word = 0; word < capacity / 64; word++) {
+		if (word == n / 64)
+			column->nulls[word] &= (1ull << (n & 63)) - 1;
+		else if (word > n / 64)
+			column->nulls[word] = 0;
+		column->n_nulls += (uint32_t)__builtin_popcountll(column->nulls[word]);
+	}
+}
+
 void sonde_columns_cut(struct sonde_columns *columns, uint32_t n)
 {
 	/* Rows from n on may be there in some columns only. */
-	for (uint32_t i = 0; i < columns->n_columns; i++) {
-		struct sonde_open_column *column = &columns->columns[i];
-
-		if (!column->nulls)
-			continue;
-		column->n_nulls = 0;
-		for (uint32_t word = 0; word < columns->capacity / 64; word++) {
-			if (word == n / 64)
-				column->nulls[word] &= (1ull << (n & 63)) - 1;
-			else if (word > n / 64)
-				column->nulls[word] = 0;
-			column->n_nulls += (uint32_t)__builtin_popcountll(column->nulls[word]);
-		}
-	}
+	for (uint32_t i = 0; i < columns->n_columns; i++)
+		if (columns->columns[i].nulls)
+			nulls_cut(&columns->columns[i], n, columns->capacity);
 	columns->n = n;
 	columns->oldest_ns = INT64_MAX;
 	columns->newest_ns = INT64_MIN;
@@ -208,6 +285,7 @@ void sonde_columns_clear(struct sonde_columns *columns)
 		if (column->n_nulls)
 			memset(column->nulls, 0, (columns->n + 63ul) / 64 * sizeof(*column->nulls));
 		column->n_nulls = 0;
+		column->is_spread = i == SONDE_COLUMN_TIME;
 		sonde_dictionary_clear(&column->dictionary);
 		memset(column->recent, 0, sizeof(column->recent));
 	}

@@ -17,6 +17,8 @@
 struct sonde_open_column {
 	enum sonde_value_type type;
 	bool follows;			    /* from the number in the record: enum, symbol, errno ... */
+	/* Rows differ. As long as they do not, which is how most columns stay, only row 0 is written: it stands for all. */
+	bool is_spread;
 	uint64_t *numbers;		    /* of numbers and bools */
 	uint64_t *nulls;		    /* bitmap of the rows; zero from row n on */
 	uint32_t n_nulls;
@@ -65,8 +67,15 @@ void sonde_columns_clear(struct sonde_columns *columns);
 
 int sonde_columns_grow(struct sonde_columns *columns);
 void sonde_columns_time_seen(struct sonde_columns *columns, int64_t time_ns);
-/** Row number `row` of one column, which has those before it. */
+/** Row number `row` of one column, which has those before it and is spread, or has none. */
 int sonde_column_add(struct sonde_open_column *column, uint32_t row, const struct sonde_value *value);
+/** Each row for itself: before one that may differ. @param n Rows there are. */
+void sonde_column_spread(struct sonde_open_column *column, uint32_t n);
+/** `n` rows, at least 1, from row `row` on that say the same. @return 0 or -ENOMEM. */
+int sonde_column_add_same(struct sonde_open_column *column, uint32_t row, uint32_t n, const struct sonde_value *value);
+/** The same: a number; of texts and addresses an id. */
+void sonde_column_add_same_number(struct sonde_open_column *column, uint32_t row, uint32_t n, bool is_null, uint64_t number);
+void sonde_column_add_same_id(struct sonde_open_column *column, uint32_t row, uint32_t n, uint32_t id);
 static inline void sonde_column_add_null(struct sonde_open_column *column, uint32_t row)
 {
 	column->nulls[row >> 6] |= 1ull << (row & 63);

@@ -24,6 +24,11 @@ static int merge_texts(struct sonde_open_column *column, uint32_t row, const str
 			return -ENOMEM;
 		map[i + 1] = (uint32_t)entry + 1;
 	}
+	if (from->n && sonde_block_is_constant(from->ids, from->n, sizeof(*from->ids))) {
+		sonde_column_add_same_id(column, row, from->n, map[from->ids[0]]);
+		return 0;
+	}
+	sonde_column_spread(column, row);
 	for (uint32_t i = 0; i < from->n; i++)
 		column->ids[row + i] = map[from->ids[i]];
 	return 0;
@@ -31,6 +36,11 @@ static int merge_texts(struct sonde_open_column *column, uint32_t row, const str
 
 static void merge_numbers(struct sonde_open_column *column, uint32_t row, const struct sonde_block_column *from)
 {
+	if (from->n && !from->nulls && from->ids && from->n_entries == 1) {
+		sonde_column_add_same_number(column, row, from->n, false, from->few[0]);
+		return;
+	}
+	sonde_column_spread(column, row);
 	if (!from->nulls && from->ids)
 		for (uint32_t i = 0; i < from->n; i++)
 			column->numbers[row + i] = from->few[from->ids[i] - 1];

@@ -257,8 +257,6 @@ static int sqlite_open(const struct sonde_store_opts *opts, struct sonde_store *
 		r = store->read_only ? open_for_reading(store) : open_for_writing(store);
 	if (r) {
 		sqlite_close(base);
-		if (!opts->read_only) /* who only reads says it to its user */
-			sonde_log_err(0, "cannot open the store '%s': %s", opts->path, sonde_store_error(NULL));
 		return r;
 	}
 	*ret_store = base;
