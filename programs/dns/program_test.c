@@ -65,6 +65,20 @@ static void timeout(void **state)
 	assert_string_equal(r.event.answers, "");
 }
 
+/* Not known is no answer, and tells nothing of one. */
+static void unseen(void **state)
+{
+	union record r = timeout_record();
+	size_t length = sizeof(struct dns_short);
+
+	r.inner.head.timed_out = DNS_TIMED_OUT_UNKNOWN;
+	assert_int_equal(run(&r, &length), 1);
+	assert_string_equal(r.event.name, "www.example.org");
+	assert_int_equal(r.event.timed_out, DNS_TIMED_OUT_UNKNOWN);
+	assert_string_equal(r.event.rcode, "");
+	assert_string_equal(r.event.answers, "");
+}
+
 /* Who asked connects next: the name stands beside the address in its events. */
 static void names(void **state)
 {
@@ -107,7 +121,7 @@ static void lies(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(timeout), cmocka_unit_test(names), cmocka_unit_test(lies)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(timeout), cmocka_unit_test(unseen), cmocka_unit_test(names), cmocka_unit_test(lies)};
 	const struct sonde_enrich_opts opts = {.kallsyms_fd = -1};
 	int failed;
 

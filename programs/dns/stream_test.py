@@ -114,6 +114,19 @@ class Segments(Namespace):
             time.sleep(1.5 * TIMEOUT_NS / 1e9)
         self.assertEqual(self.outcomes(trace, names), {False: len(names)})
 
+    def test_too_many_holes(self):
+        """Of a stream that is full of them some are passed over: it is not known then what was there."""
+        kinds = ("a",) * 60
+        end = self.size(kinds)
+        pieces = [[begin, min(begin + 60, end)] for begin in range(0, end, 60)]
+        with self.trace() as trace:
+            names = self.connection(kinds, pieces[1::2] + pieces[::2])
+            time.sleep(1.5 * TIMEOUT_NS / 1e9)
+        outcomes = self.outcomes(trace, names)
+        self.assertEqual(outcomes[True], 0, outcomes)
+        self.assertGreater(outcomes[None], 0, outcomes)
+        self.assertGreater(outcomes[False], 0, outcomes)
+
     def test_never_sent_again(self):
         """Nobody has that answer: it did time out."""
         kinds = ("a", "chain", "nx")
