@@ -109,7 +109,7 @@ struct message {
 	__u32 length;	 /* what its sender says */
 	__u32 before;	 /* bytes of it that earlier packets brought */
 	__u32 hole;	 /* of the stream that it is in; or 0 */
-	__u64 kept;	 /* where the bytes are, in place of a packet; `offset` is from there; or 0 */
+	__u64 kept;	 /* where its bytes are, if not in the packet: `offset` is from there; or 0 */
 };
 
 static __always_inline long bytes_load(struct __sk_buff *skb, __u64 kept, __u32 offset, void *to, __u32 size)

@@ -21,6 +21,7 @@ import stub  # noqa: E402
 NAMESPACE = "sonde-dns-stream-%d" % os.getpid()
 TIMEOUT_NS = 1000000000
 NAMED, DNSPERF, TUN = "/usr/sbin/named", "/usr/bin/dnsperf", "/dev/net/tun"
+NAMED_FOLDER = "/var/cache/bind"  # Debian's AppArmor profile lets it read little else
 ADDRESS = "127.0.0.2"
 
 
@@ -158,7 +159,7 @@ zone "test" { type primary; file "zone"; };
     def setUp(self):
         super().setUp()
         subprocess.run(inside("ip", "address", "add", ADDRESS + "/32", "dev", "lo"), check=True)
-        self.folder = tempfile.mkdtemp(prefix="sonde-dns-")
+        self.folder = tempfile.mkdtemp(prefix="sonde-dns-", dir=NAMED_FOLDER)
         self.addCleanup(shutil.rmtree, self.folder)
         self.write("named.conf", self.CONFIGURATION % ADDRESS)
         self.write("zone", self.ZONE)

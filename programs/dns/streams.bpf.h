@@ -302,7 +302,7 @@ static __always_inline void hole_open(struct __sk_buff *skb, const struct packet
 	hole->head_size = size && !bpf_skb_load_bytes(skb, packet->payload, hole->head, size) ? size : 0;
 }
 
-/* It was the one that was quiet the longest. */
+/* Its state is gone: others needed the room. */
 static __always_inline void hole_forget(struct stream_state *open, __u32 hole)
 {
 	open->holes &= ~(1 << hole);
