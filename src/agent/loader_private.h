@@ -23,7 +23,7 @@ struct loader {
 	bool ever_ready;
 	unsigned failures;	    /* deaths in a row before it was ready */
 	int64_t spawn_at_ns;	    /* boot time; 0: not due */
-	int64_t last_alive_ns;
+	int64_t last_alive_ns; /* sonde_clock_awake_ns(): neither of the two runs while the machine sleeps */
 	int config_fd, checkpoints_fd, kallsyms_fd;
 
 	/* programs */

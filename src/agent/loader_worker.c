@@ -79,7 +79,7 @@ int loader_worker_spawn(struct loader *loader)
 	if (!loader->worker)
 		worker_exec(theirs);
 	loader->worker_ready = loader->worker_lost = false;
-	loader->last_alive_ns = sonde_clock_boot_ns();
+	loader->last_alive_ns = sonde_clock_awake_ns();
 	loader_send(loader, &hello, fds, loader->kallsyms_fd >= 0 ? 3 : 2);
 	loader_programs_tell(loader);
 	return 0;
@@ -150,7 +150,7 @@ static void worker_handle(struct loader *loader, const struct sonde_message *mes
 		break;
 	case SONDE_MESSAGE_ALIVE:
 		if (!message->error)
-			loader->last_alive_ns = sonde_clock_boot_ns();
+			loader->last_alive_ns = sonde_clock_awake_ns();
 		break;
 	case SONDE_MESSAGE_DRAINED: /* of a program that nobody waits for any more */
 		break;
@@ -204,16 +204,16 @@ int loader_worker_wait_drained(struct loader *loader, const char *name, int64_t 
 
 int64_t loader_worker_watch(struct loader *loader)
 {
-	int64_t now = sonde_clock_boot_ns();
+	int64_t now = sonde_clock_boot_ns(), awake = sonde_clock_awake_ns();
 
-	if (loader->worker && now - loader->last_alive_ns > ALIVE_LIMIT_NS) {
+	if (loader->worker && awake - loader->last_alive_ns > ALIVE_LIMIT_NS) {
 		sonde_log_err(0, "the worker has made no progress for %lld s: ending it",
 			      (long long)(ALIVE_LIMIT_NS / SONDE_NS_PER_S));
 		kill(loader->worker, SIGKILL);
-		loader->last_alive_ns = now;
+		loader->last_alive_ns = awake;
 	}
 	if (loader->worker)
-		return loader->last_alive_ns + ALIVE_LIMIT_NS + 1 - now;
+		return loader->last_alive_ns + ALIVE_LIMIT_NS + 1 - awake;
 	if (!loader->spawn_at_ns || loader->stopping)
 		return SONDE_NS_PER_S;
 	if (loader->spawn_at_ns <= now && loader_worker_spawn(loader) < 0)

@@ -17,6 +17,11 @@ int64_t sonde_clock_boot_ns(void)
 	return clock_ns(CLOCK_BOOTTIME);
 }
 
+int64_t sonde_clock_awake_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
 int64_t sonde_clock_wall_ns(void)
 {
 	return clock_ns(CLOCK_REALTIME);
