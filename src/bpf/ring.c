@@ -194,6 +194,38 @@ uint64_t sonde_ring_waiting(const struct sonde_ring *ring, uint64_t from)
 	return count;
 }
 
+/* The oldest record from `consumer` on. @return false: there is none. What it copies is nonsense if it is freed meanwhile. */
+static bool ring_first(const struct sonde_ring *ring, uint64_t consumer, char *out, size_t size)
+{
+	unsigned long producer = atomic_load_explicit(ring->producer, memory_order_acquire);
+
+	for (uint64_t at = consumer; at < producer && at - consumer <= ring->size;) {
+		uint32_t header = ring_header(ring, at);
+
+		if (header & (BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT) || header < size) {
+			at += ring_step(header);
+			continue;
+		}
+		for (size_t i = 0; i < size; i++)
+			out[i] = ring->data[(at + BPF_RINGBUF_HDR_SZ + i) & (ring->size - 1)];
+		return true;
+	}
+	return false;
+}
+
+int sonde_ring_oldest(const struct sonde_ring *ring, void *ret_start, size_t size)
+{
+	for (int tries = 0; tries < 8; tries++) {
+		unsigned long consumer = atomic_load_explicit(ring->consumer, memory_order_acquire);
+		bool found = ring_first(ring, consumer, ret_start, size);
+
+		atomic_thread_fence(memory_order_acquire);
+		if (consumer == atomic_load_explicit(ring->consumer, memory_order_relaxed))
+			return found;
+	}
+	return -EAGAIN;
+}
+
 bool sonde_ring_sleep(struct sonde_ring *ring)
 {
 	if (!ring->control)
