@@ -20,11 +20,14 @@
 #include <base/wait.h>
 
 #define QUEUE_BATCHES 16 /* of up to 384 KB; what is in them is still in a ring, so more would save nothing */
-#define SOURCES_MAX 64
+#define SOURCES_MAX SONDE_WAITING_MAX
 #define COMMIT_FILL_PCT 40   /* a ring this full is not kept waiting for the interval */
 #define LOOK_NS SONDE_NS_PER_S /* at losses and limits */
 #define END_LOOK_NS (20 * SONDE_NS_PER_MS)
 #define RETRY_NS (500 * SONDE_NS_PER_MS)
+/* An event that waits longer is late: for its commit, and for a reader that waits for names (a second). */
+#define USUAL_INTERVALS 2
+#define USUAL_NS (2 * SONDE_NS_PER_S)
 
 struct item {
 	struct sonde_source *source;
@@ -51,7 +54,7 @@ struct sonde_writer {
 	bool urgent, stopping;
 	int64_t deadline_ns; /* to end */
 	int64_t readers_deadline_ns; /* 0: they wait */
-	unsigned n_watched;
+	unsigned n_watched; /* what is watched and noted changes under both locks */
 	struct watched watched[SOURCES_MAX];
 	_Atomic int64_t progress_ns;
 	int64_t last_commit_ns, last_look_ns;
@@ -82,22 +85,83 @@ static void gap_note(struct sonde_writer *writer, struct watched *w, const char 
 	w->changed = true;
 }
 
+/* In this order everywhere. */
+static const char *const loss_causes[SONDE_WAITING_CAUSES_MAX] = {"ring_full", "map_full", "throttled", "recursion"};
+
+struct losses {
+	uint64_t n[SONDE_WAITING_CAUSES_MAX];
+};
+
+static struct losses losses_of(const struct sonde_counters *counters, uint64_t recursion_misses)
+{
+	return (struct losses){{counters->ring_full, counters->map_full, counters->throttled, recursion_misses}};
+}
+
 static void writer_look_at(struct sonde_writer *writer, struct watched *w)
 {
 	struct sonde_noted *noted = w->noted;
+	struct losses before, after;
 	struct sonde_counters now;
 	uint64_t misses;
 
 	if (!noted || sonde_source_counters(w->source, &now) < 0)
 		return;
 	misses = sonde_source_recursion_misses(w->source);
-	gap_note(writer, w, "ring_full", noted->counters.ring_full, now.ring_full);
-	gap_note(writer, w, "map_full", noted->counters.map_full, now.map_full);
-	gap_note(writer, w, "throttled", noted->counters.throttled, now.throttled);
-	gap_note(writer, w, "recursion", noted->recursion_misses, misses);
+	before = losses_of(&noted->counters, noted->recursion_misses);
+	after = losses_of(&now, misses);
+	for (size_t i = 0; i < ARRAY_SIZE(loss_causes); i++)
+		gap_note(writer, w, loss_causes[i], before.n[i], after.n[i]);
+	/* After the gaps: who asks in between finds a loss in both, and by its time that it is the same. */
+	pthread_mutex_lock(&writer->lock);
 	noted->counters = now;
 	noted->recursion_misses = misses;
 	noted->until_ns = sonde_clock_wall_ns();
+	pthread_mutex_unlock(&writer->lock);
+}
+
+/* ---- what is neither stored nor noted, for whoever asks ---- */
+
+static void waiting_losses(const struct watched *w, struct sonde_waiting *waiting)
+{
+	const struct sonde_noted *noted = w->noted;
+	struct losses before, after;
+	struct sonde_counters now;
+
+	if (!noted || sonde_source_counters(w->source, &now) < 0)
+		return;
+	before = losses_of(&noted->counters, noted->recursion_misses);
+	after = losses_of(&now, sonde_source_recursion_misses(w->source));
+	for (size_t i = 0; i < ARRAY_SIZE(loss_causes); i++) {
+		struct sonde_gap *gap = &waiting->gaps[waiting->n_gaps];
+
+		if (after.n[i] <= before.n[i])
+			continue;
+		*gap = (struct sonde_gap){.from_ns = noted->until_ns, .to_ns = sonde_clock_wall_ns(), .count = after.n[i] - before.n[i]};
+		snprintf(gap->program, sizeof(gap->program), "%s", sonde_source_name(w->source));
+		snprintf(gap->cause, sizeof(gap->cause), "%s", loss_causes[i]);
+		waiting->n_gaps++;
+	}
+}
+
+/* Not under store_lock, which a commit that waits for a disk holds. */
+static void writer_waiting(void *userdata, struct sonde_waiting *waiting)
+{
+	struct sonde_writer *writer = userdata;
+	int64_t since_ns;
+
+	waiting->usual_ns = USUAL_INTERVALS * writer->commit_interval_ns + USUAL_NS;
+	pthread_mutex_lock(&writer->lock);
+	for (unsigned i = 0; i < writer->n_watched; i++) {
+		const struct watched *w = &writer->watched[i];
+
+		waiting_losses(w, waiting);
+		since_ns = sonde_source_waits_since_ns(w->source);
+		if (since_ns == INT64_MAX)
+			continue;
+		snprintf(waiting->programs[waiting->n].program, sizeof(waiting->programs[0].program), "%s", sonde_source_name(w->source));
+		waiting->programs[waiting->n++].since_ns = since_ns + sonde_clock_wall_offset_ns();
+	}
+	pthread_mutex_unlock(&writer->lock);
 }
 
 /* The place of a ring: its own if the worker before us had it, else a free one. */
@@ -319,6 +383,7 @@ int sonde_writer_new(const struct sonde_writer_opts *opts, struct sonde_writer *
 		return -r;
 	}
 	(void)pthread_setname_np(writer->thread, "writer");
+	sonde_store_set_waiting(writer->store, writer_waiting, writer);
 	*ret_writer = writer;
 	return 0;
 }
@@ -343,6 +408,7 @@ void sonde_writer_free(struct sonde_writer **pointer, int64_t deadline_ns)
 	pthread_cond_broadcast(&writer->work);
 	pthread_mutex_unlock(&writer->lock);
 	pthread_join(writer->thread, NULL);
+	sonde_store_set_waiting(writer->store, NULL, NULL);
 	for (; writer->n; writer->n--, writer->head++)
 		sonde_batch_unref(&writer->queue[writer->head % writer->max].batch->batch);
 	free(writer->queue);
@@ -404,9 +470,9 @@ void sonde_writer_remove(struct sonde_writer *writer, struct sonde_source *sourc
 	if (w) {
 		writer_look_at(writer, w);
 		writer_commit(writer);
+		pthread_mutex_lock(&writer->lock);
 		if (w->noted)
 			*w->noted = (struct sonde_noted){};
-		pthread_mutex_lock(&writer->lock);
 		*w = writer->watched[--writer->n_watched];
 		pthread_mutex_unlock(&writer->lock);
 	}

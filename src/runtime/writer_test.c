@@ -271,6 +271,50 @@ static void test_stop_while_locked(void **state)
 	assert_int_equal(n + answer.lost, counters.submitted + counters.ring_full);
 }
 
+/*
+ * While nothing can be committed, the answer says what is missing: what waits, and what was lost since. When all is written, the same
+ * losses are said by the file.
+ */
+static void test_answers_while_locked(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_counters counters = {};
+	struct sonde_answer answer;
+	struct sonde_ledger ledger;
+	sqlite3 *lock;
+
+	if (!f)
+		skip();
+	syscall(1023, 0l, (long)getpid());
+	settle(f);
+	assert_int_equal(stored(f, &answer), 1);
+	assert_true(answer.complete);
+	assert_int_equal(sqlite3_open(f->path, &lock), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(lock, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	for (long i = 1; counters.ring_full < 1000; i++) {
+		syscall(1023, i, (long)getpid());
+		if (i % 1000 == 0)
+			assert_int_equal(sonde_source_counters(f->source, &counters), 0);
+	}
+	sonde_source_counters(f->source, &counters);
+	for (int i = 0; i < 6000 && (stored(f, &answer), !strstr(answer.reason, "locked")); i++)
+		usleep(10000); /* that it is locked is known when the writer has tried long enough */
+	assert_int_equal(stored(f, &answer), 1);
+	assert_false(answer.complete);
+	assert_int_equal(answer.lost, counters.ring_full);
+	assert_non_null(strstr(answer.reason, "events since "));
+	assert_non_null(strstr(answer.reason, "UTC wait (store: cannot write: another program keeps the file locked)"));
+	assert_int_equal(sqlite3_exec(lock, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(lock);
+	ledger = settle(f);
+	assert_int_equal(ledger.residual, 0);
+	for (int i = 0; i < 6000 && (stored(f, &answer), strstr(answer.reason, "wait")); i++)
+		usleep(10000);
+	assert_int_equal(stored(f, &answer), ledger.stored);
+	assert_false(answer.complete);
+	assert_int_equal(answer.lost, ledger.ring_full);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -279,6 +323,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_another_reader, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_backlog_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop_while_locked, setup_on_disk, teardown),
+		cmocka_unit_test_setup_teardown(test_answers_while_locked, setup_on_disk, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

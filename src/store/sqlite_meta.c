@@ -260,7 +260,9 @@ int sqlite_gap(struct sonde_store *base, const struct sonde_gap *gap)
 
 	if (store->read_only)
 		return sonde_store_fail(-EROFS, "the store was opened for reading");
+	pthread_mutex_lock(&store->lock);
 	sonde_gaps_add(&store->gaps, gap);
+	pthread_mutex_unlock(&store->lock);
 	store->gaps_changed = true;
 	if (gap->to_ns == INT64_MAX)
 		write_gaps_now(store);
@@ -270,10 +272,14 @@ int sqlite_gap(struct sonde_store *base, const struct sonde_gap *gap)
 int sqlite_gap_end(struct sonde_store *base, const char *program, const char *cause, int64_t to_ns)
 {
 	struct sqlite_store *store = (struct sqlite_store *)base;
+	bool found;
 
 	if (store->read_only)
 		return sonde_store_fail(-EROFS, "the store was opened for reading");
-	if (sonde_gaps_end(&store->gaps, program, cause, to_ns)) {
+	pthread_mutex_lock(&store->lock);
+	found = sonde_gaps_end(&store->gaps, program, cause, to_ns);
+	pthread_mutex_unlock(&store->lock);
+	if (found) {
 		store->gaps_changed = true;
 		write_gaps_now(store);
 	}

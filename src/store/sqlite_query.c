@@ -72,6 +72,7 @@ struct known {
 	struct sonde_run runs[RUNS_MAX];
 };
 
+/* Of a file that somebody else writes. */
 static int load_gaps(sqlite3 *db, struct sonde_gaps *gaps)
 {
 	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
@@ -89,6 +90,16 @@ static int load_gaps(sqlite3 *db, struct sonde_gaps *gaps)
 		gap->count = (uint64_t)sqlite3_column_int64(statement, 4);
 	}
 	return code == SQLITE_DONE || code == SQLITE_ROW ? SQLITE_OK : code;
+}
+
+/* Of our own file memory knows more: gaps that are not written yet. Those that came after the snapshot are true as well. */
+static void known_gaps(struct sqlite_store *store, const struct sonde_waiting *waiting, struct sonde_gaps *gaps)
+{
+	pthread_mutex_lock(&store->lock);
+	*gaps = store->gaps;
+	pthread_mutex_unlock(&store->lock);
+	if (waiting)
+		sonde_gaps_add_waiting(gaps, waiting);
 }
 
 /* A run without an end still goes on if it is ours, or if it was seen a moment ago. */
@@ -127,15 +138,20 @@ static int load_dropped(sqlite3 *db, const char *type, int64_t *ret_ns)
 	return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-int sqlite_judge(struct sqlite_store *store, sqlite3 *db, const struct sonde_query *query, struct sonde_answer *answer)
+int sqlite_judge(struct sqlite_store *store, sqlite3 *db, const struct sonde_waiting *waiting, const struct sonde_query *query,
+		 struct sonde_answer *answer)
 {
 	struct known *known CLEANUP_FREE = calloc(1, sizeof(*known));
-	struct sonde_coverage coverage = {.dropped_until_ns = INT64_MIN, .now_ns = sonde_clock_wall_ns()};
-	int slot = query->type ? sonde_types_find(&store->types, query->type) : -1, code;
+	struct sonde_coverage coverage = {.dropped_until_ns = INT64_MIN, .waiting = waiting,
+					  .now_ns = sonde_clock_wall_ns()};
+	int slot = query->type ? sonde_types_find(&store->types, query->type) : -1, code = 0;
 
 	if (!known)
 		return -ENOMEM;
-	code = load_gaps(db, &known->gaps);
+	if (store->read_only)
+		code = load_gaps(db, &known->gaps);
+	else
+		known_gaps(store, waiting, &known->gaps);
 	if (!code)
 		code = load_runs(store, db, coverage.now_ns, known->runs, &coverage.n_runs);
 	if (!code)
@@ -173,7 +189,7 @@ static int view_open(struct view *view, const struct sonde_query *query, struct 
 	r = sqlite_run(view->reader->db, "BEGIN");
 	if (r)
 		return sqlite_fail(view->reader->db, r, "cannot read");
-	r = sqlite_judge(store, view->reader->db, query, answer);
+	r = sqlite_judge(store, view->reader->db, &view->reader->waiting, query, answer);
 	for (size_t i = 0; i < sonde_types_count(&store->types) && !r; i++)
 		if (only < 0 || i == (size_t)only)
 			r = sonde_block_view_add(&view->blocks, &sonde_types_get(&store->types, i)->type, query, &cursor);

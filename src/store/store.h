@@ -60,6 +60,25 @@ struct sonde_gap {
 #define SONDE_GAP_STOPPED "stopped"
 #define SONDE_GAP_DISABLED "disabled" /* who asks for all types does not miss it */
 
+#define SONDE_WAITING_MAX 64 /* programs */
+#define SONDE_WAITING_CAUSES_MAX 4
+
+/** What happened and is not stored, as who brings the events knows it. */
+struct sonde_waiting {
+	int64_t usual_ns; /* so long an event may wait without a word */
+	size_t n, n_gaps;
+	struct {
+		char program[SONDE_PROGRAM_NAME_MAX];
+		int64_t since_ns; /* the oldest event that waits */
+	} programs[SONDE_WAITING_MAX];
+	/* Losses that sonde_store_gap() will be told: since the last one it was told of the same program and cause. */
+	struct sonde_gap gaps[SONDE_WAITING_MAX * SONDE_WAITING_CAUSES_MAX];
+	char error[128]; /* the store's own: why it cannot write, or "" */
+};
+
+/** Fills all but the error; what it gets is zero but for the gaps. Any thread; it never waits for the store. */
+typedef void (*sonde_waiting_fn)(void *userdata, struct sonde_waiting *waiting);
+
 #define SONDE_QUERY_NS (60 * SONDE_NS_PER_S) /* time of a query */
 
 struct sonde_query {
@@ -196,6 +215,11 @@ int sonde_store_gap_end(struct sonde_store *store, const char *program, const ch
  */
 int sonde_store_expire(struct sonde_store *store, int64_t now_ns);
 
+/**
+ * @brief Each answer's worth is judged by what `fn` says too: events that wait longer than usual, or while nothing can be written, are
+ * missing. `fn` NULL: nothing waits. Not while anybody asks.
+ */
+void sonde_store_set_waiting(struct sonde_store *store, sonde_waiting_fn fn, void *userdata);
 /** @return 0 or what `fn` returned below zero; -ENOENT no such type, -EINVAL not its cursor, -EBUSY, -ETIMEDOUT, -EIO. */
 int sonde_store_query(struct sonde_store *store, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
 		      struct sonde_answer *ret_answer);
