@@ -25,9 +25,9 @@
 #define LOOK_NS SONDE_NS_PER_S /* at losses and limits */
 #define END_LOOK_NS (20 * SONDE_NS_PER_MS)
 #define RETRY_NS (500 * SONDE_NS_PER_MS)
-/* An event that waits longer is late: for its commit, and for a reader that waits for names (a second). */
+/* An event that waits longer is late: for its reader, its turn, and the commit itself. */
 #define USUAL_INTERVALS 2
-#define USUAL_NS (2 * SONDE_NS_PER_S)
+#define USUAL_NS (600 * SONDE_NS_PER_MS)
 
 struct item {
 	struct sonde_source *source;
@@ -51,7 +51,7 @@ struct sonde_writer {
 	pthread_mutex_t store_lock; /* of `watched` and all work on the store; taken before `lock` */
 	struct item *queue;
 	size_t head, n, max;
-	bool urgent, stopping;
+	bool urgent, stopping, starting;
 	int64_t deadline_ns; /* to end */
 	int64_t readers_deadline_ns; /* 0: they wait */
 	unsigned n_watched; /* what is watched and noted changes under both locks */
@@ -151,6 +151,7 @@ static void writer_waiting(void *userdata, struct sonde_waiting *waiting)
 
 	waiting->usual_ns = USUAL_INTERVALS * writer->commit_interval_ns + USUAL_NS;
 	pthread_mutex_lock(&writer->lock);
+	waiting->starting = writer->starting;
 	for (unsigned i = 0; i < writer->n_watched; i++) {
 		const struct watched *w = &writer->watched[i];
 
@@ -369,6 +370,7 @@ int sonde_writer_new(const struct sonde_writer_opts *opts, struct sonde_writer *
 	writer->store = opts->store;
 	writer->commit_interval_ns = opts->commit_interval_ns;
 	writer->noted = opts->noted;
+	writer->starting = opts->starting;
 	writer->max = opts->max_queue_batches ?: QUEUE_BATCHES;
 	writer->queue = calloc(writer->max, sizeof(*writer->queue));
 	pthread_mutex_init(&writer->lock, NULL);
@@ -449,6 +451,14 @@ int sonde_writer_add(struct sonde_writer *writer, struct sonde_source *source)
 	pthread_mutex_unlock(&writer->lock);
 	pthread_mutex_unlock(&writer->store_lock);
 	return r;
+}
+
+void sonde_writer_started(struct sonde_writer *writer)
+{
+	sonde_store_seen_from(writer->store, sonde_clock_wall_ns());
+	pthread_mutex_lock(&writer->lock);
+	writer->starting = false;
+	pthread_mutex_unlock(&writer->lock);
 }
 
 void sonde_writer_remove(struct sonde_writer *writer, struct sonde_source *source)

@@ -30,6 +30,7 @@ struct sonde_writer_opts {
 	int64_t commit_interval_ns;
 	struct sonde_noted *noted; /* SONDE_NOTED_MAX of them, zeroed at first; borrowed */
 	size_t max_queue_batches; /* 0: 32 */
+	bool starting; /* until sonde_writer_started() not all sources are there, so no answer of the store is complete */
 };
 
 int sonde_writer_new(const struct sonde_writer_opts *opts, struct sonde_writer **ret_writer);
@@ -43,6 +44,8 @@ void sonde_writer_free(struct sonde_writer **writer, int64_t deadline_ns);
 
 /** Watch a source: its batches are taken, its losses noted. Its checkpoint must have been resumed before. */
 int sonde_writer_add(struct sonde_writer *writer, struct sonde_source *source);
+/** All sources that there are at first have been added. */
+void sonde_writer_started(struct sonde_writer *writer);
 /** Everything of this source is committed, then it is forgotten. Its reader must be stopped. */
 void sonde_writer_remove(struct sonde_writer *writer, struct sonde_source *source);
 /** For sonde_source_opts.deliver; takes the batch over. */

@@ -149,6 +149,8 @@ static void judge_waiting(const struct sonde_coverage *coverage, struct span spa
 	int64_t since_ns = INT64_MAX;
 	char since[32], text[200];
 
+	if (waiting && waiting->starting)
+		sonde_answer_incomplete(answer, "programs are being started");
 	for (size_t i = 0; waiting && i < waiting->n; i++)
 		if ((!coverage->program || !strcmp(coverage->program, waiting->programs[i].program)) &&
 		    waiting->programs[i].since_ns < since_ns)

@@ -194,6 +194,8 @@ static void test_judge_waiting(void **state)
 	assert_string_equal(judge(&coverage, 50, 2000).reason, "events since 00:16:30 UTC wait (store: cannot write: no space is left)");
 	waiting->n = 0; /* nothing happened since */
 	assert_true(judge(&coverage, 50, 2000).complete);
+	waiting->starting = true;
+	assert_string_equal(judge(&coverage, 50, 2000).reason, "programs are being started");
 }
 
 /* Losses that no gap says yet count, once. */

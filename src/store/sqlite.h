@@ -239,6 +239,7 @@ void sqlite_slots_reset(struct sqlite_store *store);
  */
 bool sqlite_rings_join(struct sqlite_store *store, size_t n);
 void sqlite_meta_stop_run(struct sqlite_store *store);
+void sqlite_seen_from(struct sonde_store *base, int64_t from_ns);
 int sqlite_checkpoint(struct sonde_store *base, const char *program, uint64_t ring_id,
 		      struct sonde_checkpoint *ret_checkpoint);
 int sqlite_gap(struct sonde_store *base, const struct sonde_gap *gap);

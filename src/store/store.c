@@ -132,6 +132,13 @@ int sonde_store_expire(struct sonde_store *store, int64_t now_ns)
 	return r;
 }
 
+void sonde_store_seen_from(struct sonde_store *store, int64_t from_ns)
+{
+	pthread_mutex_lock(&store->writing);
+	store->ops->seen_from(store, from_ns);
+	pthread_mutex_unlock(&store->writing);
+}
+
 void sonde_store_set_waiting(struct sonde_store *store, sonde_waiting_fn fn, void *userdata)
 {
 	store->waiting = fn;
@@ -140,6 +147,7 @@ void sonde_store_set_waiting(struct sonde_store *store, sonde_waiting_fn fn, voi
 
 void sonde_store_waiting(const struct sonde_store *store, struct sonde_waiting *ret_waiting)
 {
+	ret_waiting->starting = false;
 	ret_waiting->usual_ns = 0;
 	ret_waiting->n = ret_waiting->n_gaps = 0;
 	ret_waiting->error[0] = '\0';

@@ -65,6 +65,7 @@ struct sonde_gap {
 
 /** What happened and is not stored, as who brings the events knows it. */
 struct sonde_waiting {
+	bool starting; /* not all who bring events are there: what waits is not known */
 	int64_t usual_ns; /* so long an event may wait without a word */
 	size_t n, n_gaps;
 	struct {
@@ -162,6 +163,7 @@ struct sonde_store_ops {
 	int (*gap)(struct sonde_store *store, const struct sonde_gap *gap);
 	int (*gap_end)(struct sonde_store *store, const char *program, const char *cause, int64_t to_ns);
 	int (*expire)(struct sonde_store *store, int64_t now_ns);
+	void (*seen_from)(struct sonde_store *store, int64_t from_ns);
 	int (*query)(struct sonde_store *store, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
 		     struct sonde_answer *ret_answer);
 	int (*count)(struct sonde_store *store, const struct sonde_query *query, const struct sonde_count_opts *opts,
@@ -220,6 +222,11 @@ int sonde_store_expire(struct sonde_store *store, int64_t now_ns);
  * missing. `fn` NULL: nothing waits. Not while anybody asks.
  */
 void sonde_store_set_waiting(struct sonde_store *store, sonde_waiting_fn fn, void *userdata);
+/**
+ * @brief Before `from_ns` nobody saw all that happened, though the store was open: programs were being started. Nothing to say if a
+ * ring of an earlier process is read on (sonde_store_checkpoint()): its program was never away.
+ */
+void sonde_store_seen_from(struct sonde_store *store, int64_t from_ns);
 /** @return 0 or what `fn` returned below zero; -ENOENT no such type, -EINVAL not its cursor, -EBUSY, -ETIMEDOUT, -EIO. */
 int sonde_store_query(struct sonde_store *store, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
 		      struct sonde_answer *ret_answer);

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from harness import Agent, flood, load, run, wait_for  # noqa: E402
+from harness import Agent, flood, load, only, run, wait_for  # noqa: E402
 
 SQL = "select count(*) from flood where time >= %d"
 
@@ -132,6 +133,50 @@ class Waiting(unittest.TestCase):
                     lost = agent.ledger("flood")["ring_full"]
                     answer = agent.count("flood")
                     self.assertEqual((answer["complete"], answer["lost"]), (not lost, lost), answer)
+
+    def test_new_worker(self):
+        """A new worker answers before it has read what its ring kept: those events are missing in the meantime."""
+        with Agent(programs=flood(ring_bytes="16MiB"), ready=False) as agent:
+            agent.await_ready()
+            since_ns = time.time_ns()
+            run(load(100))
+            agent.settle("flood")
+            worker = agent.worker_pid()
+            os.kill(worker, signal.SIGSTOP)
+            run(load(50000))
+            time.sleep(2)  # so that they are late, wherever they wait
+            os.kill(worker, signal.SIGKILL)
+            while True:
+                try:
+                    answer = agent.count("flood", since=moment(since_ns))
+                except (AssertionError, OSError):  # there is nobody to ask, or the program is not known again
+                    continue
+                if answer["count"] == 50100:
+                    break
+                self.assertIs(answer["complete"], False, answer)
+            agent.settle("flood")
+            agent.await_ready()
+            self.check_whole(agent, since_ns)
+
+    def test_start(self):
+        """Nothing is complete while programs are being started, nor is later what is asked of that time."""
+        with Agent(programs=only("process", "file", "connection"), ready=False) as agent:
+            since_ns = time.time_ns()
+            asked = 0
+            while not agent.is_ready():
+                try:
+                    answer = agent.get("/api/v1/count", since=moment(since_ns))
+                except (AssertionError, OSError):
+                    continue
+                if agent.is_ready():
+                    break
+                asked += 1
+                self.assertIs(answer["complete"], False, answer)
+                self.assertIn("programs are being started", answer["reason"])
+            self.assertGreater(asked, 0)
+            ready_ns = time.time_ns()
+            self.assertIn("nothing was recorded before", agent.get("/api/v1/count", since=moment(since_ns))["reason"])
+            self.assertIs(agent.get("/api/v1/count", since=moment(ready_ns))["complete"], True)
 
 
 if __name__ == "__main__":
