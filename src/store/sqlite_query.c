@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define RUNS_MAX 256
-#define RUN_ALIVE_NS (15 * SONDE_NS_PER_S) /* three beats */
+#define RUN_ALIVE_NS (8 * SONDE_NS_PER_S) /* a beat, and time to write it */
 
 struct view {
 	struct sqlite_store *store;
