@@ -56,6 +56,11 @@ struct sonde_writer {
 	int64_t readers_deadline_ns; /* 0: they wait */
 	unsigned n_watched; /* what is watched and noted changes under both locks */
 	struct watched watched[SOURCES_MAX];
+	unsigned n_left; /* sources that were removed while the store could not write, until it can: under both locks */
+	struct {
+		char program[SONDE_PROGRAM_NAME_MAX];
+		int64_t since_ns;
+	} left[SOURCES_MAX];
 	_Atomic int64_t progress_ns;
 	int64_t last_commit_ns, last_look_ns;
 	bool failing; /* said once */
@@ -71,114 +76,27 @@ static struct watched *writer_find(struct sonde_writer *writer, const struct son
 
 /* ---- losses become gaps in the store ---- */
 
-static void gap_note(struct sonde_writer *writer, struct watched *w, const char *cause, uint64_t before, uint64_t after)
+static void gap_note(struct sonde_writer *writer, struct watched *w, const struct sonde_gap *gap)
 {
-	struct sonde_gap gap = {.count = after - before};
-
-	if (after <= before)
-		return;
-	snprintf(gap.program, sizeof(gap.program), "%s", sonde_source_name(w->source));
-	snprintf(gap.cause, sizeof(gap.cause), "%s", cause);
-	gap.from_ns = w->noted->until_ns;
-	gap.to_ns = sonde_clock_wall_ns();
-	(void)sonde_store_gap(writer->store, &gap); /* a store that cannot write says so itself */
+	(void)sonde_store_gap(writer->store, gap); /* a store that cannot write says so itself */
 	w->changed = true;
-}
-
-/* In this order everywhere. */
-static const char *const loss_causes[SONDE_WAITING_CAUSES_MAX] = {"ring_full", "map_full", "throttled", "recursion"};
-
-struct losses {
-	uint64_t n[SONDE_WAITING_CAUSES_MAX];
-};
-
-static struct losses losses_of(const struct sonde_counters *counters, uint64_t recursion_misses)
-{
-	return (struct losses){{counters->ring_full, counters->map_full, counters->throttled, recursion_misses}};
 }
 
 static void writer_look_at(struct sonde_writer *writer, struct watched *w)
 {
-	struct sonde_noted *noted = w->noted;
-	struct losses before, after;
-	struct sonde_counters now;
-	uint64_t misses;
+	struct sonde_gap gaps[SONDE_WAITING_CAUSES_MAX];
+	struct sonde_noted now;
+	size_t n;
 
-	if (!noted || sonde_source_counters(w->source, &now) < 0)
+	if (!w->noted)
 		return;
-	misses = sonde_source_recursion_misses(w->source);
-	before = losses_of(&noted->counters, noted->recursion_misses);
-	after = losses_of(&now, misses);
-	for (size_t i = 0; i < ARRAY_SIZE(loss_causes); i++)
-		gap_note(writer, w, loss_causes[i], before.n[i], after.n[i]);
+	n = sonde_noted_look(w->noted, w->source, gaps, &now);
+	for (size_t i = 0; i < n; i++)
+		gap_note(writer, w, &gaps[i]);
 	/* After the gaps: who asks in between finds a loss in both, and by its time that it is the same. */
 	pthread_mutex_lock(&writer->lock);
-	noted->counters = now;
-	noted->recursion_misses = misses;
-	noted->until_ns = sonde_clock_wall_ns();
+	*w->noted = now;
 	pthread_mutex_unlock(&writer->lock);
-}
-
-/* ---- what is neither stored nor noted, for whoever asks ---- */
-
-static void waiting_losses(const struct watched *w, struct sonde_waiting *waiting)
-{
-	const struct sonde_noted *noted = w->noted;
-	struct losses before, after;
-	struct sonde_counters now;
-
-	if (!noted || sonde_source_counters(w->source, &now) < 0)
-		return;
-	before = losses_of(&noted->counters, noted->recursion_misses);
-	after = losses_of(&now, sonde_source_recursion_misses(w->source));
-	for (size_t i = 0; i < ARRAY_SIZE(loss_causes); i++) {
-		struct sonde_gap *gap = &waiting->gaps[waiting->n_gaps];
-
-		if (after.n[i] <= before.n[i])
-			continue;
-		*gap = (struct sonde_gap){.from_ns = noted->until_ns, .to_ns = sonde_clock_wall_ns(), .count = after.n[i] - before.n[i]};
-		snprintf(gap->program, sizeof(gap->program), "%s", sonde_source_name(w->source));
-		snprintf(gap->cause, sizeof(gap->cause), "%s", loss_causes[i]);
-		waiting->n_gaps++;
-	}
-}
-
-/* Not under store_lock, which a commit that waits for a disk holds. */
-static void writer_waiting(void *userdata, struct sonde_waiting *waiting)
-{
-	struct sonde_writer *writer = userdata;
-	int64_t since_ns;
-
-	waiting->usual_ns = USUAL_INTERVALS * writer->commit_interval_ns + USUAL_NS;
-	pthread_mutex_lock(&writer->lock);
-	waiting->starting = writer->starting;
-	for (unsigned i = 0; i < writer->n_watched; i++) {
-		const struct watched *w = &writer->watched[i];
-
-		waiting_losses(w, waiting);
-		since_ns = sonde_source_waits_since_ns(w->source);
-		if (since_ns == INT64_MAX)
-			continue;
-		snprintf(waiting->programs[waiting->n].program, sizeof(waiting->programs[0].program), "%s", sonde_source_name(w->source));
-		waiting->programs[waiting->n++].since_ns = since_ns + sonde_clock_wall_offset_ns();
-	}
-	pthread_mutex_unlock(&writer->lock);
-}
-
-/* The place of a ring: its own if the worker before us had it, else a free one. */
-static struct sonde_noted *noted_of(struct sonde_writer *writer, uint64_t ring_id)
-{
-	struct sonde_noted *free_one = NULL;
-
-	for (size_t i = 0; i < SONDE_NOTED_MAX; i++) {
-		if (writer->noted[i].ring_id == ring_id)
-			return &writer->noted[i];
-		if (!writer->noted[i].ring_id && !free_one)
-			free_one = &writer->noted[i];
-	}
-	if (free_one)
-		*free_one = (struct sonde_noted){.ring_id = ring_id, .until_ns = sonde_clock_wall_ns()};
-	return free_one;
 }
 
 static void writer_look(struct sonde_writer *writer)
@@ -191,6 +109,48 @@ static void writer_look(struct sonde_writer *writer)
 	for (unsigned i = 0; i < writer->n_watched; i++)
 		writer_look_at(writer, &writer->watched[i]);
 	(void)sonde_store_expire(writer->store, sonde_clock_wall_ns());
+}
+
+/* ---- what waits, for whoever asks ---- */
+
+static void waiting_add(struct sonde_waiting *waiting, const char *program, int64_t since_ns)
+{
+	if (since_ns == INT64_MAX || waiting->n == ARRAY_SIZE(waiting->programs))
+		return;
+	snprintf(waiting->programs[waiting->n].program, sizeof(waiting->programs[0].program), "%s", program);
+	waiting->programs[waiting->n++].since_ns = since_ns;
+}
+
+/* Not under store_lock, which a commit that waits for a disk holds. */
+static void writer_waiting(void *userdata, struct sonde_waiting *waiting)
+{
+	struct sonde_writer *writer = userdata;
+	struct sonde_noted now;
+
+	waiting->usual_ns = USUAL_INTERVALS * writer->commit_interval_ns + USUAL_NS;
+	pthread_mutex_lock(&writer->lock);
+	waiting->starting = writer->starting;
+	for (unsigned i = 0; i < writer->n_left; i++)
+		waiting_add(waiting, writer->left[i].program, writer->left[i].since_ns);
+	for (unsigned i = 0; i < writer->n_watched; i++) {
+		const struct watched *w = &writer->watched[i];
+
+		if (w->noted)
+			waiting->n_gaps += sonde_noted_look(w->noted, w->source, waiting->gaps + waiting->n_gaps, &now);
+		waiting_add(waiting, sonde_source_name(w->source), sonde_noted_waits_since_ns(w->source));
+	}
+	pthread_mutex_unlock(&writer->lock);
+}
+
+/* Under both locks: its last events wait in the store, and nobody else remembers them. */
+static void writer_leave(struct sonde_writer *writer, const struct sonde_source *source)
+{
+	int64_t since_ns = sonde_noted_waits_since_ns(source);
+
+	if (!writer->failing || since_ns == INT64_MAX || writer->n_left == SOURCES_MAX)
+		return;
+	snprintf(writer->left[writer->n_left].program, sizeof(writer->left[0].program), "%s", sonde_source_name(source));
+	writer->left[writer->n_left++].since_ns = since_ns;
 }
 
 /* ---- writing ---- */
@@ -218,12 +178,17 @@ static int writer_commit(struct sonde_writer *writer)
 			checkpoints[n++] = writer->watched[i].next;
 		}
 	writer->last_commit_ns = sonde_clock_boot_ns();
-	if (!n)
+	if (!n && !writer->n_left)
 		return 0;
 	r = sonde_store_commit(writer->store, checkpoints, n);
 	writer_said(writer, r);
 	if (r == -ESTALE)
 		_exit(EXIT_FAILURE); /* the next worker begins where the file says; nothing is lost, it is all in the rings */
+	if (r >= 0 && writer->n_left) {
+		pthread_mutex_lock(&writer->lock);
+		writer->n_left = 0;
+		pthread_mutex_unlock(&writer->lock);
+	}
 	for (size_t i = 0; r >= 0 && i < n; i++) {
 		changed[i]->changed = false;
 		sonde_source_commit(changed[i]->source, &checkpoints[i]);
@@ -323,6 +288,15 @@ static bool writer_goes_on(struct sonde_writer *writer)
 	return on;
 }
 
+static void gap_note_backlog(struct sonde_writer *writer, struct watched *w, uint64_t count)
+{
+	struct sonde_gap gap = {.cause = "shutdown", .to_ns = sonde_clock_wall_ns(), .count = count};
+
+	snprintf(gap.program, sizeof(gap.program), "%s", sonde_source_name(w->source));
+	gap.from_ns = w->noted ? w->noted->until_ns : gap.to_ns;
+	gap_note(writer, w, &gap);
+}
+
 /* What no reader brought, or no commit took, ends with the ring. The gaps go with the checkpoints, so both are right or neither. */
 static void writer_note_backlog(struct sonde_writer *writer)
 {
@@ -339,7 +313,7 @@ static void writer_note_backlog(struct sonde_writer *writer)
 			continue;
 		sonde_log_warning("%s: the time to stop (shutdown_timeout) is over: %llu events that waited are lost",
 				  sonde_source_name(w->source), (unsigned long long)(now.submitted - taken));
-		gap_note(writer, w, "shutdown", taken, now.submitted);
+		gap_note_backlog(writer, w, now.submitted - taken);
 	}
 	if (!writer->failing) /* else the time for it is over */
 		writer_commit(writer);
@@ -442,7 +416,7 @@ int sonde_writer_add(struct sonde_writer *writer, struct sonde_source *source)
 
 	sonde_source_checkpoint(source, &w.next);
 	pthread_mutex_lock(&writer->store_lock);
-	w.noted = noted_of(writer, w.next.ring_id);
+	w.noted = sonde_noted_of(writer->noted, &w.next);
 	pthread_mutex_lock(&writer->lock);
 	if (writer->n_watched == SOURCES_MAX)
 		r = -E2BIG;
@@ -453,8 +427,33 @@ int sonde_writer_add(struct sonde_writer *writer, struct sonde_source *source)
 	return r;
 }
 
+/* Rings that the worker before us read, and that are not there any more: what it had not stored went with them. */
+static void writer_note_gone(struct sonde_writer *writer)
+{
+	struct sonde_checkpoint checkpoint;
+	struct sonde_gap gap;
+
+	for (size_t i = 0; i < SONDE_NOTED_MAX; i++) {
+		struct sonde_noted *noted = &writer->noted[i];
+		bool watched = false;
+
+		for (unsigned j = 0; j < writer->n_watched && noted->ring_id && !watched; j++) {
+			sonde_source_checkpoint(writer->watched[j].source, &checkpoint);
+			watched = checkpoint.ring_id == noted->ring_id;
+		}
+		if (!noted->ring_id || watched)
+			continue;
+		sonde_noted_gone(noted, &gap);
+		(void)sonde_store_gap(writer->store, &gap);
+		*noted = (struct sonde_noted){};
+	}
+}
+
 void sonde_writer_started(struct sonde_writer *writer)
 {
+	pthread_mutex_lock(&writer->store_lock);
+	writer_note_gone(writer);
+	pthread_mutex_unlock(&writer->store_lock);
 	sonde_store_seen_from(writer->store, sonde_clock_wall_ns());
 	pthread_mutex_lock(&writer->lock);
 	writer->starting = false;
@@ -481,6 +480,7 @@ void sonde_writer_remove(struct sonde_writer *writer, struct sonde_source *sourc
 		writer_look_at(writer, w);
 		writer_commit(writer);
 		pthread_mutex_lock(&writer->lock);
+		writer_leave(writer, source);
 		if (w->noted)
 			*w->noted = (struct sonde_noted){};
 		*w = writer->watched[--writer->n_watched];

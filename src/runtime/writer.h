@@ -12,18 +12,9 @@
  * Threads: new, free from one thread; sonde_writer_deliver() from any reader.
  */
 
-#include <runtime/source.h>
+#include <runtime/noted.h>
 
 struct sonde_writer;
-
-/** What has been noted as lost, ring by ring. In shared memory it outlives the worker, so nothing is noted twice or never. */
-struct sonde_noted {
-	uint64_t ring_id; /* 0: free */
-	struct sonde_counters counters;
-	uint64_t recursion_misses;
-	int64_t until_ns; /* wall clock */
-};
-#define SONDE_NOTED_MAX 64
 
 struct sonde_writer_opts {
 	struct sonde_store *store;

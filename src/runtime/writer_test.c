@@ -315,6 +315,59 @@ static void test_answers_while_locked(void **state)
 	assert_int_equal(answer.lost, ledger.ring_full);
 }
 
+/* A program that is stopped meanwhile: its last events wait all the same. */
+static void test_removed_while_locked(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_answer answer;
+	sqlite3 *lock;
+
+	if (!f)
+		skip();
+	assert_int_equal(sqlite3_open(f->path, &lock), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(lock, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	for (long i = 0; i < 100; i++)
+		syscall(1023, i, (long)getpid());
+	sonde_source_stop(f->source);
+	sonde_writer_remove(f->writer, f->source);
+	assert_int_equal(stored(f, &answer), 0);
+	assert_false(answer.complete);
+	assert_non_null(strstr(answer.reason, "UTC wait (store: cannot write"));
+	assert_int_equal(sqlite3_exec(lock, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(lock);
+	for (int i = 0; i < 6000 && (stored(f, &answer), !answer.complete); i++)
+		usleep(10000);
+	assert_true(answer.complete);
+	assert_int_equal(stored(f, &answer), 100);
+}
+
+/* A worker ended, and when the next one begins, a ring is gone: nobody knows what was in it, but that it is missing. */
+static void test_ring_gone(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_writer_opts opts = {.store = f ? f->store : NULL, .noted = f ? f->noted : NULL, .commit_interval_ns = COMMIT_NS,
+					 .starting = true};
+	struct sonde_answer answer;
+
+	if (!f)
+		skip();
+	syscall(1023, 0l, (long)getpid());
+	assert_int_equal(settle(f).stored, 1);
+	stored(f, &answer);
+	assert_true(answer.complete);
+	sonde_source_stop(f->source);
+	sonde_writer_free(&f->writer, sonde_clock_boot_ns() + SONDE_NS_PER_S);
+	assert_int_equal(sonde_writer_new(&opts, &f->writer), 0);
+	stored(f, &answer);
+	assert_string_equal(answer.reason, "programs are being started");
+	sonde_writer_started(f->writer);
+	assert_int_equal(stored(f, &answer), 1);
+	assert_false(answer.complete);
+	assert_non_null(strstr(answer.reason, "an unknown number of events of flood lost (ring_lost)"));
+	for (size_t i = 0; i < SONDE_NOTED_MAX; i++)
+		assert_int_equal(f->noted[i].ring_id, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -324,6 +377,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_backlog_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop_while_locked, setup_on_disk, teardown),
 		cmocka_unit_test_setup_teardown(test_answers_while_locked, setup_on_disk, teardown),
+		cmocka_unit_test_setup_teardown(test_removed_while_locked, setup_on_disk, teardown),
+		cmocka_unit_test_setup_teardown(test_ring_gone, setup_on_disk, teardown),
+		cmocka_unit_test_setup_teardown(test_ring_gone, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
