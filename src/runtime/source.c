@@ -165,7 +165,7 @@ void sonde_source_made_waits(struct sonde_source *source)
 	pthread_mutex_unlock(&source->lock);
 }
 
-/* Under the lock. The second place may say a time from before the commit, but never one from before the commit's tick. */
+/* Under the lock. The second place may have been begun by events that are committed; those are of the time since the first one. */
 static void made_waits_end(struct sonde_source *source, uint64_t made)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(source->made_waits) && source->made_waits[0].until <= made; i++) {

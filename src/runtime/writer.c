@@ -293,7 +293,7 @@ static void gap_note_backlog(struct sonde_writer *writer, struct watched *w, uin
 	struct sonde_gap gap = {.cause = "shutdown", .to_ns = sonde_clock_wall_ns(), .count = count};
 
 	snprintf(gap.program, sizeof(gap.program), "%s", sonde_source_name(w->source));
-	gap.from_ns = w->noted ? w->noted->until_ns : gap.to_ns;
+	gap.from_ns = w->noted ? w->noted->waits_since_ns : gap.to_ns;
 	gap_note(writer, w, &gap);
 }
 

@@ -227,7 +227,9 @@ static void test_another_reader(void **state)
 static void test_backlog_is_told(void **state)
 {
 	struct fixture *f = *state;
+	struct sonde_query query = {.type = "flood", .since_ns = INT64_MIN, .pid = -1};
 	struct sonde_answer answer;
+	uint64_t n;
 
 	if (!f)
 		skip();
@@ -237,12 +239,17 @@ static void test_backlog_is_told(void **state)
 	f->gives_up = true;
 	for (long i = 100; i < 150; i++)
 		syscall(1023, i, (long)getpid());
+	query.until_ns = sonde_clock_wall_ns();
+	usleep(10000);
 	sonde_source_stop(f->source);
 	sonde_writer_free(&f->writer, sonde_clock_boot_ns());
 	assert_int_equal(stored(f, &answer), 100);
 	assert_false(answer.complete);
 	assert_int_equal(answer.lost, 50);
 	assert_non_null(strstr(answer.reason, "50 events of flood lost (shutdown)"));
+	/* it says when they happened, not when they were given up */
+	assert_int_equal(sonde_store_count(f->store, &query, NULL, count_row, &n, &answer), 0);
+	assert_int_equal(answer.lost, 50);
 }
 
 /* A store that cannot write does not keep its readers from being stopped; nothing is there that was counted as lost. */
