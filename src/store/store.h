@@ -107,7 +107,7 @@ struct sonde_answer {
 	char cursor[SONDE_CURSOR_MAX];
 	bool complete;			 /* nothing is missing in the asked span, as far as it is known */
 	uint64_t lost;			 /* events known to be missing in the span; 0 with !complete: number unknown */
-	char reason[256];		 /* if not complete: why, in words */
+	char reason[384];		 /* if not complete: why, in words */
 	/* Of a count: all together, also of the groups beyond the limit, and how many groups there are. */
 	uint64_t count, groups;
 	int64_t sum;
