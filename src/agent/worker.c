@@ -51,7 +51,7 @@ static int worker_open(struct worker *worker)
 	const struct sonde_config *config = &worker->config;
 	struct sonde_enrich_opts enrich = {.kallsyms_fd = worker->kallsyms_fd};
 	struct sonde_writer_opts writer = {
-		.commit_interval_ns = config->store.commit_interval_ns,
+		.commit_interval_ns = config->store.commit_interval_ns, .starting = true,
 		.noted = (struct sonde_noted *)(worker->shared + WORKER_CHECKPOINTS_BYTES),
 	};
 	struct sonde_store_opts store = {
@@ -129,8 +129,10 @@ static int worker_message(struct worker *worker)
 		(void)sonde_message_send(worker->socket, &message, NULL, 0);
 		break;
 	case SONDE_MESSAGE_STARTED:
-		worker->started = true;
 		worker_programs_tell_gaps(worker);
+		if (!worker->started)
+			sonde_writer_started(worker->writer);
+		worker->started = true;
 		break;
 	case SONDE_MESSAGE_STOP:
 		worker->stopping = true;

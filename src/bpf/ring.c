@@ -22,6 +22,7 @@
 
 #define WINDOW_BYTES (256ul << 10)
 #define FAST_NS (250 * SONDE_NS_PER_MS) /* a move within this after the last one */
+#define VIEW_BYTES 16384ul
 #define DATA_OFFSET(ring) (2 * (off_t)(ring)->page)
 
 struct sonde_ring {
@@ -212,27 +213,91 @@ uint64_t sonde_ring_end(const struct sonde_ring *ring)
 	return atomic_load_explicit(ring->producer, memory_order_acquire);
 }
 
+/* ---- what stands in the ring, seen by any thread: the window is the reader's ---- */
+
+struct view {
+	char *pages;
+	size_t length, skip;
+	uint64_t from, end;
+};
+
+static void view_close(struct view *view)
+{
+	if (view->pages)
+		munmap(view->pages, view->length);
+	view->pages = NULL;
+}
+
+/* @param bytes At most the ring's size. */
+static bool view_open(const struct sonde_ring *ring, uint64_t from, size_t bytes, struct view *view)
+{
+	size_t first = from & (ring->size - 1);
+
+	view->skip = first & (ring->page - 1);
+	view->length = view->skip + bytes;
+	view->from = from;
+	view->end = from + bytes;
+	view->pages = ring_map(ring->fd, view->length, PROT_READ, DATA_OFFSET(ring) + (off_t)(first - view->skip));
+	return view->pages;
+}
+
+static const char *view_at(const struct view *view, uint64_t position)
+{
+	return view->pages + view->skip + (position - view->from);
+}
+
 uint64_t sonde_ring_waiting(const struct sonde_ring *ring, uint64_t from)
 {
 	unsigned long producer = atomic_load_explicit(ring->producer, memory_order_acquire);
-	size_t first = from & (ring->size - 1), skip = first & (ring->page - 1), length = skip + (producer - from);
+	CLEANUP(view_close) struct view view = {};
 	uint64_t cursor = from, count = 0;
-	const char *data;
 
-	if (from >= producer || producer - from > ring->size)
+	if (from >= producer || producer - from > ring->size || !view_open(ring, from, producer - from, &view))
 		return 0;
-	/* The window is the reader's. */
-	data = ring_map(ring->fd, length, PROT_READ, DATA_OFFSET(ring) + (off_t)(first - skip));
-	for (; data && cursor < producer; count++) {
-		uint32_t header = header_at(data + skip + (cursor - from));
+	for (; cursor < producer; count++) {
+		uint32_t header = header_at(view_at(&view, cursor));
 
 		if (header & BPF_RINGBUF_DISCARD_BIT)
 			count--;
 		cursor += ring_step(header);
 	}
-	if (data)
-		munmap((void *)(uintptr_t)data, length);
 	return count;
+}
+
+/* The oldest record from `consumer` on. @return false: there is none. What it copies is nonsense if it is freed meanwhile. */
+static bool ring_first(const struct sonde_ring *ring, uint64_t consumer, char *out, size_t size)
+{
+	unsigned long producer = atomic_load_explicit(ring->producer, memory_order_acquire);
+	size_t piece = VIEW_BYTES < ring->size ? VIEW_BYTES : ring->size;
+	CLEANUP(view_close) struct view view = {};
+	uint32_t header;
+
+	for (uint64_t at = consumer; at < producer && at - consumer <= ring->size; at += ring_step(header)) {
+		if (!view.pages || at + BPF_RINGBUF_HDR_SZ + size > view.end) {
+			view_close(&view);
+			if (!view_open(ring, at, piece, &view))
+				return false;
+		}
+		header = header_at(view_at(&view, at));
+		if (header & (BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT) || header < size)
+			continue;
+		memcpy(out, view_at(&view, at) + BPF_RINGBUF_HDR_SZ, size);
+		return true;
+	}
+	return false;
+}
+
+int sonde_ring_oldest(const struct sonde_ring *ring, void *ret_start, size_t size)
+{
+	for (int tries = 0; tries < 8; tries++) {
+		unsigned long consumer = atomic_load_explicit(ring->consumer, memory_order_acquire);
+		bool found = ring_first(ring, consumer, ret_start, size);
+
+		atomic_thread_fence(memory_order_acquire);
+		if (consumer == atomic_load_explicit(ring->consumer, memory_order_relaxed))
+			return found;
+	}
+	return -EAGAIN;
 }
 
 bool sonde_ring_sleep(struct sonde_ring *ring)

@@ -53,6 +53,11 @@ size_t sonde_ring_size(const struct sonde_ring *ring);
 uint64_t sonde_ring_end(const struct sonde_ring *ring);
 /** Records from there on to the producer (any thread). Nonsense if what is there was committed meanwhile: then ask again. */
 uint64_t sonde_ring_waiting(const struct sonde_ring *ring, uint64_t from);
+/**
+ * @brief The first `size` bytes of the oldest record that is not freed and has so many (any thread).
+ * @return 1, 0: there is none, -EAGAIN: it is being freed all the time.
+ */
+int sonde_ring_oldest(const struct sonde_ring *ring, void *ret_start, size_t size);
 
 /** Ask to be woken by the next record. @return false: there is something to read already (and nobody will wake). */
 bool sonde_ring_sleep(struct sonde_ring *ring);

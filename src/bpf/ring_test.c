@@ -108,6 +108,36 @@ static void test_read_is_not_freed(void **state)
 	assert_int_equal(sonde_ring_used(f->ring), 0);
 }
 
+static void check_oldest(const struct sonde_ring *ring, uint64_t number)
+{
+	struct flood record = {};
+
+	assert_int_equal(sonde_ring_oldest(ring, &record, sizeof(record)), 1);
+	assert_int_equal(record.number, number);
+}
+
+/* The first one that is not freed, whether it was read or not; also where it wraps. */
+static void test_oldest(void **state)
+{
+	struct fixture *f = *state;
+	struct flood record;
+
+	if (!f)
+		skip();
+	for (uint64_t i = 0; i < 5000; i += 10) {
+		assert_int_equal(sonde_ring_oldest(f->ring, &record, sizeof(record)), 0);
+		produce(i, 10);
+		check_oldest(f->ring, i);
+		assert_int_equal(consume(f->ring, i, 4), 4);
+		check_oldest(f->ring, i);
+		sonde_ring_commit(f->ring, sonde_ring_position(f->ring));
+		check_oldest(f->ring, i + 4);
+		assert_int_equal(sonde_ring_oldest(f->ring, &record, sizeof(record) + 1), 0); /* no record is so long */
+		assert_int_equal(consume(f->ring, i + 4, 10), 6);
+		sonde_ring_commit(f->ring, sonde_ring_position(f->ring));
+	}
+}
+
 /* A reader that died is followed by one that finds what was not committed, and only that. */
 static void test_second_reader_goes_on(void **state)
 {
@@ -234,6 +264,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_read_is_not_freed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_oldest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_second_reader_goes_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_overflow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wrap_and_sleep, setup, teardown),

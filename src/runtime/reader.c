@@ -145,6 +145,7 @@ static void reader_deliver_made(struct sonde_source *source)
 	batch->position = sonde_ring_position(source->ring);
 	source->pending += batch->batch.n;
 	source->made += batch->batch.n;
+	sonde_source_made_waits(source);
 	source->deliver(source, batch, source->userdata);
 }
 

@@ -152,12 +152,52 @@ const struct sonde_schema *sonde_source_schema(const struct sonde_source *source
 	return source->schema;
 }
 
+/* ---- what waits ---- */
+
+void sonde_source_made_waits(struct sonde_source *source)
+{
+	struct made_wait *wait;
+
+	pthread_mutex_lock(&source->lock);
+	wait = &source->made_waits[source->made_waits[0].until != 0];
+	if (!wait->until)
+		wait->since_ns = sonde_clock_boot_ns();
+	wait->until = source->made;
+	pthread_mutex_unlock(&source->lock);
+}
+
+/* Under the lock. The second place may have been begun by events that are committed; those are of the time since the first one. */
+static void made_waits_end(struct sonde_source *source, uint64_t made)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(source->made_waits) && source->made_waits[0].until <= made; i++) {
+		source->made_waits[0] = source->made_waits[1];
+		source->made_waits[1] = (struct made_wait){};
+	}
+}
+
+int64_t sonde_source_waits_since_ns(const struct sonde_source *source)
+{
+	pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&source->lock;
+	int64_t since_ns = INT64_MAX;
+	struct sonde_header oldest;
+
+	pthread_mutex_lock(lock);
+	if (source->made_waits[0].until)
+		since_ns = source->made_waits[0].since_ns;
+	pthread_mutex_unlock(lock);
+	/* One that is freed all the time is young. */
+	if (sonde_ring_oldest(source->ring, &oldest, sizeof(oldest)) == 1 && (int64_t)oldest.time_ns < since_ns)
+		since_ns = (int64_t)oldest.time_ns;
+	return since_ns;
+}
+
 void sonde_source_commit(struct sonde_source *source, const struct sonde_checkpoint *checkpoint)
 {
 	pthread_mutex_lock(&source->lock);
 	source->pending -= checkpoint->consumed - source->checkpoint.consumed + checkpoint_made(checkpoint) -
 			   checkpoint_made(&source->checkpoint);
 	source->checkpoint = *checkpoint;
+	made_waits_end(source, checkpoint_made(checkpoint));
 	pthread_mutex_unlock(&source->lock);
 	sonde_ring_commit(source->ring, checkpoint->position);
 }

@@ -59,6 +59,8 @@ const struct sonde_schema *sonde_source_schema(const struct sonde_source *source
 void sonde_source_commit(struct sonde_source *source, const struct sonde_checkpoint *checkpoint);
 /** The state of the last commit (or resume). */
 void sonde_source_checkpoint(const struct sonde_source *source, struct sonde_checkpoint *ret_checkpoint);
+/** Boot time of the oldest event that no commit has taken, INT64_MAX: nothing waits. */
+int64_t sonde_source_waits_since_ns(const struct sonde_source *source);
 /** Share of the ring that waits for a commit, 0 to 100. */
 unsigned sonde_source_fill_pct(const struct sonde_source *source);
 /**

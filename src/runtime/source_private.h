@@ -30,8 +30,12 @@ struct sonde_source {
 	_Atomic uint64_t pending;  /* of both, what is not yet committed */
 	_Atomic int64_t progress_ns;
 
-	pthread_mutex_t lock; /* of checkpoint */
+	pthread_mutex_t lock; /* of the next two */
 	struct sonde_checkpoint checkpoint;
+	struct made_wait {
+		uint64_t until;	  /* `made` behind it; 0: nothing waits */
+		int64_t since_ns; /* boot time of the first of them */
+	} made_waits[2]; /* no ring has them: a tick, and those behind it */
 
 	/* reader.c */
 	bool shows_names;		/* a type has a column of names of addresses */
@@ -50,3 +54,6 @@ struct sonde_source {
 	uint64_t cached_cgroup; /* the last one looked up, since events come in runs */
 	const char *cached_container;
 };
+
+/** source.c: `made` has been raised for events that are about to be delivered. */
+void sonde_source_made_waits(struct sonde_source *source);

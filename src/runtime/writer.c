@@ -20,12 +20,15 @@
 #include <base/wait.h>
 
 #define QUEUE_BATCHES 16 /* of up to 384 KB; what is in them is still in a ring, so more would save nothing */
-#define SOURCES_MAX 64
+#define SOURCES_MAX SONDE_WAITING_MAX
 #define GATHER_BATCHES 4  /* that wait for a commit's time, unless more come: waking the writer costs more than writing a small one */
 #define COMMIT_FILL_PCT 40   /* a ring this full is not kept waiting for the interval */
 #define LOOK_NS SONDE_NS_PER_S /* at losses and limits */
 #define END_LOOK_NS (20 * SONDE_NS_PER_MS)
 #define RETRY_NS (500 * SONDE_NS_PER_MS)
+/* An event that waits longer is late: for its reader, its turn, and the commit itself. */
+#define USUAL_INTERVALS 2
+#define USUAL_NS (600 * SONDE_NS_PER_MS)
 
 struct item {
 	struct sonde_source *source;
@@ -49,13 +52,18 @@ struct sonde_writer {
 	pthread_mutex_t store_lock; /* of `watched` and all work on the store; taken before `lock` */
 	struct item *queue;
 	size_t head, n, max;
-	bool urgent, stopping;
+	bool urgent, stopping, starting;
 	bool drains;	  /* the queue is being emptied */
-	size_t left;	  /* batches before it waits again; the writer's own */
+	size_t to_take;	  /* batches before it waits again; the writer's own */
 	int64_t deadline_ns; /* to end */
 	int64_t readers_deadline_ns; /* 0: they wait */
-	unsigned n_watched;
+	unsigned n_watched; /* what is watched and noted changes under both locks */
 	struct watched watched[SOURCES_MAX];
+	unsigned n_left; /* sources that were removed while the store could not write, until it can: under both locks */
+	struct {
+		char program[SONDE_PROGRAM_NAME_MAX];
+		int64_t since_ns;
+	} left[SOURCES_MAX];
 	_Atomic int64_t progress_ns;
 	_Atomic int64_t last_commit_ns;
 	int64_t last_look_ns;
@@ -73,52 +81,27 @@ static struct watched *writer_find(struct sonde_writer *writer, const struct son
 
 /* ---- losses become gaps in the store ---- */
 
-static void gap_note(struct sonde_writer *writer, struct watched *w, const char *cause, uint64_t before, uint64_t after)
+static void gap_note(struct sonde_writer *writer, struct watched *w, const struct sonde_gap *gap)
 {
-	struct sonde_gap gap = {.count = after - before};
-
-	if (after <= before)
-		return;
-	snprintf(gap.program, sizeof(gap.program), "%s", sonde_source_name(w->source));
-	snprintf(gap.cause, sizeof(gap.cause), "%s", cause);
-	gap.from_ns = w->noted->until_ns;
-	gap.to_ns = sonde_clock_wall_ns();
-	(void)sonde_store_gap(writer->store, &gap); /* a store that cannot write says so itself */
+	(void)sonde_store_gap(writer->store, gap); /* a store that cannot write says so itself */
 	w->changed = true;
 }
 
 static void writer_look_at(struct sonde_writer *writer, struct watched *w)
 {
-	struct sonde_noted *noted = w->noted;
-	struct sonde_counters now;
-	uint64_t misses;
+	struct sonde_gap gaps[SONDE_WAITING_CAUSES_MAX];
+	struct sonde_noted now;
+	size_t n;
 
-	if (!noted || sonde_source_counters(w->source, &now) < 0)
+	if (!w->noted)
 		return;
-	misses = sonde_source_recursion_misses(w->source);
-	gap_note(writer, w, "ring_full", noted->counters.ring_full, now.ring_full);
-	gap_note(writer, w, "map_full", noted->counters.map_full, now.map_full);
-	gap_note(writer, w, "throttled", noted->counters.throttled, now.throttled);
-	gap_note(writer, w, "recursion", noted->recursion_misses, misses);
-	noted->counters = now;
-	noted->recursion_misses = misses;
-	noted->until_ns = sonde_clock_wall_ns();
-}
-
-/* The place of a ring: its own if the worker before us had it, else a free one. */
-static struct sonde_noted *noted_of(struct sonde_writer *writer, uint64_t ring_id)
-{
-	struct sonde_noted *free_one = NULL;
-
-	for (size_t i = 0; i < SONDE_NOTED_MAX; i++) {
-		if (writer->noted[i].ring_id == ring_id)
-			return &writer->noted[i];
-		if (!writer->noted[i].ring_id && !free_one)
-			free_one = &writer->noted[i];
-	}
-	if (free_one)
-		*free_one = (struct sonde_noted){.ring_id = ring_id, .until_ns = sonde_clock_wall_ns()};
-	return free_one;
+	n = sonde_noted_look(w->noted, w->source, gaps, &now);
+	for (size_t i = 0; i < n; i++)
+		gap_note(writer, w, &gaps[i]);
+	/* After the gaps: who asks in between finds a loss in both, and by its time that it is the same. */
+	pthread_mutex_lock(&writer->lock);
+	*w->noted = now;
+	pthread_mutex_unlock(&writer->lock);
 }
 
 static void writer_look(struct sonde_writer *writer)
@@ -131,6 +114,48 @@ static void writer_look(struct sonde_writer *writer)
 	for (unsigned i = 0; i < writer->n_watched; i++)
 		writer_look_at(writer, &writer->watched[i]);
 	(void)sonde_store_expire(writer->store, sonde_clock_wall_ns());
+}
+
+/* ---- what waits, for whoever asks ---- */
+
+static void waiting_add(struct sonde_waiting *waiting, const char *program, int64_t since_ns)
+{
+	if (since_ns == INT64_MAX || waiting->n == ARRAY_SIZE(waiting->programs))
+		return;
+	snprintf(waiting->programs[waiting->n].program, sizeof(waiting->programs[0].program), "%s", program);
+	waiting->programs[waiting->n++].since_ns = since_ns;
+}
+
+/* Not under store_lock, which a commit that waits for a disk holds. */
+static void writer_waiting(void *userdata, struct sonde_waiting *waiting)
+{
+	struct sonde_writer *writer = userdata;
+	struct sonde_noted now;
+
+	waiting->usual_ns = USUAL_INTERVALS * writer->commit_interval_ns + USUAL_NS;
+	pthread_mutex_lock(&writer->lock);
+	waiting->starting = writer->starting;
+	for (unsigned i = 0; i < writer->n_left; i++)
+		waiting_add(waiting, writer->left[i].program, writer->left[i].since_ns);
+	for (unsigned i = 0; i < writer->n_watched; i++) {
+		const struct watched *w = &writer->watched[i];
+
+		if (w->noted)
+			waiting->n_gaps += sonde_noted_look(w->noted, w->source, waiting->gaps + waiting->n_gaps, &now);
+		waiting_add(waiting, sonde_source_name(w->source), sonde_noted_waits_since_ns(w->source));
+	}
+	pthread_mutex_unlock(&writer->lock);
+}
+
+/* Under both locks: its last events wait in the store, and nobody else remembers them. */
+static void writer_leave(struct sonde_writer *writer, const struct sonde_source *source)
+{
+	int64_t since_ns = sonde_noted_waits_since_ns(source);
+
+	if (!writer->failing || since_ns == INT64_MAX || writer->n_left == SOURCES_MAX)
+		return;
+	snprintf(writer->left[writer->n_left].program, sizeof(writer->left[0].program), "%s", sonde_source_name(source));
+	writer->left[writer->n_left++].since_ns = since_ns;
 }
 
 /* ---- writing ---- */
@@ -158,12 +183,17 @@ static int writer_commit(struct sonde_writer *writer)
 			checkpoints[n++] = writer->watched[i].next;
 		}
 	writer->last_commit_ns = sonde_clock_boot_ns();
-	if (!n)
+	if (!n && !writer->n_left)
 		return 0;
 	r = sonde_store_commit(writer->store, checkpoints, n);
 	writer_said(writer, r);
 	if (r == -ESTALE)
 		_exit(EXIT_FAILURE); /* the next worker begins where the file says; nothing is lost, it is all in the rings */
+	if (r >= 0 && writer->n_left) {
+		pthread_mutex_lock(&writer->lock);
+		writer->n_left = 0;
+		pthread_mutex_unlock(&writer->lock);
+	}
 	for (size_t i = 0; r >= 0 && i < n; i++) {
 		changed[i]->changed = false;
 		sonde_source_commit(changed[i]->source, &checkpoints[i]);
@@ -238,9 +268,9 @@ static void writer_step(struct sonde_writer *writer)
 	int r = 0;
 
 	pthread_mutex_lock(&writer->lock);
-	if (!writer->left)
-		writer->left = writer_wait(writer);
-	if (writer->left)
+	if (!writer->to_take)
+		writer->to_take = writer_wait(writer);
+	if (writer->to_take)
 		item = writer->queue[writer->head % writer->max];
 	pthread_mutex_unlock(&writer->lock);
 	pthread_mutex_lock(&writer->store_lock);
@@ -254,7 +284,7 @@ static void writer_step(struct sonde_writer *writer)
 		}
 	}
 	/* What was there when it woke goes with the same commit: small blocks cost more. */
-	if (r < 0 || (writer->left < 2 && writer_commit_due(writer))) {
+	if (r < 0 || (writer->to_take < 2 && writer_commit_due(writer))) {
 		writer_commit(writer);
 		writer->urgent = false;
 	}
@@ -265,7 +295,7 @@ static void writer_step(struct sonde_writer *writer)
 	pthread_mutex_lock(&writer->lock);
 	writer->head++;
 	writer->n--;
-	writer->left--;
+	writer->to_take--;
 	pthread_cond_broadcast(&writer->room);
 	pthread_mutex_unlock(&writer->lock);
 	sonde_batch_unref(&item.batch->batch);
@@ -280,6 +310,15 @@ static bool writer_goes_on(struct sonde_writer *writer)
 	on = !writer->stopping || (writer->n && sonde_clock_boot_ns() < writer->deadline_ns);
 	pthread_mutex_unlock(&writer->lock);
 	return on;
+}
+
+static void gap_note_backlog(struct sonde_writer *writer, struct watched *w, uint64_t count)
+{
+	struct sonde_gap gap = {.cause = "shutdown", .to_ns = sonde_clock_wall_ns(), .count = count};
+
+	snprintf(gap.program, sizeof(gap.program), "%s", sonde_source_name(w->source));
+	gap.from_ns = w->noted ? w->noted->waits_since_ns : gap.to_ns;
+	gap_note(writer, w, &gap);
 }
 
 /* What no reader brought, or no commit took, ends with the ring. The gaps go with the checkpoints, so both are right or neither. */
@@ -298,7 +337,7 @@ static void writer_note_backlog(struct sonde_writer *writer)
 			continue;
 		sonde_log_warning("%s: the time to stop (shutdown_timeout) is over: %llu events that waited are lost",
 				  sonde_source_name(w->source), (unsigned long long)(now.submitted - taken));
-		gap_note(writer, w, "shutdown", taken, now.submitted);
+		gap_note_backlog(writer, w, now.submitted - taken);
 	}
 	if (!writer->failing) /* else the time for it is over */
 		writer_commit(writer);
@@ -329,6 +368,7 @@ int sonde_writer_new(const struct sonde_writer_opts *opts, struct sonde_writer *
 	writer->store = opts->store;
 	writer->commit_interval_ns = opts->commit_interval_ns;
 	writer->noted = opts->noted;
+	writer->starting = opts->starting;
 	writer->max = opts->max_queue_batches ?: QUEUE_BATCHES;
 	writer->queue = calloc(writer->max, sizeof(*writer->queue));
 	pthread_mutex_init(&writer->lock, NULL);
@@ -343,6 +383,7 @@ int sonde_writer_new(const struct sonde_writer_opts *opts, struct sonde_writer *
 		return -r;
 	}
 	(void)pthread_setname_np(writer->thread, "writer");
+	sonde_store_set_waiting(writer->store, writer_waiting, writer);
 	*ret_writer = writer;
 	return 0;
 }
@@ -367,6 +408,7 @@ void sonde_writer_free(struct sonde_writer **pointer, int64_t deadline_ns)
 	pthread_cond_broadcast(&writer->work);
 	pthread_mutex_unlock(&writer->lock);
 	pthread_join(writer->thread, NULL);
+	sonde_store_set_waiting(writer->store, NULL, NULL);
 	for (; writer->n; writer->n--, writer->head++)
 		sonde_batch_unref(&writer->queue[writer->head % writer->max].batch->batch);
 	free(writer->queue);
@@ -401,7 +443,7 @@ int sonde_writer_add(struct sonde_writer *writer, struct sonde_source *source)
 
 	sonde_source_checkpoint(source, &w.next);
 	pthread_mutex_lock(&writer->store_lock);
-	w.noted = noted_of(writer, w.next.ring_id);
+	w.noted = sonde_noted_of(writer->noted, &w.next);
 	pthread_mutex_lock(&writer->lock);
 	if (writer->n_watched == SOURCES_MAX)
 		r = -E2BIG;
@@ -410,6 +452,39 @@ int sonde_writer_add(struct sonde_writer *writer, struct sonde_source *source)
 	pthread_mutex_unlock(&writer->lock);
 	pthread_mutex_unlock(&writer->store_lock);
 	return r;
+}
+
+/* Rings that the worker before us read, and that are not there any more: what it had not stored went with them. */
+static void writer_note_gone(struct sonde_writer *writer)
+{
+	struct sonde_checkpoint checkpoint;
+	struct sonde_gap gap;
+
+	for (size_t i = 0; i < SONDE_NOTED_MAX; i++) {
+		struct sonde_noted *noted = &writer->noted[i];
+		bool watched = false;
+
+		for (unsigned j = 0; j < writer->n_watched && noted->ring_id && !watched; j++) {
+			sonde_source_checkpoint(writer->watched[j].source, &checkpoint);
+			watched = checkpoint.ring_id == noted->ring_id;
+		}
+		if (!noted->ring_id || watched)
+			continue;
+		sonde_noted_gone(noted, &gap);
+		(void)sonde_store_gap(writer->store, &gap);
+		*noted = (struct sonde_noted){};
+	}
+}
+
+void sonde_writer_started(struct sonde_writer *writer)
+{
+	pthread_mutex_lock(&writer->store_lock);
+	writer_note_gone(writer);
+	pthread_mutex_unlock(&writer->store_lock);
+	sonde_store_seen_from(writer->store, sonde_clock_wall_ns());
+	pthread_mutex_lock(&writer->lock);
+	writer->starting = false;
+	pthread_mutex_unlock(&writer->lock);
 }
 
 void sonde_writer_remove(struct sonde_writer *writer, struct sonde_source *source)
@@ -433,9 +508,10 @@ void sonde_writer_remove(struct sonde_writer *writer, struct sonde_source *sourc
 	if (w) {
 		writer_look_at(writer, w);
 		writer_commit(writer);
+		pthread_mutex_lock(&writer->lock);
+		writer_leave(writer, source);
 		if (w->noted)
 			*w->noted = (struct sonde_noted){};
-		pthread_mutex_lock(&writer->lock);
 		*w = writer->watched[--writer->n_watched];
 		pthread_mutex_unlock(&writer->lock);
 	}

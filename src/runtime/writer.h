@@ -12,24 +12,16 @@
  * Threads: new, free from one thread; sonde_writer_deliver() from any reader.
  */
 
-#include <runtime/source.h>
+#include <runtime/noted.h>
 
 struct sonde_writer;
-
-/** What has been noted as lost, ring by ring. In shared memory it outlives the worker, so nothing is noted twice or never. */
-struct sonde_noted {
-	uint64_t ring_id; /* 0: free */
-	struct sonde_counters counters;
-	uint64_t recursion_misses;
-	int64_t until_ns; /* wall clock */
-};
-#define SONDE_NOTED_MAX 64
 
 struct sonde_writer_opts {
 	struct sonde_store *store;
 	int64_t commit_interval_ns;
 	struct sonde_noted *noted; /* SONDE_NOTED_MAX of them, zeroed at first; borrowed */
 	size_t max_queue_batches; /* 0: 32 */
+	bool starting; /* until sonde_writer_started() not all sources are there, so no answer of the store is complete */
 };
 
 int sonde_writer_new(const struct sonde_writer_opts *opts, struct sonde_writer **ret_writer);
@@ -43,6 +35,8 @@ void sonde_writer_free(struct sonde_writer **writer, int64_t deadline_ns);
 
 /** Watch a source: its batches are taken, its losses noted. Its checkpoint must have been resumed before. */
 int sonde_writer_add(struct sonde_writer *writer, struct sonde_source *source);
+/** All sources that there are at first have been added. */
+void sonde_writer_started(struct sonde_writer *writer);
 /** Everything of this source is committed, then it is forgotten. Its reader must be stopped. */
 void sonde_writer_remove(struct sonde_writer *writer, struct sonde_source *source);
 /** For sonde_source_opts.deliver; takes the batch over. */

@@ -247,7 +247,9 @@ static void test_another_reader(void **state)
 static void test_backlog_is_told(void **state)
 {
 	struct fixture *f = *state;
+	struct sonde_query query = {.type = "flood", .since_ns = INT64_MIN, .pid = -1};
 	struct sonde_answer answer;
+	uint64_t n;
 
 	if (!f)
 		skip();
@@ -257,12 +259,17 @@ static void test_backlog_is_told(void **state)
 	f->gives_up = true;
 	for (long i = 100; i < 150; i++)
 		syscall(1023, i, (long)getpid());
+	query.until_ns = sonde_clock_wall_ns();
+	usleep(10000);
 	sonde_source_stop(f->source);
 	sonde_writer_free(&f->writer, sonde_clock_boot_ns());
 	assert_int_equal(stored(f, &answer), 100);
 	assert_false(answer.complete);
 	assert_int_equal(answer.lost, 50);
 	assert_non_null(strstr(answer.reason, "50 events of flood lost (shutdown)"));
+	/* it says when they happened, not when they were given up */
+	assert_int_equal(sonde_store_count(f->store, &query, NULL, count_row, &n, &answer), 0);
+	assert_int_equal(answer.lost, 50);
 }
 
 /* A store that cannot write does not keep its readers from being stopped; nothing is there that was counted as lost. */
@@ -291,6 +298,103 @@ static void test_stop_while_locked(void **state)
 	assert_int_equal(n + answer.lost, counters.submitted + counters.ring_full);
 }
 
+/*
+ * While nothing can be committed, the answer says what is missing: what waits, and what was lost since. When all is written, the same
+ * losses are said by the file.
+ */
+static void test_answers_while_locked(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_counters counters = {};
+	struct sonde_answer answer;
+	struct sonde_ledger ledger;
+	sqlite3 *lock;
+
+	if (!f)
+		skip();
+	syscall(1023, 0l, (long)getpid());
+	settle(f);
+	assert_int_equal(stored(f, &answer), 1);
+	assert_true(answer.complete);
+	assert_int_equal(sqlite3_open(f->path, &lock), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(lock, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	for (long i = 1; counters.ring_full < 1000; i++) {
+		syscall(1023, i, (long)getpid());
+		if (i % 1000 == 0)
+			assert_int_equal(sonde_source_counters(f->source, &counters), 0);
+	}
+	sonde_source_counters(f->source, &counters);
+	for (int i = 0; i < 6000 && (stored(f, &answer), !strstr(answer.reason, "locked")); i++)
+		usleep(10000); /* that it is locked is known when the writer has tried long enough */
+	assert_int_equal(stored(f, &answer), 1);
+	assert_false(answer.complete);
+	assert_int_equal(answer.lost, counters.ring_full);
+	assert_non_null(strstr(answer.reason, "events since "));
+	assert_non_null(strstr(answer.reason, "UTC wait (store: cannot write: another program keeps the file locked)"));
+	assert_int_equal(sqlite3_exec(lock, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(lock);
+	ledger = settle(f);
+	assert_int_equal(ledger.residual, 0);
+	for (int i = 0; i < 6000 && (stored(f, &answer), strstr(answer.reason, "wait")); i++)
+		usleep(10000);
+	assert_int_equal(stored(f, &answer), ledger.stored);
+	assert_false(answer.complete);
+	assert_int_equal(answer.lost, ledger.ring_full);
+}
+
+/* A program that is stopped meanwhile: its last events wait all the same. */
+static void test_removed_while_locked(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_answer answer;
+	sqlite3 *lock;
+
+	if (!f)
+		skip();
+	assert_int_equal(sqlite3_open(f->path, &lock), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(lock, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	for (long i = 0; i < 100; i++)
+		syscall(1023, i, (long)getpid());
+	sonde_source_stop(f->source);
+	sonde_writer_remove(f->writer, f->source);
+	assert_int_equal(stored(f, &answer), 0);
+	assert_false(answer.complete);
+	assert_non_null(strstr(answer.reason, "UTC wait (store: cannot write"));
+	assert_int_equal(sqlite3_exec(lock, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(lock);
+	for (int i = 0; i < 6000 && (stored(f, &answer), !answer.complete); i++)
+		usleep(10000);
+	assert_true(answer.complete);
+	assert_int_equal(stored(f, &answer), 100);
+}
+
+/* A worker ended, and when the next one begins, a ring is gone: nobody knows what was in it, but that it is missing. */
+static void test_ring_gone(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_writer_opts opts = {.store = f ? f->store : NULL, .noted = f ? f->noted : NULL, .commit_interval_ns = COMMIT_NS,
+					 .starting = true};
+	struct sonde_answer answer;
+
+	if (!f)
+		skip();
+	syscall(1023, 0l, (long)getpid());
+	assert_int_equal(settle(f).stored, 1);
+	stored(f, &answer);
+	assert_true(answer.complete);
+	sonde_source_stop(f->source);
+	sonde_writer_free(&f->writer, sonde_clock_boot_ns() + SONDE_NS_PER_S);
+	assert_int_equal(sonde_writer_new(&opts, &f->writer), 0);
+	stored(f, &answer);
+	assert_string_equal(answer.reason, "programs are being started");
+	sonde_writer_started(f->writer);
+	assert_int_equal(stored(f, &answer), 1);
+	assert_false(answer.complete);
+	assert_non_null(strstr(answer.reason, "an unknown number of events of flood lost (ring_lost)"));
+	for (size_t i = 0; i < SONDE_NOTED_MAX; i++)
+		assert_int_equal(f->noted[i].ring_id, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,6 +404,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_another_reader, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_backlog_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stop_while_locked, setup_on_disk, teardown),
+		cmocka_unit_test_setup_teardown(test_answers_while_locked, setup_on_disk, teardown),
+		cmocka_unit_test_setup_teardown(test_removed_while_locked, setup_on_disk, teardown),
+		cmocka_unit_test_setup_teardown(test_ring_gone, setup_on_disk, teardown),
+		cmocka_unit_test_setup_teardown(test_ring_gone, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

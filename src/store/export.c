@@ -129,7 +129,7 @@ static int export_into(struct sqlite_store *store, const char *target_path, cons
 	code = sqlite_run(source, "BEGIN");
 	if (code)
 		return sqlite_fail(source, code, "cannot read");
-	r = sqlite_judge(store, source, query, answer);
+	r = sqlite_judge(store, source, NULL, query, answer);
 	if (r)
 		return r;
 	answer->rows = 0;

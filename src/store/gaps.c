@@ -66,6 +66,21 @@ void sonde_gaps_add(struct sonde_gaps *gaps, const struct sonde_gap *gap)
 	gaps->items[gaps->n++] = *gap;
 }
 
+static bool gaps_reach_into(const struct sonde_gaps *gaps, const struct sonde_gap *gap)
+{
+	for (size_t i = 0; i < gaps->n; i++)
+		if (gap_same(&gaps->items[i], gap) && gaps->items[i].to_ns > gap->from_ns)
+			return true;
+	return false;
+}
+
+void sonde_gaps_add_waiting(struct sonde_gaps *gaps, const struct sonde_waiting *waiting)
+{
+	for (size_t i = 0; i < waiting->n_gaps; i++)
+		if (!gaps_reach_into(gaps, &waiting->gaps[i]))
+			sonde_gaps_add(gaps, &waiting->gaps[i]);
+}
+
 bool sonde_gaps_end(struct sonde_gaps *gaps, const char *program, const char *cause, int64_t to_ns)
 {
 	bool found = false;
@@ -125,6 +140,29 @@ static void time_text(int64_t time_ns, int64_t now_ns, char *out, size_t size)
 
 	if (!gmtime_r(&seconds, &tm) || !strftime(out, size, time_ns / day_ns == now_ns / day_ns ? "%T" : "%F %T", &tm))
 		snprintf(out, size, "?");
+}
+
+/* Events that were never stored are not lost, but missing all the same. */
+static void judge_waiting(const struct sonde_coverage *coverage, struct span span, struct sonde_answer *answer)
+{
+	const struct sonde_waiting *waiting = coverage->waiting;
+	int64_t since_ns = INT64_MAX;
+	char since[32], text[200];
+
+	if (waiting && waiting->starting)
+		sonde_answer_incomplete(answer, "programs are being started");
+	for (size_t i = 0; waiting && i < waiting->n; i++)
+		if ((!coverage->program || !strcmp(coverage->program, waiting->programs[i].program)) &&
+		    waiting->programs[i].since_ns < since_ns)
+			since_ns = waiting->programs[i].since_ns;
+	if (since_ns >= span.until_ns || (!waiting->error[0] && coverage->now_ns - since_ns <= waiting->usual_ns))
+		return;
+	time_text(since_ns, coverage->now_ns, since, sizeof(since));
+	if (waiting->error[0])
+		snprintf(text, sizeof(text), "events since %s UTC wait (store: %s)", since, waiting->error);
+	else
+		snprintf(text, sizeof(text), "events since %s UTC wait to be stored", since);
+	sonde_answer_incomplete(answer, text);
 }
 
 static void gap_text(const struct sonde_gap *gap, int64_t now_ns, char *text, size_t size)
@@ -231,6 +269,7 @@ void sonde_coverage_judge(const struct sonde_coverage *coverage, const struct so
 		span.until_ns = coverage->now_ns; /* nobody expects what has not happened yet */
 	if (span.since_ns >= span.until_ns)
 		return;
+	judge_waiting(coverage, span, answer);
 	judge_gaps(coverage, span, answer);
 	if (span.since_ns == INT64_MIN && first < span.until_ns)
 		span.since_ns = first;

@@ -30,6 +30,7 @@ struct sonde_coverage {
 	size_t n_runs;
 	int64_t dropped_until_ns; /* newest event of the asked types that retention dropped; INT64_MIN: none */
 	const char *program;	  /* of the asked type; NULL: all types */
+	const struct sonde_waiting *waiting; /* or NULL; its gaps are among `gaps` */
 	int64_t now_ns;
 };
 
@@ -38,6 +39,8 @@ struct sonde_coverage {
  * Beyond SONDE_GAPS_MAX the two oldest of one program and cause become one: less precise, never hidden.
  */
 void sonde_gaps_add(struct sonde_gaps *gaps, const struct sonde_gap *gap);
+/** Add the losses that are not noted yet; those that have been noted since they were asked for are there already. */
+void sonde_gaps_add_waiting(struct sonde_gaps *gaps, const struct sonde_waiting *waiting);
 /** @return whether there was one that lasted. */
 bool sonde_gaps_end(struct sonde_gaps *gaps, const char *program, const char *cause, int64_t to_ns);
 

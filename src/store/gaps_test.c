@@ -153,6 +153,70 @@ static void test_lasting(void **state)
 	assert_false(judge(&coverage, 50, 900).complete);
 }
 
+static struct sonde_waiting *waiting_new(void)
+{
+	struct sonde_waiting *waiting = calloc(1, sizeof(*waiting));
+
+	assert_non_null(waiting);
+	waiting->usual_ns = 2 * S;
+	waiting->n = 2;
+	snprintf(waiting->programs[0].program, sizeof(waiting->programs[0].program), "a");
+	waiting->programs[0].since_ns = 990 * S;
+	snprintf(waiting->programs[1].program, sizeof(waiting->programs[1].program), "b");
+	waiting->programs[1].since_ns = 980 * S;
+	return waiting;
+}
+
+/* Events that are late, or that cannot be stored at all: whoever asks for their time misses them. */
+static void test_judge_waiting(void **state)
+{
+	struct sonde_waiting *waiting CLEANUP_FREE = waiting_new();
+	struct sonde_run run = {0, INT64_MAX};
+	struct sonde_coverage coverage = {.runs = &run, .n_runs = 1, .program = "a", .waiting = waiting,
+					  .dropped_until_ns = INT64_MIN, .now_ns = 991 * S};
+	struct sonde_answer answer;
+
+	assert_true(judge(&coverage, 50, 2000).complete); /* they are young */
+	coverage.now_ns = 1000 * S;
+	answer = judge(&coverage, 50, 2000);
+	assert_false(answer.complete);
+	assert_int_equal(answer.lost, 0);
+	assert_string_equal(answer.reason, "events since 00:16:30 UTC wait to be stored");
+	assert_false(judge(&coverage, 995, 2000).complete);
+	assert_true(judge(&coverage, 50, 990).complete);
+	coverage.program = "c";
+	assert_true(judge(&coverage, 50, 2000).complete);
+	coverage.program = NULL; /* of all, the oldest */
+	assert_string_equal(judge(&coverage, 50, 2000).reason, "events since 00:16:20 UTC wait to be stored");
+	coverage.program = "a";
+	coverage.now_ns = 991 * S;
+	snprintf(waiting->error, sizeof(waiting->error), "cannot write: no space is left");
+	assert_string_equal(judge(&coverage, 50, 2000).reason, "events since 00:16:30 UTC wait (store: cannot write: no space is left)");
+	waiting->n = 0; /* nothing happened since */
+	assert_true(judge(&coverage, 50, 2000).complete);
+	waiting->starting = true;
+	assert_string_equal(judge(&coverage, 50, 2000).reason, "programs are being started");
+}
+
+/* Losses that no gap says yet count, once. */
+static void test_add_waiting(void **state)
+{
+	struct sonde_waiting *waiting CLEANUP_FREE = waiting_new();
+	struct sonde_gaps gaps = {};
+
+	add(&gaps, "a", "ring_full", 100, 103, 10);
+	waiting->n_gaps = 2;
+	waiting->gaps[0] = gap("a", "ring_full", 103 * S, 104 * S, 5);
+	waiting->gaps[1] = gap("a", "map_full", 103 * S, 104 * S, 1);
+	sonde_gaps_add_waiting(&gaps, waiting);
+	assert_int_equal(gaps.n, 2);
+	assert_int_equal(gaps.items[0].count, 15);
+	assert_int_equal(gaps.items[1].count, 1);
+	sonde_gaps_add_waiting(&gaps, waiting); /* now they are said */
+	assert_int_equal(gaps.items[0].count, 15);
+	assert_int_equal(gaps.items[1].count, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +226,8 @@ int main(void)
 		cmocka_unit_test(test_judge_dropped),
 		cmocka_unit_test(test_judge_gaps),
 		cmocka_unit_test(test_lasting),
+		cmocka_unit_test(test_judge_waiting),
+		cmocka_unit_test(test_add_waiting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

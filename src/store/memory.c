@@ -343,6 +343,15 @@ static int memory_checkpoint(struct sonde_store *base, const char *program, uint
 	return 0;
 }
 
+static void memory_seen_from(struct sonde_store *base, int64_t from_ns)
+{
+	struct memory_store *store = (struct memory_store *)base;
+
+	pthread_mutex_lock(&store->lock);
+	store->started_ns = from_ns;
+	pthread_mutex_unlock(&store->lock);
+}
+
 static int memory_gap(struct sonde_store *base, const struct sonde_gap *gap)
 {
 	struct memory_store *store = (struct memory_store *)base;
@@ -373,6 +382,7 @@ static int memory_sql(struct sonde_store *base, const char *sql, uint32_t limit,
 const struct sonde_store_ops sonde_store_memory = {
 	.name = "memory", .open = memory_open, .close = memory_close, .add_type = memory_add_type,
 	.types = memory_types, .append = memory_append, .commit = memory_commit, .checkpoint = memory_checkpoint,
-	.gap = memory_gap, .gap_end = memory_gap_end, .expire = memory_expire, .query = memory_query, .count = memory_count, .sql = memory_sql,
+	.gap = memory_gap, .gap_end = memory_gap_end, .expire = memory_expire,
+	.seen_from = memory_seen_from, .query = memory_query, .count = memory_count, .sql = memory_sql,
 	.status = memory_status,
 };

@@ -14,14 +14,21 @@ struct memory_view {
 	struct sonde_block_view blocks;
 	struct sonde_block **held;
 	size_t n;
+	struct sonde_waiting waiting; /* from before the lock was taken */
+	struct sonde_gaps gaps;
 };
 
-static void view_close(struct memory_view *view)
+static void view_free(struct memory_view **pointer)
 {
+	struct memory_view *view = *pointer;
+
+	if (!view)
+		return;
 	sonde_block_view_close(&view->blocks);
 	for (size_t i = 0; i < view->n; i++)
 		memory_block_unref(view->held[i]);
 	free(view->held);
+	free(view);
 }
 
 static int view_hold(struct memory_view *view, const struct sonde_block_index *index)
@@ -48,7 +55,7 @@ static int view_fill(struct memory_store *store, const struct sonde_query *query
 {
 	struct sonde_run run = {.from_ns = store->started_ns, .to_ns = INT64_MAX};
 	struct sonde_coverage coverage = {
-		.gaps = store->gaps.items, .n_gaps = store->gaps.n, .runs = &run, .n_runs = 1,
+		.gaps = view->gaps.items, .runs = &run, .n_runs = 1, .waiting = &view->waiting,
 		.dropped_until_ns = INT64_MIN, .now_ns = sonde_clock_wall_ns(),
 	};
 	int only = query->type ? sonde_types_find(&store->types, query->type) : -1, r = 0;
@@ -68,6 +75,9 @@ static int view_fill(struct memory_store *store, const struct sonde_query *query
 		if (!r)
 			r = view_hold(view, &store->slots[i].blocks);
 	}
+	view->gaps = store->gaps;
+	sonde_gaps_add_waiting(&view->gaps, &view->waiting);
+	coverage.n_gaps = view->gaps.n;
 	if (!r)
 		sonde_coverage_judge(&coverage, query, answer);
 	return r;
@@ -84,6 +94,7 @@ static int view_open(struct memory_store *store, const struct sonde_query *query
 	view->blocks.source.in_memory = true;
 	view->blocks.deadline_ns = query->deadline_ns ?: sonde_clock_boot_ns() + SONDE_QUERY_NS;
 	view->blocks.interrupted = &store->base.interrupted;
+	sonde_store_waiting(&store->base, &view->waiting);
 	pthread_mutex_lock(&store->lock);
 	r = view_fill(store, query, &cursor, view, answer);
 	pthread_mutex_unlock(&store->lock);
@@ -93,12 +104,12 @@ static int view_open(struct memory_store *store, const struct sonde_query *query
 int memory_query(struct sonde_store *base, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
 		 struct sonde_answer *ret_answer)
 {
-	struct memory_view view CLEANUP(view_close) = {};
+	struct memory_view *view CLEANUP(view_free) = calloc(1, sizeof(*view));
 	struct sonde_answer answer;
-	int r = view_open((struct memory_store *)base, query, &view, &answer);
+	int r = view ? view_open((struct memory_store *)base, query, view, &answer) : -ENOMEM;
 
 	if (!r)
-		r = sonde_block_view_query(&view.blocks, query, fn, userdata, &answer);
+		r = sonde_block_view_query(&view->blocks, query, fn, userdata, &answer);
 	if (!r)
 		*ret_answer = answer;
 	return r;
@@ -107,15 +118,15 @@ int memory_query(struct sonde_store *base, const struct sonde_query *query, sond
 int memory_count(struct sonde_store *base, const struct sonde_query *query, const struct sonde_count_opts *opts,
 		 sonde_group_fn fn, void *userdata, struct sonde_answer *ret_answer)
 {
-	struct memory_view view CLEANUP(view_close) = {};
+	struct memory_view *view CLEANUP(view_free) = calloc(1, sizeof(*view));
 	struct sonde_query all = *query;
 	struct sonde_answer answer;
 	int r;
 
 	all.cursor = NULL;
-	r = view_open((struct memory_store *)base, &all, &view, &answer);
+	r = view ? view_open((struct memory_store *)base, &all, view, &answer) : -ENOMEM;
 	if (!r)
-		r = sonde_block_view_count(&view.blocks, opts, fn, userdata, &answer);
+		r = sonde_block_view_count(&view->blocks, opts, fn, userdata, &answer);
 	if (!r)
 		*ret_answer = answer;
 	return r;

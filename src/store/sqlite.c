@@ -299,6 +299,7 @@ static int sqlite_append(struct sonde_store *base, const struct sonde_event *eve
 const struct sonde_store_ops sonde_store_sqlite = {
 	.name = "sqlite", .open = sqlite_open, .close = sqlite_close, .add_type = sqlite_add_type,
 	.types = sqlite_types, .append = sqlite_append, .commit = sqlite_commit, .checkpoint = sqlite_checkpoint,
-	.gap = sqlite_gap, .gap_end = sqlite_gap_end, .expire = sqlite_expire, .query = sqlite_query, .count = sqlite_count, .sql = sqlite_sql,
+	.gap = sqlite_gap, .gap_end = sqlite_gap_end, .expire = sqlite_expire,
+	.seen_from = sqlite_seen_from, .query = sqlite_query, .count = sqlite_count, .sql = sqlite_sql,
 	.status = sqlite_status,
 };

@@ -42,6 +42,7 @@ struct sqlite_reader {
 	int64_t deadline_ns; /* boot clock */
 	const atomic_bool *interrupted;
 	struct sonde_vtab_use uses[SONDE_TYPES_MAX]; /* of a statement, by slot */
+	struct sonde_waiting waiting; /* when it was lent */
 };
 
 struct sqlite_slot {
@@ -107,7 +108,7 @@ struct sqlite_store {
 	struct sonde_intake intake;
 	struct sonde_checkpoints shared;
 	struct sonde_retention retention;
-	struct sonde_gaps gaps;
+	struct sonde_gaps gaps; /* all that the file has, and what it will have; changed under the lock */
 	bool gaps_changed;
 	bool log_kept; /* by a reader: the last write was not begun for that */
 	unsigned room_factor; /* how generous to make room: doubles while the limit is hit */
@@ -238,6 +239,7 @@ void sqlite_slots_reset(struct sqlite_store *store);
  */
 bool sqlite_rings_join(struct sqlite_store *store, size_t n);
 void sqlite_meta_stop_run(struct sqlite_store *store);
+void sqlite_seen_from(struct sonde_store *base, int64_t from_ns);
 int sqlite_checkpoint(struct sonde_store *base, const char *program, uint64_t ring_id,
 		      struct sonde_checkpoint *ret_checkpoint);
 int sqlite_gap(struct sonde_store *base, const struct sonde_gap *gap);
@@ -249,7 +251,7 @@ int sqlite_block_delete(struct sqlite_store *store, int64_t id);
 
 /* sqlite_blocks.c: what the file has, when it is opened for writing. SQLite's code. */
 int sqlite_blocks_load(struct sqlite_store *store);
-/** Note a gap for events that were readable and are no longer. */
+/** Note a gap for events that were readable and are no longer; under the lock. */
 void sqlite_blocks_lose(struct sqlite_store *store, size_t slot, uint64_t lost, const char *cause);
 
 /* sqlite_compact.c */
@@ -283,8 +285,12 @@ int sqlite_query(struct sonde_store *base, const struct sonde_query *query, sond
 		 struct sonde_answer *ret_answer);
 int sqlite_count(struct sonde_store *base, const struct sonde_query *query, const struct sonde_count_opts *opts,
 		 sonde_group_fn fn, void *userdata, struct sonde_answer *ret_answer);
-/** What an answer is worth that is read on this connection, but for damage. Negative errno. */
-int sqlite_judge(struct sqlite_store *store, sqlite3 *db, const struct sonde_query *query, struct sonde_answer *answer);
+/**
+ * @brief What an answer is worth that is read on this connection, but for damage. Negative errno.
+ * @param waiting From before the connection's snapshot; NULL: of a store that is only read nobody knows it.
+ */
+int sqlite_judge(struct sqlite_store *store, sqlite3 *db, const struct sonde_waiting *waiting, const struct sonde_query *query,
+		 struct sonde_answer *answer);
 /** Add to what a table's use has lost the events that the file should have and that are in no block whose facts are right. SQLite's code. */
 int sqlite_use_missing(sqlite3 *db, const char *type, struct sonde_vtab_use *use);
 int sqlite_sql(struct sonde_store *base, const char *sql, uint32_t limit, int64_t timeout_ns,

@@ -226,9 +226,11 @@ int sqlite_lost(struct sqlite_store *store)
 	r = sonde_store_fail(-ENOENT, "the file of the store was deleted or moved while the agent ran; a new one begins");
 	(void)sqlite_failed_now(store, r);
 	sonde_log_err(0, "'%s': %s", store->path, sonde_store_error(&store->base));
+	pthread_mutex_lock(&store->lock);
 	for (size_t i = 0; i < sonde_types_count(&store->types); i++)
 		if (store->slots[i].readable)
 			sqlite_blocks_lose(store, i, store->slots[i].readable, "file_lost");
+	pthread_mutex_unlock(&store->lock);
 	sqlite_leave(store);
 	return sqlite_file_clean(store->path, !emptied);
 }

@@ -248,7 +248,7 @@ static int write_gaps(struct sqlite_store *store)
 }
 
 /* So that who asks now knows; events that wait are committed with their checkpoints, soon. */
-static void write_gaps_now(struct sqlite_store *store)
+static void write_now(struct sqlite_store *store)
 {
 	if (!store->intake.n)
 		(void)sqlite_commit(&store->base, NULL, 0);
@@ -260,22 +260,28 @@ int sqlite_gap(struct sonde_store *base, const struct sonde_gap *gap)
 
 	if (store->read_only)
 		return sonde_store_fail(-EROFS, "the store was opened for reading");
+	pthread_mutex_lock(&store->lock);
 	sonde_gaps_add(&store->gaps, gap);
+	pthread_mutex_unlock(&store->lock);
 	store->gaps_changed = true;
 	if (gap->to_ns == INT64_MAX)
-		write_gaps_now(store);
+		write_now(store);
 	return 0;
 }
 
 int sqlite_gap_end(struct sonde_store *base, const char *program, const char *cause, int64_t to_ns)
 {
 	struct sqlite_store *store = (struct sqlite_store *)base;
+	bool found;
 
 	if (store->read_only)
 		return sonde_store_fail(-EROFS, "the store was opened for reading");
-	if (sonde_gaps_end(&store->gaps, program, cause, to_ns)) {
+	pthread_mutex_lock(&store->lock);
+	found = sonde_gaps_end(&store->gaps, program, cause, to_ns);
+	pthread_mutex_unlock(&store->lock);
+	if (found) {
 		store->gaps_changed = true;
-		write_gaps_now(store);
+		write_now(store);
 	}
 	return 0;
 }
@@ -370,6 +376,19 @@ static int write_run(struct sqlite_store *store, bool stopped)
 	if (!code && own->changed)
 		code = run(store->db, "DELETE FROM sonde_runs WHERE id <= ?", NULL, 0, &old, 1);
 	return code;
+}
+
+void sqlite_seen_from(struct sonde_store *base, int64_t from_ns)
+{
+	struct sqlite_store *store = (struct sqlite_store *)base;
+
+	if (store->ring_kept || store->run.continues)
+		return;
+	pthread_mutex_lock(&store->lock);
+	store->run.started_ns = from_ns;
+	pthread_mutex_unlock(&store->lock);
+	store->run.changed = true;
+	write_now(store);
 }
 
 static int stop_run(struct sqlite_store *store, void *userdata)

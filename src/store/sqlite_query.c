@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define RUNS_MAX 256
-#define RUN_ALIVE_NS (15 * SONDE_NS_PER_S) /* three beats */
+#define RUN_ALIVE_NS (8 * SONDE_NS_PER_S) /* a beat, and time to write it */
 
 struct view {
 	struct sqlite_store *store;
@@ -70,8 +70,11 @@ static void view_close(struct view *view)
 struct known {
 	struct sonde_gaps gaps;
 	struct sonde_run runs[RUNS_MAX];
+	size_t n_runs;
+	int64_t own_id, own_from_ns; /* id 0: we only read */
 };
 
+/* Of a file that somebody else writes. */
 static int load_gaps(sqlite3 *db, struct sonde_gaps *gaps)
 {
 	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
@@ -91,24 +94,35 @@ static int load_gaps(sqlite3 *db, struct sonde_gaps *gaps)
 	return code == SQLITE_DONE || code == SQLITE_ROW ? SQLITE_OK : code;
 }
 
+/* Of our own file memory knows more: what is not written yet. What came after the snapshot is true as well. */
+static void known_unwritten(struct sqlite_store *store, const struct sonde_waiting *waiting, struct known *known)
+{
+	pthread_mutex_lock(&store->lock);
+	known->gaps = store->gaps;
+	known->own_id = store->run.id;
+	known->own_from_ns = store->run.started_ns;
+	pthread_mutex_unlock(&store->lock);
+	if (waiting)
+		sonde_gaps_add_waiting(&known->gaps, waiting);
+}
+
 /* A run without an end still goes on if it is ours, or if it was seen a moment ago. */
-static int load_runs(const struct sqlite_store *store, sqlite3 *db, int64_t now_ns, struct sonde_run *runs, size_t *ret_n)
+static int load_runs(sqlite3 *db, int64_t now_ns, struct known *known)
 {
 	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
-	size_t n = 0;
 	int code = sqlite3_prepare_v2(db, "SELECT id, started_ns, last_seen_ns, stopped_ns IS NULL FROM (SELECT * FROM sonde_runs"
 					  " ORDER BY id DESC LIMIT 256) ORDER BY started_ns", -1, &statement, NULL);
 
-	while (!code && n < RUNS_MAX && (code = sqlite3_step(statement)) == SQLITE_ROW) {
+	while (!code && known->n_runs < RUNS_MAX && (code = sqlite3_step(statement)) == SQLITE_ROW) {
 		int64_t seen_ns = sqlite3_column_int64(statement, 2);
-		bool alive = sqlite3_column_int(statement, 3) && (store->read_only ? now_ns - seen_ns < RUN_ALIVE_NS :
-								 sqlite3_column_int64(statement, 0) == store->run.id);
+		bool own = known->own_id && sqlite3_column_int64(statement, 0) == known->own_id;
+		bool alive = sqlite3_column_int(statement, 3) && (known->own_id ? own : now_ns - seen_ns < RUN_ALIVE_NS);
 
 		code = SQLITE_OK;
-		runs[n++] = (struct sonde_run){.from_ns = sqlite3_column_int64(statement, 1),
-					       .to_ns = alive ? INT64_MAX : seen_ns};
+		known->runs[known->n_runs++] = (struct sonde_run){
+			.from_ns = own ? known->own_from_ns : sqlite3_column_int64(statement, 1),
+			.to_ns = alive ? INT64_MAX : seen_ns};
 	}
-	*ret_n = n;
 	return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
@@ -127,17 +141,22 @@ static int load_dropped(sqlite3 *db, const char *type, int64_t *ret_ns)
 	return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-int sqlite_judge(struct sqlite_store *store, sqlite3 *db, const struct sonde_query *query, struct sonde_answer *answer)
+int sqlite_judge(struct sqlite_store *store, sqlite3 *db, const struct sonde_waiting *waiting, const struct sonde_query *query,
+		 struct sonde_answer *answer)
 {
 	struct known *known CLEANUP_FREE = calloc(1, sizeof(*known));
-	struct sonde_coverage coverage = {.dropped_until_ns = INT64_MIN, .now_ns = sonde_clock_wall_ns()};
-	int slot = query->type ? sonde_types_find(&store->types, query->type) : -1, code;
+	struct sonde_coverage coverage = {.dropped_until_ns = INT64_MIN, .waiting = waiting,
+					  .now_ns = sonde_clock_wall_ns()};
+	int slot = query->type ? sonde_types_find(&store->types, query->type) : -1, code = 0;
 
 	if (!known)
 		return -ENOMEM;
-	code = load_gaps(db, &known->gaps);
+	if (store->read_only)
+		code = load_gaps(db, &known->gaps);
+	else
+		known_unwritten(store, waiting, known);
 	if (!code)
-		code = load_runs(store, db, coverage.now_ns, known->runs, &coverage.n_runs);
+		code = load_runs(db, coverage.now_ns, known);
 	if (!code)
 		code = load_dropped(db, query->type, &coverage.dropped_until_ns);
 	if (code) {
@@ -149,6 +168,7 @@ int sqlite_judge(struct sqlite_store *store, sqlite3 *db, const struct sonde_que
 	coverage.gaps = known->gaps.items;
 	coverage.n_gaps = known->gaps.n;
 	coverage.runs = known->runs;
+	coverage.n_runs = known->n_runs;
 	sonde_coverage_judge(&coverage, query, answer);
 	return 0;
 }
@@ -173,7 +193,7 @@ static int view_open(struct view *view, const struct sonde_query *query, struct 
 	r = sqlite_run(view->reader->db, "BEGIN");
 	if (r)
 		return sqlite_fail(view->reader->db, r, "cannot read");
-	r = sqlite_judge(store, view->reader->db, query, answer);
+	r = sqlite_judge(store, view->reader->db, &view->reader->waiting, query, answer);
 	for (size_t i = 0; i < sonde_types_count(&store->types) && !r; i++)
 		if (only < 0 || i == (size_t)only)
 			r = sonde_block_view_add(&view->blocks, &sonde_types_get(&store->types, i)->type, query, &cursor);

@@ -92,6 +92,15 @@ void sqlite_reader_done(struct sqlite_reader *reader)
 		sqlite_run(reader->db, "ROLLBACK");
 }
 
+/* Before it begins to read. */
+static void reader_look(struct sqlite_store *store, struct sqlite_reader *reader)
+{
+	sonde_store_waiting(&store->base, &reader->waiting);
+	pthread_mutex_lock(&store->lock);
+	snprintf(reader->waiting.error, sizeof(reader->waiting.error), "%.*s", (int)sizeof(reader->waiting.error) - 1, store->error);
+	pthread_mutex_unlock(&store->lock);
+}
+
 int sqlite_reader_get(struct sqlite_store *store, int64_t timeout_ns, struct sqlite_reader **ret_reader)
 {
 	struct sqlite_reader *reader = reader_wait(store);
@@ -104,6 +113,7 @@ int sqlite_reader_get(struct sqlite_store *store, int64_t timeout_ns, struct sql
 		sqlite_reader_put(store, reader);
 		return r;
 	}
+	reader_look(store, reader);
 	*ret_reader = reader;
 	return 0;
 }

@@ -229,7 +229,7 @@ static int judge(struct sqlite_store *store, struct sqlite_reader *reader, struc
 		r = sqlite_use_missing(reader->db, query.type, use);
 		if (r)
 			return sqlite_fail(reader->db, r, "cannot read");
-		r = sqlite_judge(store, reader->db, &query, &one);
+		r = sqlite_judge(store, reader->db, &reader->waiting, &query, &one);
 		if (!r && use->damaged)
 			sonde_answer_damaged(&one, use->lost);
 		if (!r)

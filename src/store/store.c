@@ -132,6 +132,29 @@ int sonde_store_expire(struct sonde_store *store, int64_t now_ns)
 	return r;
 }
 
+void sonde_store_seen_from(struct sonde_store *store, int64_t from_ns)
+{
+	pthread_mutex_lock(&store->writing);
+	store->ops->seen_from(store, from_ns);
+	pthread_mutex_unlock(&store->writing);
+}
+
+void sonde_store_set_waiting(struct sonde_store *store, sonde_waiting_fn fn, void *userdata)
+{
+	store->waiting = fn;
+	store->waiting_userdata = userdata;
+}
+
+void sonde_store_waiting(const struct sonde_store *store, struct sonde_waiting *ret_waiting)
+{
+	ret_waiting->starting = false;
+	ret_waiting->usual_ns = 0;
+	ret_waiting->n = ret_waiting->n_gaps = 0;
+	ret_waiting->error[0] = '\0';
+	if (store->waiting)
+		store->waiting(store->waiting_userdata, ret_waiting);
+}
+
 int sonde_store_query(struct sonde_store *store, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
 		      struct sonde_answer *ret_answer)
 {

@@ -60,6 +60,26 @@ struct sonde_gap {
 #define SONDE_GAP_STOPPED "stopped"
 #define SONDE_GAP_DISABLED "disabled" /* who asks for all types does not miss it */
 
+#define SONDE_WAITING_MAX 64 /* programs */
+#define SONDE_WAITING_CAUSES_MAX 4
+
+/** What happened and is not stored, as who brings the events knows it. */
+struct sonde_waiting {
+	bool starting; /* not all who bring events are there: what waits is not known */
+	int64_t usual_ns; /* so long an event may wait without a word */
+	size_t n, n_gaps;
+	struct {
+		char program[SONDE_PROGRAM_NAME_MAX];
+		int64_t since_ns; /* the oldest event that waits */
+	} programs[SONDE_WAITING_MAX];
+	/* Losses that sonde_store_gap() will be told: since the last one it was told of the same program and cause. */
+	struct sonde_gap gaps[SONDE_WAITING_MAX * SONDE_WAITING_CAUSES_MAX];
+	char error[128]; /* the store's own: why it cannot write, or "" */
+};
+
+/** Fills all but the error; what it gets is zero but for the gaps. Any thread; it never waits for the store. */
+typedef void (*sonde_waiting_fn)(void *userdata, struct sonde_waiting *waiting);
+
 #define SONDE_QUERY_NS (60 * SONDE_NS_PER_S) /* time of a query */
 
 struct sonde_query {
@@ -87,7 +107,7 @@ struct sonde_answer {
 	char cursor[SONDE_CURSOR_MAX];
 	bool complete;			 /* nothing is missing in the asked span, as far as it is known */
 	uint64_t lost;			 /* events known to be missing in the span; 0 with !complete: number unknown */
-	char reason[256];		 /* if not complete: why, in words */
+	char reason[384];		 /* if not complete: why, in words */
 	/* Of a count: all together, also of the groups beyond the limit, and how many groups there are. */
 	uint64_t count, groups;
 	int64_t sum;
@@ -143,6 +163,7 @@ struct sonde_store_ops {
 	int (*gap)(struct sonde_store *store, const struct sonde_gap *gap);
 	int (*gap_end)(struct sonde_store *store, const char *program, const char *cause, int64_t to_ns);
 	int (*expire)(struct sonde_store *store, int64_t now_ns);
+	void (*seen_from)(struct sonde_store *store, int64_t from_ns);
 	int (*query)(struct sonde_store *store, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
 		     struct sonde_answer *ret_answer);
 	int (*count)(struct sonde_store *store, const struct sonde_query *query, const struct sonde_count_opts *opts,
@@ -196,6 +217,16 @@ int sonde_store_gap_end(struct sonde_store *store, const char *program, const ch
  */
 int sonde_store_expire(struct sonde_store *store, int64_t now_ns);
 
+/**
+ * @brief Each answer's worth is judged by what `fn` says too: events that wait longer than usual, or while nothing can be written, are
+ * missing. `fn` NULL: nothing waits. Not while anybody asks.
+ */
+void sonde_store_set_waiting(struct sonde_store *store, sonde_waiting_fn fn, void *userdata);
+/**
+ * @brief Before `from_ns` nobody saw all that happened, though the store was open: programs were being started. Nothing to say if a
+ * ring of an earlier process is read on (sonde_store_checkpoint()): its program was never away.
+ */
+void sonde_store_seen_from(struct sonde_store *store, int64_t from_ns);
 /** @return 0 or what `fn` returned below zero; -ENOENT no such type, -EINVAL not its cursor, -EBUSY, -ETIMEDOUT, -EIO. */
 int sonde_store_query(struct sonde_store *store, const struct sonde_query *query, sonde_row_fn fn, void *userdata,
 		      struct sonde_answer *ret_answer);

@@ -217,6 +217,56 @@ static void test_complete(void **state)
 	assert_int_equal(sonde_store_gap(f->store, &gap), -EINVAL);
 }
 
+/* What whoever brings the events says of those that are not here. */
+static void say_waiting(void *userdata, struct sonde_waiting *waiting)
+{
+	const struct sonde_waiting *said = userdata;
+
+	waiting->starting = said->starting;
+	waiting->usual_ns = said->usual_ns;
+	waiting->n = said->n;
+	waiting->programs[0] = said->programs[0];
+	waiting->n_gaps = said->n_gaps;
+	waiting->gaps[0] = said->gaps[0];
+}
+
+static void test_waiting(void **state)
+{
+	struct fixture *f = *state;
+	int64_t opened = sonde_clock_wall_ns(), from = opened - SONDE_NS_PER_S;
+	struct sonde_waiting said = {.starting = true, .usual_ns = 60 * SONDE_NS_PER_S};
+	struct sonde_answer answer;
+
+	sonde_store_set_waiting(f->store, say_waiting, &said);
+	assert_string_equal(ask(f, NULL, opened, INT64_MAX).reason, "programs are being started");
+	said.starting = false;
+	assert_true(ask(f, NULL, opened, INT64_MAX).complete);
+	said.n = 1;
+	snprintf(said.programs[0].program, sizeof(said.programs[0].program), TEST_PROGRAM);
+	said.programs[0].since_ns = sonde_clock_wall_ns() - SONDE_NS_PER_S;
+	assert_true(ask(f, TEST_PROGRAM, opened, INT64_MAX).complete);
+	said.usual_ns = 0;
+	assert_non_null(strstr(ask(f, TEST_PROGRAM, opened, INT64_MAX).reason, "UTC wait to be stored"));
+	assert_true(ask(f, "other", opened, INT64_MAX).complete);
+	assert_false(ask(f, NULL, opened, INT64_MAX).complete);
+	said.n = 0;
+	said.n_gaps = 1;
+	said.gaps[0] = (struct sonde_gap){.program = TEST_PROGRAM, .cause = "ring_full", .from_ns = opened, .to_ns = opened + 1, .count = 5};
+	assert_int_equal(ask(f, TEST_PROGRAM, opened, INT64_MAX).lost, 5);
+	assert_int_equal(sonde_store_gap(f->store, &said.gaps[0]), 0); /* not committed */
+	answer = ask(f, TEST_PROGRAM, opened, INT64_MAX);
+	assert_false(answer.complete);
+	assert_int_equal(answer.lost, 5);
+	sonde_store_set_waiting(f->store, NULL, NULL);
+	assert_int_equal(ask(f, TEST_PROGRAM, opened, INT64_MAX).lost, 5);
+	sonde_store_seen_from(f->store, opened + SONDE_NS_PER_S);
+	while (sonde_clock_wall_ns() < opened + SONDE_NS_PER_S)
+		usleep(10000);
+	assert_non_null(strstr(ask(f, "other", from, INT64_MAX).reason, "nothing was recorded before"));
+	assert_non_null(strstr(ask(f, "other", opened, INT64_MAX).reason, "nothing was recorded before"));
+	assert_true(ask(f, "other", opened + SONDE_NS_PER_S, INT64_MAX).complete);
+}
+
 /* A program with a type of another name. */
 static void test_program_of_type(void **state)
 {
@@ -387,7 +437,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BOTH(test_interrupt), BOTH(test_checkpoints), BOTH(test_reopen), BOTH(test_expired_by_ring), BOTH(test_age),
-		BOTH(test_size), BOTH(test_complete), BOTH(test_program_of_type), BOTH(test_type_changes),
+		BOTH(test_size), BOTH(test_complete), BOTH(test_waiting), BOTH(test_program_of_type), BOTH(test_type_changes),
 		BOTH(test_threads),
 	};
 
