@@ -47,8 +47,10 @@ static void connection_set(struct sonde_connection *connection, enum sonde_conne
 
 	if (connection->state == SONDE_CONNECTION_ANSWERING && --connections->answering == 0)
 		pthread_cond_broadcast(&connections->idle);
-	if (state == SONDE_CONNECTION_ANSWERING)
-		connections->answering++;
+	if (connection->state == SONDE_CONNECTION_STREAMING && --connections->streaming == 0)
+		pthread_cond_broadcast(&connections->idle);
+	connections->answering += state == SONDE_CONNECTION_ANSWERING;
+	connections->streaming += state == SONDE_CONNECTION_STREAMING;
 	connection->state = state;
 	connection->since_ns = sonde_connection_now_ns();
 }
@@ -132,17 +134,20 @@ bool sonde_connections_check(struct sonde_connections *connections, int64_t now_
 	return open;
 }
 
-bool sonde_connections_wait_idle(struct sonde_connections *connections, int64_t deadline_ns)
+static void wait_until_none(struct sonde_connections *connections, const unsigned *n, int64_t deadline_ns)
 {
 	struct timespec deadline = {deadline_ns / SONDE_NS_PER_S, deadline_ns % SONDE_NS_PER_S};
-	bool idle;
 
-	pthread_mutex_lock(&connections->lock);
-	while (connections->answering && !pthread_cond_timedwait(&connections->idle, &connections->lock, &deadline))
+	while (*n && !pthread_cond_timedwait(&connections->idle, &connections->lock, &deadline))
 		;
-	idle = !connections->answering;
+}
+
+void sonde_connections_wait_idle(struct sonde_connections *connections, int64_t deadline_ns, int64_t stream_deadline_ns)
+{
+	pthread_mutex_lock(&connections->lock);
+	wait_until_none(connections, &connections->answering, deadline_ns);
+	wait_until_none(connections, &connections->streaming, stream_deadline_ns);
 	pthread_mutex_unlock(&connections->lock);
-	return idle;
 }
 
 void sonde_connections_status(struct sonde_connections *connections, struct sonde_connections_status *ret_status)

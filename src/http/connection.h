@@ -34,7 +34,7 @@ struct sonde_connections {
 	pthread_mutex_t lock;
 	TAILQ_HEAD(, sonde_connection) list;
 	unsigned count, max;
-	unsigned answering; /* in ANSWERING; `idle` is signalled when it falls to 0 */
+	unsigned answering, streaming; /* in these states; `idle` is signalled when one falls to 0 */
 	pthread_cond_t idle;
 	uint64_t accepted, evicted, timed_out;
 };
@@ -52,7 +52,10 @@ void sonde_connection_remove(struct sonde_connection *connection);
 void sonde_connection_set(struct sonde_connection *connection, enum sonde_connection_state state);
 /** Shut down what is beyond its deadline. @return some are open. */
 bool sonde_connections_check(struct sonde_connections *connections, int64_t now_ns);
-/** Wait until no answer is in progress, or until deadline_ns (CLOCK_MONOTONIC). @return true: idle. */
-bool sonde_connections_wait_idle(struct sonde_connections *connections, int64_t deadline_ns);
+/**
+ * @brief Wait until no answer is in progress and every stream has ended, each until its time (CLOCK_MONOTONIC).
+ * @param stream_deadline_ns Of a client that does not take the end of its stream.
+ */
+void sonde_connections_wait_idle(struct sonde_connections *connections, int64_t deadline_ns, int64_t stream_deadline_ns);
 void sonde_connections_status(struct sonde_connections *connections, struct sonde_connections_status *ret_status);
 int64_t sonde_connection_now_ns(void);

@@ -22,6 +22,7 @@
 
 /* Connections that were shut down for a new one are collected a moment later: room for both. */
 #define CONNECTIONS_SPARE 16
+#define STREAM_END_NS (500 * SONDE_NS_PER_MS) /* for clients to take the end of their streams */
 #define STACK_BYTES (256 * 1024)
 /* What the kernel buffers for a client that does not read; also bounds what is sent to it in vain. */
 #define SEND_BYTES (128 * 1024)
@@ -210,7 +211,7 @@ int sonde_http_port(const struct sonde_http *http, const char *listener_name)
 
 static void http_finish(struct sonde_http *http, int64_t timeout_ns)
 {
-	int64_t deadline_ns = sonde_connection_now_ns() + timeout_ns;
+	int64_t deadline_ns = sonde_connection_now_ns() + timeout_ns, stream_deadline_ns;
 
 	/* First the file, so that a new agent can take the place at once. */
 	if (http->socket_address.sun_path[0])
@@ -221,8 +222,10 @@ static void http_finish(struct sonde_http *http, int64_t timeout_ns)
 			MHD_quiesce_daemon(http->listeners[i].daemon);
 	http->stopping = true;
 	sonde_watch_stop(http);
+	stream_deadline_ns = sonde_connection_now_ns() + STREAM_END_NS;
+	stream_deadline_ns = stream_deadline_ns < deadline_ns ? stream_deadline_ns : deadline_ns;
 	for (unsigned i = 0; i < SONDE_LISTENER_MAX; i++)
-		sonde_connections_wait_idle(&http->listeners[i].connections, deadline_ns);
+		sonde_connections_wait_idle(&http->listeners[i].connections, deadline_ns, stream_deadline_ns);
 	http->cancelled = true;
 }
 
