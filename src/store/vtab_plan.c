@@ -62,34 +62,60 @@ static int order_of(const sqlite3_index_info *info)
 	return info->aOrderBy[0].desc ? SONDE_VTAB_NEWEST_FIRST : SONDE_VTAB_OLDEST_FIRST;
 }
 
-/*
- * Rows that are equal in all columns that the statement uses are one to it, however often it is there: if these columns are few, the
- * rows are counted in groups (as 'sonde count --by' does, which takes milliseconds) and given group by group, so that SQLite need not
- * sort them. The groups have the order that is asked for: SQLite relies on it where ORDER BY follows GROUP BY.
- */
-static bool is_grouped(sqlite3_index_info *info, const struct sonde_type *type, int *terms)
-{
-	int mode;
+/* What a statement groups by, each column once: those that stand there twice say nothing more. */
+struct grouping {
+	struct sonde_vtab_key keys[SONDE_COUNT_BY_MAX];
+	unsigned n; /* 0: it is not grouped */
+};
 
-	/* The hidden column is in no two rows the same. */
-	if (!info->nOrderBy || sqlite3_libversion_number() < 3038000 || type->n_columns > 62 || info->colUsed >> type->n_columns ||
-	    __builtin_popcountll(info->colUsed) > SONDE_COUNT_BY_MAX)
-		return false;
-	mode = sqlite3_vtab_distinct(info);
-	if (mode != 1 && mode != 2)
-		return false;
+static bool has_key(const struct grouping *grouping, int column)
+{
+	for (unsigned i = 0; i < grouping->n; i++)
+		if (grouping->keys[i].column == column)
+			return true;
+	return false;
+}
+
+static bool keys_take(const sqlite3_index_info *info, const struct sonde_type *type, struct grouping *grouping)
+{
 	for (int i = 0; i < info->nOrderBy; i++) {
 		int column = info->aOrderBy[i].iColumn;
 
 		if (column < 0 || !(info->colUsed & 1ull << column) || type->columns[column].semantic == SONDE_SEMANTIC_ARGUMENTS)
 			return false;
+		if (has_key(grouping, column))
+			continue;
+		if (grouping->n == SONDE_COUNT_BY_MAX)
+			return false;
+		grouping->keys[grouping->n++] = (struct sonde_vtab_key){.column = (uint8_t)column, .descending = info->aOrderBy[i].desc};
 	}
+	return grouping->n;
+}
+
+/*
+ * Rows that are equal in all columns that the statement uses are one to it, however often it is there: if these columns are few, the
+ * rows are counted in groups (as 'sonde count --by' does, which takes milliseconds) and given group by group, so that SQLite need not
+ * sort them. The groups have the order that is asked for: SQLite relies on it where ORDER BY follows GROUP BY.
+ */
+static bool is_grouped(sqlite3_index_info *info, const struct sonde_type *type, struct grouping *ret_grouping, int *terms)
+{
+	struct grouping grouping = {};
+	int mode;
+
+	/* The hidden column is in no two rows the same. */
+	if (sqlite3_libversion_number() < 3038000 || type->n_columns > 62 || info->colUsed >> type->n_columns ||
+	    __builtin_popcountll(info->colUsed) > SONDE_COUNT_BY_MAX)
+		return false;
+	mode = sqlite3_vtab_distinct(info);
+	if ((mode != 1 && mode != 2) || !keys_take(info, type, &grouping))
+		return false;
 	*terms |= SONDE_VTAB_GROUPED | (mode == 2 ? SONDE_VTAB_DISTINCT : 0);
+	*ret_grouping = grouping;
 	return true;
 }
 
 /* What the scan has to know, in words for EXPLAIN QUERY PLAN; the columns last, as bits, for sonde_vtab_columns(). */
-static void plan_text(int terms, const sqlite3_index_info *info, char *out, size_t size)
+static void plan_text(int terms, const struct grouping *grouping, uint64_t used, char *out, size_t size)
 {
 	size_t length = 0;
 
@@ -103,12 +129,12 @@ static void plan_text(int terms, const sqlite3_index_info *info, char *out, size
 		sqlite3_snprintf((int)(size - length), out + length, "%s%s", length ? " " : "",
 				 terms & SONDE_VTAB_OLDEST_FIRST ? "oldest first" : "newest first");
 	length = strlen(out);
-	for (int i = 0; terms & SONDE_VTAB_GROUPED && i < info->nOrderBy; i++) {
+	for (unsigned i = 0; i < grouping->n; i++) {
 		sqlite3_snprintf((int)(size - length), out + length, "%s%s %d%s", length ? " " : "", i ? "," : GROUPED,
-				 info->aOrderBy[i].iColumn, info->aOrderBy[i].desc ? " desc" : "");
+				 grouping->keys[i].column, grouping->keys[i].descending ? " desc" : "");
 		length = strlen(out);
 	}
-	sqlite3_snprintf((int)(size - length), out + length, "%scolumns %llx", length ? " " : "", (unsigned long long)info->colUsed);
+	sqlite3_snprintf((int)(size - length), out + length, "%scolumns %llx", length ? " " : "", (unsigned long long)used);
 }
 
 uint64_t sonde_vtab_columns(const char *plan)
@@ -136,6 +162,7 @@ unsigned sonde_vtab_grouped(const char *plan, struct sonde_vtab_key keys[SONDE_C
 int sonde_vtab_plan(const struct sonde_type *type, sqlite3_index_info *info)
 {
 	int constraints[SONDE_VTAB_TERMS], terms = 0, n = 0;
+	struct grouping grouping = {};
 	bool grouped;
 	double rows = 1e6;
 	char text[200];
@@ -154,11 +181,11 @@ int sonde_vtab_plan(const struct sonde_type *type, sqlite3_index_info *info)
 			info->aConstraintUsage[constraints[i]].argvIndex = ++n;
 	info->estimatedRows = rows < 1 ? 1 : (sqlite3_int64)rows;
 	info->estimatedCost = 1000 + rows;
-	grouped = is_grouped(info, type, &terms);
+	grouped = is_grouped(info, type, &grouping, &terms);
 	terms |= grouped ? 0 : order_of(info);
 	info->orderByConsumed = grouped || order_of(info);
 	info->idxNum = terms;
-	plan_text(terms, info, text, sizeof(text));
+	plan_text(terms, &grouping, info->colUsed, text, sizeof(text));
 	info->idxStr = sqlite3_mprintf("%s", text);
 	info->needToFreeIdxStr = 1;
 	return info->idxStr ? SQLITE_OK : SQLITE_NOMEM;
