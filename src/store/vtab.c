@@ -210,6 +210,8 @@ static int want_text(sqlite3_value *value, char **ret_copy)
 	if (sqlite3_value_type(value) != SQLITE_TEXT)
 		return SQLITE_OK;
 	text = (const char *)sqlite3_value_text(value);
+	if (text && strlen(text) != (size_t)sqlite3_value_bytes(value)) /* the blocks are asked for texts that end at a NUL */
+		return SQLITE_OK;
 	*ret_copy = text ? strdup(text) : NULL;
 	return *ret_copy ? SQLITE_OK : SQLITE_NOMEM;
 }

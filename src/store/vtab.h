@@ -7,9 +7,8 @@
  * container go down to the blocks, which EXPLAIN QUERY PLAN shows ("INDEX 33:time>=? pid=? columns 7f": bits of those used).
  *
  * Values stand there as what they mean: times and durations in ns, booleans as 0 and 1, addresses as text, arguments as one
- * shell-quoted line, text as TEXT, or as BLOB where it is not UTF-8 or holds a NUL. A number above 2^63 - 1 is a BLOB of 8 bytes,
- * highest first: nothing is lost, and it sorts behind all other numbers. The hidden column sonde_sequence is the number of events of
- * the type that were stored before.
+ * shell-quoted line, text as TEXT with its bytes as they are. A number above 2^63 - 1 is a text of 20 digits: nothing is lost, and
+ * it sorts behind all other numbers. The hidden column sonde_sequence is the number of events of the type that were stored before.
  *
  * Threads: those of the connection.
  */

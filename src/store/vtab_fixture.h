@@ -81,19 +81,25 @@ static inline sqlite3 *open_both(struct fixture *f, uint64_t events)
 	return db;
 }
 
-/* Each %s, at most eight, stands for "temp", where the tables are, and for "plain". */
-static inline void check_same(sqlite3 *db, const char *format)
+/* Each %s, at most eight, stands for the name of a database. */
+static inline void text_in(sqlite3 *db, const char *name, const char *format, struct sonde_buffer *out)
 {
-	struct sonde_buffer tables CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT, plain CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
 	char sql[4096];
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	snprintf(sql, sizeof(sql), format, "plain", "plain", "plain", "plain", "plain", "plain", "plain", "plain");
-	text_of(db, sql, &plain);
-	snprintf(sql, sizeof(sql), format, "temp", "temp", "temp", "temp", "temp", "temp", "temp", "temp");
-	text_of(db, sql, &tables);
+	snprintf(sql, sizeof(sql), format, name, name, name, name, name, name, name, name);
 #pragma GCC diagnostic pop
+	text_of(db, sql, out);
+}
+
+/* The tables are in "temp". */
+static inline void check_same(sqlite3 *db, const char *format)
+{
+	struct sonde_buffer tables CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT, plain CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+
+	text_in(db, "plain", format, &plain);
+	text_in(db, "temp", format, &tables);
 	if (strcmp(tables.data ?: "", plain.data ?: ""))
-		fail_msg("%s: '%.200s' is not '%.200s'", sql, tables.data ?: "", plain.data ?: "");
+		fail_msg("%s: '%.200s' is not '%.200s'", format, tables.data ?: "", plain.data ?: "");
 }

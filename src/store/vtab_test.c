@@ -133,6 +133,53 @@ static void test_many_groups(void **state)
 	sqlite3_close(db);
 }
 
+/* Whoever names a file or a process chooses the bytes, and must not escape LIKE by that. */
+static void test_bytes(void **state)
+{
+	static const char *const names[] = {"/tmp/plain", "/tmp/\xff\xfe", "/tmp/\xc3(", "/tmp/\xc3\xa4", "/usr/\xff", "/tmp/\xed\xa0\x80"};
+	static const struct {
+		const char *sql, *expected;
+	} checks[] = {
+		{"SELECT count(*), count(DISTINCT typeof(name)), min(typeof(name)) FROM %s.sample", "1:6 1:1 3:text\n"},
+		{"SELECT count(*) FROM %s.sample WHERE name LIKE '/tmp/%%'", "1:5\n"},
+		{"SELECT count(*) FROM %s.sample WHERE name GLOB '/tmp/*'", "1:5\n"},
+		{"SELECT count(*) FROM %s.sample WHERE name > '/tmp/' AND name < '/tmp0'", "1:5\n"},
+		{"SELECT hex(name) FROM %s.sample WHERE name = CAST(x'2f746d702fc328' AS TEXT)", "3:2F746D702FC328\n"},
+		{"SELECT hex(name), count(*) FROM %s.sample WHERE name LIKE '/tmp/%%' GROUP BY name ORDER BY name LIMIT 3",
+		 "3:2F746D702F706C61696E 1:1\n3:2F746D702FC328 1:1\n3:2F746D702FC3A4 1:1\n"},
+		{"SELECT hex(name) FROM %s.sample ORDER BY name DESC LIMIT 2", "3:2F7573722FFF\n3:2F746D702FFFFE\n"},
+		{"SELECT sum(instr(name, '/tmp')), hex(CAST(max(name) AS BLOB)) FROM %s.sample", "1:5 3:2F7573722FFF\n"},
+		{"SELECT json_array_length(json_group_array(name)) FROM %s.sample", "1:6\n"},
+		{"SELECT length(name) FROM %s.sample WHERE name LIKE '/tmp/%%' AND length(name) = 6", "1:6\n1:6\n"},
+		{"SELECT hex(arguments) FROM %s.sample WHERE name = '/tmp/plain'", "3:27C32827202761275C27276227\n"},
+	};
+	struct sonde_buffer out CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+	struct fixture *f = *state;
+	sqlite3 *db;
+
+	open_store(f);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct test_record record = test_record(i);
+		struct sonde_event event = test_event(&test_type, &record, sonde_clock_wall_ns());
+
+		record.name_length = (uint16_t)strlen(names[i]);
+		memcpy(record.name, names[i], record.name_length);
+		memcpy(record.arguments, "\xc3(\0a'b", 6);
+		record.arguments_length = 6;
+		assert_int_equal(sonde_store_append(f->store, &event, 1), 0);
+	}
+	assert_int_equal(sonde_store_commit(f->store, NULL, 0), 0);
+	sonde_store_close(&f->store);
+	db = open_both(f, ARRAY_SIZE(names));
+	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
+		check_same(db, checks[i].sql);
+		text_in(db, "plain", checks[i].sql, &out);
+		if (strcmp(out.data ?: "", checks[i].expected))
+			fail_msg("%s: '%s' is not '%s'", checks[i].sql, out.data ?: "", checks[i].expected);
+	}
+	sqlite3_close(db);
+}
+
 static void check_refused(struct fixture *f, const char *change, const char *reason)
 {
 	char *error = NULL;
@@ -177,6 +224,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_statements, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_plan, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_groups, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bytes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 	};
 
