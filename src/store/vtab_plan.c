@@ -16,6 +16,11 @@ static const char *const term_texts[SONDE_VTAB_TERMS] = {
 /* How much of the rows each leaves, at a guess. */
 static const double term_shares[SONDE_VTAB_TERMS] = {0.25, 0.25, 0.5, 0.5, 0.0001, 0.01, 0.02, 0.05};
 
+/* The same of any other column. */
+#define OTHER_SHARE 0.01
+/* What a row that is kept takes, at a guess. */
+#define ROW_BYTES 80
+
 static int time_term(unsigned char op)
 {
 	switch (op) {
@@ -53,6 +58,32 @@ static int term_of(sqlite3_index_info *info, int i)
 	if (collation && strcmp(collation, "BINARY"))
 		return -1;
 	return constraint->iColumn == SONDE_COLUMN_COMMAND ? 6 : 7;
+}
+
+/* Does its value come from elsewhere, as in a join? Then the rows may be looked up many times. */
+static bool is_lookup(sqlite3_index_info *info, int i)
+{
+	sqlite3_value *value;
+
+	return sqlite3_libversion_number() >= 3038000 && sqlite3_vtab_rhs_value(info, i, &value) != SQLITE_OK;
+}
+
+/* @return which column rows can be looked up by, beside those of term_of(); -1: none */
+static int other_of(sqlite3_index_info *info, int i, const struct sonde_type *type)
+{
+	const struct sqlite3_index_constraint *constraint = &info->aConstraint[i];
+	const struct sonde_column *column;
+	const char *collation;
+
+	if (!constraint->usable || constraint->op != SQLITE_INDEX_CONSTRAINT_EQ || constraint->iColumn < 0 ||
+	    constraint->iColumn >= (int)type->n_columns || constraint->iColumn + 1 >= 1 << SONDE_VTAB_OTHER_BITS)
+		return -1;
+	column = &type->columns[constraint->iColumn];
+	collation = sqlite3_vtab_collation(info, i);
+	if (column->semantic == SONDE_SEMANTIC_ARGUMENTS || column->type == SONDE_REAL || (collation && strcmp(collation, "BINARY")) ||
+	    !is_lookup(info, i))
+		return -1;
+	return constraint->iColumn;
 }
 
 static int order_of(const sqlite3_index_info *info)
@@ -115,7 +146,7 @@ static bool is_grouped(sqlite3_index_info *info, const struct sonde_type *type, 
 }
 
 /* What the scan has to know, in words for EXPLAIN QUERY PLAN; the columns last, as bits, for sonde_vtab_columns(). */
-static void plan_text(int terms, const struct grouping *grouping, uint64_t used, char *out, size_t size)
+static void plan_text(const struct sonde_type *type, int terms, const struct grouping *grouping, uint64_t used, char *out, size_t size)
 {
 	size_t length = 0;
 
@@ -125,6 +156,10 @@ static void plan_text(int terms, const struct grouping *grouping, uint64_t used,
 			sqlite3_snprintf((int)(size - length), out + length, "%s%s", length ? " " : "", term_texts[i]);
 			length = strlen(out);
 		}
+	for (int i = 0; i < SONDE_VTAB_OTHERS && sonde_vtab_other(terms, i) >= 0; i++) {
+		sqlite3_snprintf((int)(size - length), out + length, "%s%s=?", length ? " " : "", type->columns[sonde_vtab_other(terms, i)].name);
+		length = strlen(out);
+	}
 	if (terms & (SONDE_VTAB_OLDEST_FIRST | SONDE_VTAB_NEWEST_FIRST))
 		sqlite3_snprintf((int)(size - length), out + length, "%s%s", length ? " " : "",
 				 terms & SONDE_VTAB_OLDEST_FIRST ? "oldest first" : "newest first");
@@ -159,33 +194,71 @@ unsigned sonde_vtab_grouped(const char *plan, struct sonde_vtab_key keys[SONDE_C
 	return n;
 }
 
-int sonde_vtab_plan(const struct sonde_type *type, sqlite3_index_info *info)
+/* What goes down: for each term the constraint that has it. */
+struct choice {
+	int terms;
+	int constraints[SONDE_VTAB_TERMS], others[SONDE_VTAB_OTHERS];
+	unsigned n_others;
+	bool lookup;
+	double rows; /* that are left */
+};
+
+static bool has_other(const struct choice *choice, int column)
 {
-	int constraints[SONDE_VTAB_TERMS], terms = 0, n = 0;
+	for (unsigned i = 0; i < choice->n_others; i++)
+		if (sonde_vtab_other(choice->terms, (int)i) == column)
+			return true;
+	return false;
+}
+
+static void choose(const struct sonde_type *type, sqlite3_index_info *info, struct choice *choice)
+{
+	for (int i = 0; i < info->nConstraint; i++) {
+		int term = term_of(info, i), other = term < 0 ? other_of(info, i, type) : -1;
+
+		if (term >= 0 && !(choice->terms & 1 << term)) {
+			choice->terms |= 1 << term;
+			choice->constraints[term] = i;
+			choice->rows *= term_shares[term];
+			choice->lookup |= is_lookup(info, i);
+		} else if (other >= 0 && choice->n_others < SONDE_VTAB_OTHERS && !has_other(choice, other)) {
+			choice->terms |= (other + 1) << (SONDE_VTAB_OTHER_SHIFT + (int)choice->n_others * SONDE_VTAB_OTHER_BITS);
+			choice->others[choice->n_others++] = i;
+			choice->rows *= OTHER_SHARE;
+			choice->lookup = true;
+		}
+	}
+}
+
+/* In rows that are read. Of rows that are kept a look-up costs little more than what it finds. */
+static double cost_of(const struct choice *choice, double rows)
+{
+	if (choice->lookup && rows * ROW_BYTES < SONDE_VTAB_ROWS_BYTES)
+		return 20 + choice->rows;
+	return 1000 + choice->rows;
+}
+
+int sonde_vtab_plan(const struct sonde_type *type, double rows, sqlite3_index_info *info)
+{
+	struct choice choice = {.rows = rows};
 	struct grouping grouping = {};
 	bool grouped;
-	double rows = 1e6;
-	char text[200];
+	char text[400];
+	int n = 0;
 
-	for (int i = 0; i < info->nConstraint; i++) {
-		int term = term_of(info, i);
-
-		if (term < 0 || terms & 1 << term)
-			continue;
-		terms |= 1 << term;
-		constraints[term] = i;
-		rows *= term_shares[term];
-	}
+	choose(type, info, &choice);
 	for (int i = 0; i < SONDE_VTAB_TERMS; i++)
-		if (terms & 1 << i)
-			info->aConstraintUsage[constraints[i]].argvIndex = ++n;
-	info->estimatedRows = rows < 1 ? 1 : (sqlite3_int64)rows;
-	info->estimatedCost = 1000 + rows;
-	grouped = is_grouped(info, type, &grouping, &terms);
-	terms |= grouped ? 0 : order_of(info);
+		if (choice.terms & 1 << i)
+			info->aConstraintUsage[choice.constraints[i]].argvIndex = ++n;
+	for (unsigned i = 0; i < choice.n_others; i++)
+		info->aConstraintUsage[choice.others[i]].argvIndex = ++n;
+	info->estimatedRows = choice.rows < 1 ? 1 : (sqlite3_int64)choice.rows;
+	info->estimatedCost = cost_of(&choice, rows);
+	grouped = !choice.lookup && is_grouped(info, type, &grouping, &choice.terms);
+	choice.terms |= grouped ? 0 : order_of(info);
 	info->orderByConsumed = grouped || order_of(info);
-	info->idxNum = terms;
-	plan_text(terms, &grouping, info->colUsed, text, sizeof(text));
+	info->idxNum = choice.terms;
+	plan_text(type, choice.terms, &grouping, info->colUsed, text, sizeof(text));
 	info->idxStr = sqlite3_mprintf("%s", text);
 	info->needToFreeIdxStr = 1;
 	return info->idxStr ? SQLITE_OK : SQLITE_NOMEM;

@@ -58,6 +58,18 @@ static void test_statements(void **state)
 		("SELECT a.command, count(*) FROM %s.sample a JOIN (SELECT DISTINCT pid FROM %s.sample WHERE pid > 103) b ON b.pid = a.pid"
 		 " GROUP BY a.command ORDER BY 1"),
 		"SELECT DISTINCT a.pid, b.command FROM %s.sample a, %s.sample b WHERE a.pid = b.pid AND a.number = 5 ORDER BY 1, 2",
+		/* Looked up again and again. */
+		"SELECT count(*), sum(b.number) FROM %s.sample a JOIN %s.sample b ON b.number = a.offset * -1",
+		"SELECT a.number, b.time FROM %s.sample a JOIN %s.sample b ON b.name = a.name AND b.port = a.port AND b.time > a.time WHERE a.number < 9 ORDER BY 1, 2",
+		"SELECT number, (SELECT b.time FROM %s.sample b WHERE b.pid = a.pid AND b.time < a.time ORDER BY b.time DESC LIMIT 1) FROM %s.sample a ORDER BY 1, 2",
+		"SELECT number, (SELECT max(b.time) FROM %s.sample b WHERE b.command = a.command AND b.time < a.time) FROM %s.sample a WHERE number %% 50 = 1 ORDER BY 1, 2",
+		"SELECT count(*), sum(b.number) FROM %s.sample a LEFT JOIN %s.sample b ON b.port = a.port + 1 AND b.number = a.number + 1",
+		"SELECT count(*), sum(b.number) FROM %s.sample a LEFT JOIN %s.sample b ON b.address = a.address AND b.container = a.container",
+		"SELECT count(*) FROM %s.sample a JOIN %s.sample b ON b.pid = a.tid || '' AND b.number = a.number * 1.0",
+		"SELECT count(*) FROM %s.sample a JOIN %s.sample b ON b.name = a.name COLLATE NOCASE AND b.flag = a.number WHERE a.number < 30",
+		"SELECT count(*) FROM %s.sample WHERE pid IN (SELECT a.pid FROM %s.sample a WHERE a.number %% 7 = 3)",
+		"SELECT time FROM %s.sample WHERE pid IN (SELECT a.pid FROM %s.sample a WHERE a.number %% 7 < 3) ORDER BY time DESC LIMIT 30",
+		"SELECT count(*) FROM %s.sample WHERE name IN (SELECT a.name FROM %s.sample a WHERE a.port = 3)",
 		"SELECT (SELECT count(*) FROM %s.sample b WHERE b.pid = a.pid GROUP BY b.pid) FROM (SELECT DISTINCT pid FROM %s.sample) a ORDER BY 1",
 		"SELECT command, row_number() OVER (PARTITION BY command ORDER BY pid) % 10 AS r, count(*) FROM %s.sample GROUP BY command, pid ORDER BY 1, 2, 3",
 	};
@@ -97,6 +109,9 @@ static void test_plan(void **state)
 	text_of(db, "EXPLAIN QUERY PLAN SELECT command, count(*) FROM temp.sample GROUP BY command", &plan);
 	assert_non_null(strstr(plan.data, "grouped by 5 columns 20"));
 	assert_null(strstr(plan.data, "TEMP B-TREE"));
+	text_of(db, "EXPLAIN QUERY PLAN SELECT count(*) FROM temp.sample a CROSS JOIN temp.sample b ON b.pid = a.pid AND b.port = a.port"
+		    " AND b.time > a.time", &plan);
+	assert_non_null(strstr(plan.data, "time>? pid=? port=? columns"));
 	text_of(db, "EXPLAIN QUERY PLAN SELECT * FROM temp.sample WHERE number = 1", &plan);
 	assert_null(strstr(plan.data, "=?"));
 	assert_int_equal(sqlite3_exec(db, "DELETE FROM main.sample", NULL, NULL, NULL), SQLITE_ERROR);
@@ -116,7 +131,12 @@ static void test_many_groups(void **state)
 		/* Bytes that are no text */
 		"SELECT name, count(*) FROM %s.sample GROUP BY name ORDER BY name",
 		"SELECT name, flag, count(*) FROM %s.sample GROUP BY flag, name ORDER BY flag DESC, name DESC",
-		"SELECT command, count(*), min(time), max(time) FROM %s.sample WHERE time > 5 GROUP BY command ORDER BY 1",
+		/* Rows that are looked up: those of all tables would be too many to be kept beside each other. */
+		"SELECT count(*), max(b.name || c.name || d.name || e.name), max(b.address || c.address || d.address || e.address),"
+		" max(b.arguments || c.arguments || d.arguments || e.arguments), sum(b.offset + c.offset + d.offset + e.offset),"
+		" max(b.container || b.source), max(c.container || c.tid), max(d.source || d.weight || d.port || d.uid), max(e.tid || e.weight || e.port || e.uid), sum(b.port), sum(e.flag)"
+		" FROM %s.sample a JOIN %s.sample b ON b.number = a.number + 1 JOIN %s.sample c ON c.number = b.number + 1"
+		" JOIN %s.sample d ON d.number = c.number + 1 JOIN %s.sample e ON e.number = d.number + 1 WHERE a.number BETWEEN 60 AND 64",
 	};
 	struct fixture *f = *state;
 	sqlite3 *db;

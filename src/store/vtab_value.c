@@ -72,18 +72,18 @@ static void result_arguments(sqlite3_context *context, const struct sonde_value 
 		result_text(context, line.data, line.length);
 }
 
-static void address_text(const uint8_t *address, char text[INET6_ADDRSTRLEN])
+void sonde_vtab_address_text(const uint8_t *address, char text[SONDE_VTAB_ADDRESS_TEXT])
 {
 	bool ipv4 = !memcmp(address, mapped_prefix, sizeof(mapped_prefix));
 
-	inet_ntop(ipv4 ? AF_INET : AF_INET6, address + (ipv4 ? 12 : 0), text, INET6_ADDRSTRLEN);
+	inet_ntop(ipv4 ? AF_INET : AF_INET6, address + (ipv4 ? 12 : 0), text, SONDE_VTAB_ADDRESS_TEXT);
 }
 
 static void result_address(sqlite3_context *context, const uint8_t *address)
 {
-	char text[INET6_ADDRSTRLEN];
+	char text[SONDE_VTAB_ADDRESS_TEXT];
 
-	address_text(address, text);
+	sonde_vtab_address_text(address, text);
 	sqlite3_result_text(context, text, -1, SQLITE_TRANSIENT);
 }
 
@@ -141,7 +141,7 @@ static int text_order(const struct sonde_value *a, const struct sonde_value *b)
 
 int sonde_vtab_order(const struct sonde_value *a, const struct sonde_value *b)
 {
-	char texts[2][INET6_ADDRSTRLEN];
+	char texts[2][SONDE_VTAB_ADDRESS_TEXT];
 
 	if (a->type == SONDE_NULL || b->type == SONDE_NULL)
 		return (a->type != SONDE_NULL) - (b->type != SONDE_NULL);
@@ -153,8 +153,8 @@ int sonde_vtab_order(const struct sonde_value *a, const struct sonde_value *b)
 	case SONDE_TEXT:
 		return text_order(a, b);
 	case SONDE_ADDRESS:
-		address_text(a->address, texts[0]);
-		address_text(b->address, texts[1]);
+		sonde_vtab_address_text(a->address, texts[0]);
+		sonde_vtab_address_text(b->address, texts[1]);
 		return strcmp(texts[0], texts[1]);
 	default: /* above 2^63 - 1 they are texts: behind the others, and in the same order */
 		return (a->u > b->u) - (a->u < b->u);
