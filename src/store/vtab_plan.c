@@ -200,8 +200,29 @@ struct choice {
 	int constraints[SONDE_VTAB_TERMS], others[SONDE_VTAB_OTHERS];
 	unsigned n_others;
 	bool lookup;
-	double rows; /* that are left */
+	double rows, kept; /* that are left; the share of these that SQLite's own conditions leave */
 };
+
+/* SQLite does not guess for virtual tables what its conditions leave, but the order of tables in a join depends on it. */
+static double kept_share(const struct sqlite3_index_constraint *constraint)
+{
+	if (!constraint->usable)
+		return 1;
+	switch (constraint->op) {
+	case SQLITE_INDEX_CONSTRAINT_EQ:
+	case SQLITE_INDEX_CONSTRAINT_IS:
+	case SQLITE_INDEX_CONSTRAINT_ISNULL:
+		return 0.1;
+	case SQLITE_INDEX_CONSTRAINT_GT:
+	case SQLITE_INDEX_CONSTRAINT_GE:
+	case SQLITE_INDEX_CONSTRAINT_LT:
+	case SQLITE_INDEX_CONSTRAINT_LE:
+	case SQLITE_INDEX_CONSTRAINT_LIKE:
+	case SQLITE_INDEX_CONSTRAINT_GLOB:
+		return 0.25;
+	}
+	return 1;
+}
 
 static bool has_other(const struct choice *choice, int column)
 {
@@ -226,6 +247,8 @@ static void choose(const struct sonde_type *type, sqlite3_index_info *info, stru
 			choice->others[choice->n_others++] = i;
 			choice->rows *= OTHER_SHARE;
 			choice->lookup = true;
+		} else {
+			choice->kept *= kept_share(&info->aConstraint[i]);
 		}
 	}
 }
@@ -240,7 +263,7 @@ static double cost_of(const struct choice *choice, double rows)
 
 int sonde_vtab_plan(const struct sonde_type *type, double rows, sqlite3_index_info *info)
 {
-	struct choice choice = {.rows = rows};
+	struct choice choice = {.rows = rows, .kept = 1};
 	struct grouping grouping = {};
 	bool grouped;
 	char text[400];
@@ -252,7 +275,7 @@ int sonde_vtab_plan(const struct sonde_type *type, double rows, sqlite3_index_in
 			info->aConstraintUsage[choice.constraints[i]].argvIndex = ++n;
 	for (unsigned i = 0; i < choice.n_others; i++)
 		info->aConstraintUsage[choice.others[i]].argvIndex = ++n;
-	info->estimatedRows = choice.rows < 1 ? 1 : (sqlite3_int64)choice.rows;
+	info->estimatedRows = choice.rows * choice.kept < 1 ? 1 : (sqlite3_int64)(choice.rows * choice.kept);
 	info->estimatedCost = cost_of(&choice, rows);
 	grouped = !choice.lookup && is_grouped(info, type, &grouping, &choice.terms);
 	choice.terms |= grouped ? 0 : order_of(info);
