@@ -171,6 +171,18 @@ static void test_damaged_lookups(void **state)
 	check_worth(f, sql, 400, 100);
 }
 
+static void test_own_tables(void **state)
+{
+	struct fixture *f = *state;
+
+	make_store(f, 5);
+	open_store(f);
+	check_worth(f, "SELECT count(*) FROM pragma_table_info('sample')", test_type.n_columns, 0);
+	check_worth(f, "SELECT count(*) FROM pragma_table_xinfo('sample') WHERE hidden", 1, 0);
+	check_worth(f, "SELECT count(*) FROM pragma_table_list WHERE name = 'sonde_types'", 1, 0);
+	check_worth(f, "SELECT sum(value) FROM json_each('[40, 2]')", 42, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -179,6 +191,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_small_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_facts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_lookups, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_own_tables, setup, teardown),
 	};
 
 	sonde_log_set_level(SONDE_LOG_ERROR);
