@@ -71,7 +71,7 @@ static void test_statements(void **state)
 		"SELECT time FROM %s.sample WHERE pid IN (SELECT a.pid FROM %s.sample a WHERE a.number %% 7 < 3) ORDER BY time DESC LIMIT 30",
 		"SELECT count(*) FROM %s.sample WHERE name IN (SELECT a.name FROM %s.sample a WHERE a.port = 3)",
 		"SELECT (SELECT count(*) FROM %s.sample b WHERE b.pid = a.pid GROUP BY b.pid) FROM (SELECT DISTINCT pid FROM %s.sample) a ORDER BY 1",
-		"SELECT command, row_number() OVER (PARTITION BY command ORDER BY pid) % 10 AS r, count(*) FROM %s.sample GROUP BY command, pid ORDER BY 1, 2, 3",
+		"SELECT command, row_number() OVER (PARTITION BY command ORDER BY pid) %% 10 AS r, count(*) FROM %s.sample GROUP BY command, pid ORDER BY 1, 2, 3",
 	};
 	struct fixture *f = *state;
 	int64_t start_ns = make_events(f);
