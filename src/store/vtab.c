@@ -48,6 +48,8 @@ struct cursor {
 
 /* For a block that is not opened, in rows of one that is. */
 #define BLOCK_COST 32
+/* Rows that are passed over between two looks at it. */
+#define LOOK_AT_CLOCK 65536
 
 static int fail(sqlite3_vtab *table, int code, const char *text)
 {
@@ -198,6 +200,24 @@ static int cursor_code(struct cursor *cursor, int r)
 	return fail(cursor->base.pVtab, cursor->source.code ?: SQLITE_ERROR, "cannot read a block");
 }
 
+/* The next row with one of the pids. What cannot be read is left out. */
+static int scan_next(struct cursor *cursor)
+{
+	struct sonde_value pid = {};
+	int r, n = 0;
+
+	while ((r = sonde_block_scan_next(&cursor->scan)) > 0 && cursor->asked.pids) {
+		if (!(++n % LOOK_AT_CLOCK) && sonde_block_want_late(&cursor->scan.want))
+			return -ETIMEDOUT;
+		r = sonde_block_scan_value(&cursor->scan, SONDE_COLUMN_PID, &pid);
+		if (r < 0)
+			return r;
+		if (!r && sonde_vtab_pids_have(&cursor->asked, &pid))
+			return 1;
+	}
+	return r;
+}
+
 static int cursor_next(sqlite3_vtab_cursor *base)
 {
 	struct cursor *cursor = (struct cursor *)base;
@@ -213,7 +233,7 @@ static int cursor_next(sqlite3_vtab_cursor *base)
 		cursor->at_end = !--cursor->n_rows;
 		return SQLITE_OK;
 	}
-	r = sonde_block_scan_next(&cursor->scan);
+	r = scan_next(cursor);
 	cursor->at_end = r <= 0;
 	return cursor_code(cursor, r);
 }
@@ -232,6 +252,8 @@ static int take_block(int64_t id, const struct sonde_block_facts *facts, size_t 
 	if (!facts || strcmp(facts->type, cursor->scan.want.type->name))
 		return 0;
 	table->events += facts->count;
+	if (!sonde_vtab_pids_may(&cursor->asked, facts))
+		return 0;
 	return sonde_block_scan_offer(&cursor->scan, facts);
 }
 
@@ -270,12 +292,15 @@ static int rows_make(struct cursor *cursor, const struct sonde_block_want *one, 
 	static const int by_time = SONDE_VTAB_SINCE | SONDE_VTAB_AFTER | SONDE_VTAB_UNTIL | SONDE_VTAB_BEFORE | SONDE_VTAB_AT |
 				   SONDE_VTAB_OLDEST_FIRST | SONDE_VTAB_NEWEST_FIRST;
 	struct sonde_block_want want = *one;
+	int64_t *pids = cursor->asked.pids;
 	int r;
 
 	if (lookup->rows || lookup->refused || !lookup->spent || lookup->spent < table_of(cursor)->events)
 		return SQLITE_OK;
 	sonde_vtab_lookup_want(lookup, &want);
+	cursor->asked.pids = NULL; /* the next look-up may have others */
 	r = blocks_take(cursor, &want);
+	cursor->asked.pids = pids;
 	if (r)
 		return r;
 	r = sonde_vtab_rows_new(&cursor->scan, sonde_vtab_columns(lookup->plan), &cursor->asked.keys, lookup->terms & by_time, &lookup->rows);

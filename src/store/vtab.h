@@ -59,6 +59,7 @@ enum sonde_vtab_term {
 	SONDE_VTAB_OTHERS = 2,	    /* columns beside these that are asked for with '=': 1 + which, 0 none, in 6 bits each */
 	SONDE_VTAB_OTHER_SHIFT = 12,
 	SONDE_VTAB_OTHER_BITS = 6,
+	SONDE_VTAB_PID_IN = 1 << 24, /* the value of SONDE_VTAB_PID is a set, all at once */
 };
 
 /** @return which column that is, -1: there is no such term. */
@@ -84,6 +85,8 @@ unsigned sonde_vtab_grouped(const char *plan, struct sonde_vtab_key keys[SONDE_C
 /* vtab_terms.c */
 struct sonde_vtab_asked {
 	char *command, *container;
+	int64_t *pids; /* in order; NULL: any */
+	size_t n_pids;
 	struct sonde_vtab_row_keys keys;
 	uint64_t hash; /* of the values of these */
 	bool never;    /* no row fulfils it */
@@ -96,6 +99,9 @@ struct sonde_vtab_asked {
  */
 int sonde_vtab_terms_read(int terms, int argc, sqlite3_value **argv, struct sonde_block_want *want, struct sonde_vtab_asked *asked);
 void sonde_vtab_asked_clear(struct sonde_vtab_asked *asked);
+/** May the block have one of the pids? */
+bool sonde_vtab_pids_may(const struct sonde_vtab_asked *asked, const struct sonde_block_facts *facts);
+bool sonde_vtab_pids_have(const struct sonde_vtab_asked *asked, const struct sonde_value *pid);
 
 /* vtab_group.c */
 struct sonde_vtab_group {

@@ -16,8 +16,10 @@ static const char *const term_texts[SONDE_VTAB_TERMS] = {
 /* How much of the rows each leaves, at a guess. */
 static const double term_shares[SONDE_VTAB_TERMS] = {0.25, 0.25, 0.5, 0.5, 0.0001, 0.01, 0.02, 0.05};
 
-/* The same of any other column. */
+#define PID_TERM 5
+/* The same of any other column, and of a set of pids. */
 #define OTHER_SHARE 0.01
+#define SET_SHARE 0.1
 /* What a row that is kept takes, at a guess. */
 #define ROW_BYTES 80
 
@@ -51,7 +53,7 @@ static int term_of(sqlite3_index_info *info, int i)
 	if (constraint->op != SQLITE_INDEX_CONSTRAINT_EQ)
 		return -1;
 	if (constraint->iColumn == SONDE_COLUMN_PID)
-		return 5;
+		return PID_TERM;
 	if (constraint->iColumn != SONDE_COLUMN_COMMAND && constraint->iColumn != SONDE_COLUMN_CONTAINER)
 		return -1;
 	collation = sqlite3_vtab_collation(info, i);
@@ -153,7 +155,8 @@ static void plan_text(const struct sonde_type *type, int terms, const struct gro
 	out[0] = '\0';
 	for (int i = 0; i < SONDE_VTAB_TERMS; i++)
 		if (terms & 1 << i) {
-			sqlite3_snprintf((int)(size - length), out + length, "%s%s", length ? " " : "", term_texts[i]);
+			sqlite3_snprintf((int)(size - length), out + length, "%s%s", length ? " " : "",
+					 i == PID_TERM && terms & SONDE_VTAB_PID_IN ? "pid IN ?" : term_texts[i]);
 			length = strlen(out);
 		}
 	for (int i = 0; i < SONDE_VTAB_OTHERS && sonde_vtab_other(terms, i) >= 0; i++) {
@@ -199,7 +202,7 @@ struct choice {
 	int terms;
 	int constraints[SONDE_VTAB_TERMS], others[SONDE_VTAB_OTHERS];
 	unsigned n_others;
-	bool lookup;
+	bool lookup, pid_in;
 	double rows, kept; /* that are left; the share of these that SQLite's own conditions leave */
 };
 
@@ -232,6 +235,12 @@ static bool has_other(const struct choice *choice, int column)
 	return false;
 }
 
+/* Is it `pid IN (...)`, with a set that can be had all at once? */
+static bool is_set(sqlite3_index_info *info, int i, int term)
+{
+	return term == PID_TERM && sqlite3_libversion_number() >= 3038000 && sqlite3_vtab_in(info, i, -1);
+}
+
 static void choose(const struct sonde_type *type, sqlite3_index_info *info, struct choice *choice)
 {
 	for (int i = 0; i < info->nConstraint; i++) {
@@ -240,8 +249,13 @@ static void choose(const struct sonde_type *type, sqlite3_index_info *info, stru
 		if (term >= 0 && !(choice->terms & 1 << term)) {
 			choice->terms |= 1 << term;
 			choice->constraints[term] = i;
-			choice->rows *= term_shares[term];
-			choice->lookup |= is_lookup(info, i);
+			if (is_set(info, i, term)) {
+				choice->pid_in = true;
+				choice->rows *= SET_SHARE;
+			} else {
+				choice->rows *= term_shares[term];
+				choice->lookup |= is_lookup(info, i);
+			}
 		} else if (other >= 0 && choice->n_others < SONDE_VTAB_OTHERS && !has_other(choice, other)) {
 			choice->terms |= (other + 1) << (SONDE_VTAB_OTHER_SHIFT + (int)choice->n_others * SONDE_VTAB_OTHER_BITS);
 			choice->others[choice->n_others++] = i;
@@ -275,6 +289,10 @@ int sonde_vtab_plan(const struct sonde_type *type, double rows, sqlite3_index_in
 			info->aConstraintUsage[choice.constraints[i]].argvIndex = ++n;
 	for (unsigned i = 0; i < choice.n_others; i++)
 		info->aConstraintUsage[choice.others[i]].argvIndex = ++n;
+	if (choice.pid_in && !choice.lookup && sqlite3_vtab_in(info, choice.constraints[PID_TERM], 1))
+		choice.terms |= SONDE_VTAB_PID_IN;
+	else
+		choice.lookup |= choice.pid_in;
 	info->estimatedRows = choice.rows * choice.kept < 1 ? 1 : (sqlite3_int64)(choice.rows * choice.kept);
 	info->estimatedCost = cost_of(&choice, rows);
 	grouped = !choice.lookup && is_grouped(info, type, &grouping, &choice.terms);

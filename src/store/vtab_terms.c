@@ -2,6 +2,8 @@
 /* The values of the conditions that go down. Invariant: what is wanted lets through every row that fulfils them. */
 #include <store/vtab.h>
 
+#include <base/cleanup.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +65,89 @@ static int want_term(struct sonde_vtab_asked *asked, int term, sqlite3_value *va
 	return SQLITE_OK;
 }
 
+/* ---- pid IN (...) ---- */
+
+#define PIDS_MAX 1000000
+#define PIDS_PROBED 256 /* of more, some will be in the block */
+
+static int pid_order(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* All of the set, or, if one is no number or there are too many, none: then any pid is let through. */
+static int want_pids(sqlite3_value *set, struct sonde_vtab_asked *asked)
+{
+	int64_t *pids CLEANUP_FREE = malloc(sizeof(*pids));
+	size_t n = 0, capacity = 1;
+	sqlite3_value *value = NULL;
+	int code = sqlite3_vtab_in_first(set, &value);
+
+	for (; pids && code == SQLITE_OK && value; code = sqlite3_vtab_in_next(set, &value)) {
+		if (sqlite3_value_type(value) == SQLITE_NULL)
+			continue;
+		if (sqlite3_value_type(value) != SQLITE_INTEGER || n == PIDS_MAX)
+			return SQLITE_OK;
+		if (n == capacity) {
+			int64_t *more = reallocarray(pids, 2 * capacity, sizeof(*pids));
+
+			if (!more)
+				return SQLITE_NOMEM;
+			pids = more;
+			capacity *= 2;
+		}
+		pids[n++] = sqlite3_value_int64(value);
+	}
+	if (!pids || (code != SQLITE_OK && code != SQLITE_DONE))
+		return pids ? code : SQLITE_NOMEM;
+	qsort(pids, n, sizeof(*pids), pid_order);
+	asked->pids = TAKE_PTR(pids);
+	asked->n_pids = n;
+	return SQLITE_OK;
+}
+
+/* The first that is not below. */
+static size_t pid_place(const struct sonde_vtab_asked *asked, int64_t pid)
+{
+	size_t low = 0, high = asked->n_pids;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (asked->pids[middle] < pid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+bool sonde_vtab_pids_have(const struct sonde_vtab_asked *asked, const struct sonde_value *pid)
+{
+	size_t at;
+
+	if (!asked->pids || (pid->type != SONDE_UINT && pid->type != SONDE_INT))
+		return !asked->pids;
+	at = pid_place(asked, pid->i);
+	return at < asked->n_pids && asked->pids[at] == pid->i;
+}
+
+bool sonde_vtab_pids_may(const struct sonde_vtab_asked *asked, const struct sonde_block_facts *facts)
+{
+	size_t at, begin;
+
+	if (!asked->pids)
+		return true;
+	begin = pid_place(asked, facts->pid_min);
+	for (at = begin; at < asked->n_pids && asked->pids[at] <= facts->pid_max; at++)
+		if (at - begin == PIDS_PROBED ||
+		    sonde_block_filter_holds(facts, SONDE_BLOCK_PID, sonde_block_hash_number((uint64_t)asked->pids[at])))
+			return true;
+	return false;
+}
+
 static void key_add(sqlite3_value *value, const struct sonde_column *column, struct sonde_vtab_asked *asked)
 {
 	int r = sonde_vtab_key_of(value, column, &asked->hash);
@@ -79,7 +164,9 @@ int sonde_vtab_terms_read(int terms, int argc, sqlite3_value **argv, struct sond
 
 	asked->hash = SONDE_VTAB_KEY_START;
 	for (int i = 0; i < SONDE_VTAB_TERMS && !code && at < argc; i++)
-		if (terms & 1 << i) {
+		if (1 << i == SONDE_VTAB_PID && terms & SONDE_VTAB_PID_IN) {
+			code = want_pids(argv[at++], asked);
+		} else if (terms & 1 << i) {
 			asked->never |= sqlite3_value_type(argv[at]) == SQLITE_NULL;
 			if (columns[i])
 				keys->columns[keys->n++] = columns[i];
@@ -100,5 +187,6 @@ void sonde_vtab_asked_clear(struct sonde_vtab_asked *asked)
 {
 	free(asked->command);
 	free(asked->container);
+	free(asked->pids);
 	*asked = (struct sonde_vtab_asked){};
 }

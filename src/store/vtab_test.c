@@ -69,6 +69,15 @@ static void test_statements(void **state)
 		"SELECT count(*) FROM %s.sample a JOIN %s.sample b ON b.name = a.name COLLATE NOCASE AND b.flag = a.number WHERE a.number < 30",
 		"SELECT count(*) FROM %s.sample WHERE pid IN (SELECT a.pid FROM %s.sample a WHERE a.number %% 7 = 3)",
 		"SELECT time FROM %s.sample WHERE pid IN (SELECT a.pid FROM %s.sample a WHERE a.number %% 7 < 3) ORDER BY time DESC LIMIT 30",
+		"SELECT time, pid FROM %s.sample WHERE pid IN (101, 103, 999, NULL) ORDER BY time, pid LIMIT 40",
+		"SELECT count(*) FROM %s.sample WHERE pid IN (101, '103', 104.0)",
+		"SELECT count(*) FROM %s.sample WHERE pid IN (-1, 9e18, NULL)",
+		"SELECT count(*) FROM %s.sample WHERE pid NOT IN (101, 103)",
+		"SELECT count(*) FROM %s.sample WHERE pid IN (SELECT a.pid FROM %s.sample a WHERE 0)",
+		"SELECT command, count(*) FROM %s.sample WHERE pid IN (102, 105) GROUP BY command ORDER BY 1 DESC",
+		("SELECT number, (SELECT count(*) FROM %s.sample b WHERE b.pid IN (SELECT c.pid FROM %s.sample c WHERE c.number = a.number))"
+		 " FROM %s.sample a WHERE number < 60 ORDER BY 1, 2"),
+		"SELECT count(*), sum(b.number) FROM %s.sample a JOIN %s.sample b ON b.number = a.number + 1 WHERE b.pid IN (101, 102) AND a.pid IN (100, 101)",
 		"SELECT count(*) FROM %s.sample WHERE name IN (SELECT a.name FROM %s.sample a WHERE a.port = 3)",
 		"SELECT (SELECT count(*) FROM %s.sample b WHERE b.pid = a.pid GROUP BY b.pid) FROM (SELECT DISTINCT pid FROM %s.sample) a ORDER BY 1",
 		"SELECT command, row_number() OVER (PARTITION BY command ORDER BY pid) %% 10 AS r, count(*) FROM %s.sample GROUP BY command, pid ORDER BY 1, 2, 3",
@@ -112,6 +121,8 @@ static void test_plan(void **state)
 	text_of(db, "EXPLAIN QUERY PLAN SELECT count(*) FROM temp.sample a CROSS JOIN temp.sample b ON b.pid = a.pid AND b.port = a.port"
 		    " AND b.time > a.time", &plan);
 	assert_non_null(strstr(plan.data, "time>? pid=? port=? columns"));
+	text_of(db, "EXPLAIN QUERY PLAN SELECT * FROM temp.sample WHERE pid IN (SELECT pid FROM temp.sample) ORDER BY time", &plan);
+	assert_non_null(strstr(plan.data, "pid IN ? oldest first columns"));
 	text_of(db, "EXPLAIN QUERY PLAN SELECT * FROM temp.sample WHERE number = 1", &plan);
 	assert_null(strstr(plan.data, "=?"));
 	assert_int_equal(sqlite3_exec(db, "DELETE FROM main.sample", NULL, NULL, NULL), SQLITE_ERROR);
