@@ -42,6 +42,17 @@ static bool may_call(const struct sqlite_store *store, const char *function)
 	return store->read_only || (strcasecmp(function, "printf") && strcasecmp(function, "format"));
 }
 
+/* What a table has, as a statement of its own or inside a SELECT (pragma_table_info()). */
+static bool is_description(const char *pragma)
+{
+	static const char *const pragmas[] = {"table_info", "table_xinfo", "table_list"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(pragmas); i++)
+		if (!strcasecmp(pragma, pragmas[i]))
+			return true;
+	return false;
+}
+
 static int authorize(void *userdata, int action, const char *a, const char *b, const char *c, const char *d)
 {
 	struct permission *permission = userdata;
@@ -53,6 +64,10 @@ static int authorize(void *userdata, int action, const char *a, const char *b, c
 		return SQLITE_OK;
 	case SQLITE_FUNCTION:
 		if (b && may_call(permission->store, b))
+			return SQLITE_OK;
+		break;
+	case SQLITE_PRAGMA:
+		if (a && is_description(a))
 			return SQLITE_OK;
 	}
 	permission->denied = true;
@@ -172,20 +187,29 @@ static int run_sql(struct sqlite_store *store, struct sqlite_reader *reader, con
  * Anew each time: a type may have come, or changed, since. A table comes to life with the first statement that names it, which is
  * here because the authorizer would refuse SQLite its own bookkeeping.
  */
-static int table_add(sqlite3 *db, const struct sonde_type *type, struct sonde_vtab_use *use)
+static int table_touch(sqlite3 *db, const char *sql)
 {
 	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
+
+	return sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+}
+
+static int table_add(sqlite3 *db, const struct sonde_type *type, struct sonde_vtab_use *use)
+{
 	char sql[96];
 	int code = sonde_vtab_add(db, db, type, use);
 
 	snprintf(sql, sizeof(sql), "SELECT 1 FROM \"%s\"", type->name);
-	return code ?: sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+	return code ?: table_touch(db, sql);
 }
 
 static int tables_add(struct sqlite_store *store, struct sqlite_reader *reader)
 {
 	int code = SQLITE_OK;
 
+	/* SQLite's own; without them it goes, too. */
+	(void)table_touch(reader->db, "SELECT 1 FROM pragma_table_info, pragma_table_xinfo, pragma_table_list");
+	(void)table_touch(reader->db, "SELECT 1 FROM json_each, json_tree");
 	memset(reader->uses, 0, sizeof(reader->uses));
 	for (size_t i = 0; i < sonde_types_count(&store->types) && !code; i++) {
 		reader->uses[i].deadline_ns = reader->deadline_ns;

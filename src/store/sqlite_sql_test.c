@@ -154,6 +154,35 @@ static void test_damaged_facts(void **state)
 	check_worth(f, "SELECT count(*) FROM sonde_types", 1, 0);
 }
 
+/* What is lost is lost once, however often rows are looked up. */
+static void test_damaged_lookups(void **state)
+{
+	struct fixture *f = *state;
+	char sql[300];
+
+	open_store(f);
+	assert_int_equal(store_rows(f, 0, 1), 0);
+	snprintf(sql, sizeof(sql), "SELECT count(*) FROM sample a JOIN sample b ON b.number = a.number AND b.name IS NOT NULL"
+				   " WHERE a.time >= %" PRId64 " AND b.time >= a.time", sonde_clock_wall_ns() - 1);
+	for (uint64_t i = 0; i < 5; i++)
+		assert_int_equal(store_rows(f, 1 + i * 100, 100), 0);
+	check_worth(f, sql, 500, 0);
+	run_in(f->path, "UPDATE sonde_blocks SET data = zeroblob(length(data)) WHERE id = 3");
+	check_worth(f, sql, 400, 100);
+}
+
+static void test_own_tables(void **state)
+{
+	struct fixture *f = *state;
+
+	make_store(f, 5);
+	open_store(f);
+	check_worth(f, "SELECT count(*) FROM pragma_table_info('sample')", test_type.n_columns, 0);
+	check_worth(f, "SELECT count(*) FROM pragma_table_xinfo('sample') WHERE hidden", 1, 0);
+	check_worth(f, "SELECT count(*) FROM pragma_table_list WHERE name = 'sonde_types'", 1, 0);
+	check_worth(f, "SELECT sum(value) FROM json_each('[40, 2]')", 42, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -161,6 +190,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_small_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_facts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_damaged_lookups, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_own_tables, setup, teardown),
 	};
 
 	sonde_log_set_level(SONDE_LOG_ERROR);

@@ -257,6 +257,8 @@ static void test_sql(void **state)
 	check_sql_refused(f, "CREATE TEMP TABLE t (a)", -EPERM);
 	check_sql_refused(f, "PRAGMA journal_mode = DELETE", -EPERM);
 	check_sql_refused(f, "PRAGMA query_only = OFF", -EPERM);
+	check_sql_refused(f, "SELECT * FROM pragma_page_count", -EPERM);
+	check_sql_refused(f, "UPDATE json_each SET value = 1", -EPERM);
 	check_sql_refused(f, "ATTACH '/etc/passwd' AS p", -EPERM);
 	check_sql_refused(f, "VACUUM INTO '/tmp/sonde-should-not-be'", -EPERM);
 	check_sql_refused(f, "BEGIN", -EPERM);

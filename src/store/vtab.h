@@ -4,12 +4,12 @@
 /**
  * @file vtab.h
  * Each type of event as a table in SQL, read only: what its columns are, and the events out of the blocks. Time, pid, command and
- * container go down to the blocks, which EXPLAIN QUERY PLAN shows ("INDEX 33:time>=? pid=? columns 7f": bits of those used).
+ * container go down to the blocks, which EXPLAIN QUERY PLAN shows ("INDEX 33:time>=? pid=? columns 7f": bits of those used). So
+ * does '=' on any other column if its value comes from elsewhere, as in a join: rows that are looked up often are kept (vtab_rows.h).
  *
  * Values stand there as what they mean: times and durations in ns, booleans as 0 and 1, addresses as text, arguments as one
- * shell-quoted line, text as TEXT, or as BLOB where it is not UTF-8 or holds a NUL. A number above 2^63 - 1 is a BLOB of 8 bytes,
- * highest first: nothing is lost, and it sorts behind all other numbers. The hidden column sonde_sequence is the number of events of
- * the type that were stored before.
+ * shell-quoted line, text as TEXT with its bytes as they are. A number above 2^63 - 1 is a text of 20 digits: nothing is lost, and
+ * it sorts behind all other numbers. The hidden column sonde_sequence is the number of events of the type that were stored before.
  *
  * Threads: those of the connection.
  */
@@ -18,6 +18,7 @@
 #include <store/block_scan.h>
 #include <store/sqlite_api.h>
 #include <store/tally.h>
+#include <store/vtab_rows.h>
 
 #include <stdatomic.h>
 
@@ -55,10 +56,23 @@ enum sonde_vtab_term {
 	SONDE_VTAB_NEWEST_FIRST = 512,
 	SONDE_VTAB_GROUPED = 1024, /* rows with the same values in some columns stand together */
 	SONDE_VTAB_DISTINCT = 2048, /* and rows that are equal in all that is used need not be there twice */
+	SONDE_VTAB_OTHERS = 2,	    /* columns beside these that are asked for with '=': 1 + which, 0 none, in 6 bits each */
+	SONDE_VTAB_OTHER_SHIFT = 12,
+	SONDE_VTAB_OTHER_BITS = 6,
+	SONDE_VTAB_PID_IN = 1 << 24, /* the value of SONDE_VTAB_PID is a set, all at once */
 };
 
-/** Chooses what goes down: idxNum has the terms, in the order of their bits in argv; idxStr says it. */
-int sonde_vtab_plan(const struct sonde_type *type, sqlite3_index_info *info);
+/** @return which column that is, -1: there is no such term. */
+static inline int sonde_vtab_other(int terms, int i)
+{
+	return (terms >> (SONDE_VTAB_OTHER_SHIFT + i * SONDE_VTAB_OTHER_BITS) & ((1 << SONDE_VTAB_OTHER_BITS) - 1)) - 1;
+}
+
+/**
+ * @brief Choose what goes down: idxNum has the terms, in the order of their bits in argv; idxStr says it.
+ * @param rows Of the whole table, about.
+ */
+int sonde_vtab_plan(const struct sonde_type *type, double rows, sqlite3_index_info *info);
 /** @return a bit for each column that the statement uses, out of idxStr; the highest for all from there on. */
 uint64_t sonde_vtab_columns(const char *plan);
 /** The columns by whose values rows stand together, and in which order, out of idxStr too. @return how many */
@@ -67,6 +81,27 @@ struct sonde_vtab_key {
 	bool descending;
 };
 unsigned sonde_vtab_grouped(const char *plan, struct sonde_vtab_key keys[SONDE_COUNT_BY_MAX]);
+
+/* vtab_terms.c */
+struct sonde_vtab_asked {
+	char *command, *container;
+	int64_t *pids; /* in order; NULL: any */
+	size_t n_pids;
+	struct sonde_vtab_row_keys keys;
+	uint64_t hash; /* of the values of these */
+	bool never;    /* no row fulfils it */
+	bool by_value; /* only SQLite knows which rows do, not the hash */
+};
+
+/**
+ * @brief The values of the terms. @param argv As the plan ordered them.
+ * @param want Made narrower; borrows from `asked`, which is empty. @return SQLite's code.
+ */
+int sonde_vtab_terms_read(int terms, int argc, sqlite3_value **argv, struct sonde_block_want *want, struct sonde_vtab_asked *asked);
+void sonde_vtab_asked_clear(struct sonde_vtab_asked *asked);
+/** May the block have one of the pids? */
+bool sonde_vtab_pids_may(const struct sonde_vtab_asked *asked, const struct sonde_block_facts *facts);
+bool sonde_vtab_pids_have(const struct sonde_vtab_asked *asked, const struct sonde_value *pid);
 
 /* vtab_group.c */
 struct sonde_vtab_group {
@@ -98,6 +133,8 @@ int sonde_vtab_groups_next(struct sonde_vtab_groups *groups);
 void sonde_vtab_groups_column(const struct sonde_vtab_groups *groups, sqlite3_context *context, int column);
 void sonde_vtab_groups_end(struct sonde_vtab_groups *groups);
 
+#define SONDE_VTAB_ADDRESS_TEXT 46
+void sonde_vtab_address_text(const uint8_t *address, char text[SONDE_VTAB_ADDRESS_TEXT]);
 /** Two values of one column as SQL orders them, arguments excepted: null first, or both of one type. */
 int sonde_vtab_order(const struct sonde_value *a, const struct sonde_value *b);
 /** A column's value as SQL's. */

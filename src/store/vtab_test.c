@@ -3,97 +3,7 @@
  * The tables in SQL, as the sqlite3 shell sees them with the extension loaded: every statement gives what it gives on plain tables
  * with the same events (an export), whatever goes down to the blocks.
  */
-#include <store/sqlite_fixture.h>
-
-#include <inttypes.h>
-#include <store/inspect.h>
-
-#define EVENTS 4000
-
-static void no_error(sqlite3 *db, int code, const char *sql)
-{
-	if (code != SQLITE_OK && code != SQLITE_DONE)
-		fail_msg("%s: %s", sql, sqlite3_errmsg(db));
-}
-
-static void text_of(sqlite3 *db, const char *sql, struct sonde_buffer *out)
-{
-	sqlite3_stmt *statement = NULL;
-	int code;
-
-	sonde_buffer_clear(out);
-	no_error(db, sqlite3_prepare_v2(db, sql, -1, &statement, NULL), sql);
-	while ((code = sqlite3_step(statement)) == SQLITE_ROW)
-		for (int i = 0; i < sqlite3_column_count(statement); i++) {
-			const char *bytes = sqlite3_column_blob(statement, i);
-
-			sonde_buffer_printf(out, "%d:", sqlite3_column_type(statement, i));
-			sonde_buffer_add(out, bytes ?: "", (size_t)sqlite3_column_bytes(statement, i));
-			sonde_buffer_add_char(out, i + 1 < sqlite3_column_count(statement) ? ' ' : '\n');
-		}
-	no_error(db, code, sql);
-	sqlite3_finalize(statement);
-}
-
-static int64_t make_events(struct fixture *f)
-{
-	int64_t start_ns = sonde_clock_wall_ns() - 3600 * SONDE_NS_PER_S;
-
-	f->opts.merge_cpu_pct = 100;
-	open_store(f);
-	for (uint64_t i = 0; i < EVENTS; i += 250) {
-		uint64_t at = i ^ 250; /* neighbours are swapped: times overlap */
-
-		assert_int_equal(test_append(f->store, &test_type, at, 250, start_ns + (int64_t)at * 1000, 1700), 0);
-		assert_int_equal(sonde_store_commit(f->store, NULL, 0), 0);
-	}
-	merge_until(f, EVENTS / 250 - 10);
-	sonde_store_close(&f->store);
-	return start_ns;
-}
-
-static sqlite3 *open_both(struct fixture *f, uint64_t events)
-{
-	struct sonde_query all = test_query(NULL);
-	struct sonde_answer answer;
-	char plain[160], sql[256], *error = NULL;
-	sqlite3 *db;
-	int on;
-
-	snprintf(plain, sizeof(plain), "%s/plain.db", f->folder);
-	f->opts.read_only = true;
-	assert_int_equal(sonde_store_open(&f->opts, &f->store), 0);
-	if (sonde_store_export(f->store, plain, &all, &answer))
-		fail_msg("%s", sonde_store_error(NULL));
-	assert_int_equal(answer.rows, events);
-	assert_int_equal(sonde_store_export(f->store, plain, &all, &answer), -EEXIST);
-	assert_int_equal(sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
-	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 1, &on);
-	if (sqlite3_load_extension(db, SONDE_BUILD_DIR "/sonde.so", NULL, &error))
-		fail_msg("%s", error);
-	snprintf(sql, sizeof(sql), "ATTACH '%s' AS plain; ATTACH '%s' AS other", plain, f->path);
-	no_error(db, sqlite3_exec(db, sql, NULL, NULL, NULL), sql);
-	/* Another store's events are not given as this one's, nor these as that one's. */
-	assert_int_equal(sqlite3_exec(db, "SELECT * FROM other.sample", NULL, NULL, NULL), SQLITE_ERROR);
-	return db;
-}
-
-/* %s stands for "temp", where the tables are, and for "plain". */
-static void check_same(sqlite3 *db, const char *format)
-{
-	struct sonde_buffer tables CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT, plain CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
-	char sql[1024];
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	snprintf(sql, sizeof(sql), format, "plain", "plain");
-	text_of(db, sql, &plain);
-	snprintf(sql, sizeof(sql), format, "temp", "temp");
-	text_of(db, sql, &tables);
-#pragma GCC diagnostic pop
-	if (strcmp(tables.data ?: "", plain.data ?: ""))
-		fail_msg("%s: '%.200s' is not '%.200s'", sql, tables.data ?: "", plain.data ?: "");
-}
+#include <store/vtab_fixture.h>
 
 static void test_statements(void **state)
 {
@@ -120,6 +30,13 @@ static void test_statements(void **state)
 		/* Given in groups, or sorted where they are too many or too large. */
 		"SELECT pid, command, count(*) FROM %s.sample GROUP BY pid, command ORDER BY 1, 2",
 		"SELECT command, pid, count(*) FROM %s.sample GROUP BY command, pid ORDER BY 2, 1",
+		/* A column that stands there twice. */
+		"SELECT flag a, flag b, count(*) FROM %s.sample WHERE uid = 1000 AND pid > 103 GROUP BY a, b",
+		"SELECT command, port, command, count(*) FROM %s.sample WHERE flag = 1 GROUP BY 1, 2, 3",
+		"SELECT DISTINCT flag, uid, flag FROM %s.sample WHERE command = 'sh'",
+		"SELECT flag, flag, flag, pid, count(*) FROM %s.sample GROUP BY flag, flag, flag, pid ORDER BY flag DESC, flag, pid",
+		"SELECT count(*) FROM (SELECT flag, flag, flag, flag, flag, number, port FROM %s.sample GROUP BY 1, 2, 3, 4, 5, 6, 7)",
+		"SELECT count(*) FROM (SELECT flag, pid, port, command, flag, pid FROM %s.sample GROUP BY 1, 2, 3, 4, 5, 6)",
 		"SELECT container, count(*), count(container), sum(pid), avg(port), max(port), count(port) FROM %s.sample GROUP BY container ORDER BY 1",
 		"SELECT port, count(*), sum(flag) FROM %s.sample GROUP BY port ORDER BY 1",
 		"SELECT port, count(*), sum(flag) FROM %s.sample WHERE flag OR port IS NULL GROUP BY port ORDER BY 1",
@@ -141,8 +58,29 @@ static void test_statements(void **state)
 		("SELECT a.command, count(*) FROM %s.sample a JOIN (SELECT DISTINCT pid FROM %s.sample WHERE pid > 103) b ON b.pid = a.pid"
 		 " GROUP BY a.command ORDER BY 1"),
 		"SELECT DISTINCT a.pid, b.command FROM %s.sample a, %s.sample b WHERE a.pid = b.pid AND a.number = 5 ORDER BY 1, 2",
+		/* Looked up again and again. */
+		"SELECT count(*), sum(b.number) FROM %s.sample a JOIN %s.sample b ON b.number = a.offset * -1",
+		"SELECT a.number, b.time FROM %s.sample a JOIN %s.sample b ON b.name = a.name AND b.port = a.port AND b.time > a.time WHERE a.number < 9 ORDER BY 1, 2",
+		"SELECT number, (SELECT b.time FROM %s.sample b WHERE b.pid = a.pid AND b.time < a.time ORDER BY b.time DESC LIMIT 1) FROM %s.sample a ORDER BY 1, 2",
+		"SELECT number, (SELECT max(b.time) FROM %s.sample b WHERE b.command = a.command AND b.time < a.time) FROM %s.sample a WHERE number %% 50 = 1 ORDER BY 1, 2",
+		"SELECT count(*), sum(b.number) FROM %s.sample a LEFT JOIN %s.sample b ON b.port = a.port + 1 AND b.number = a.number + 1",
+		"SELECT count(*), sum(b.number) FROM %s.sample a LEFT JOIN %s.sample b ON b.address = a.address AND b.container = a.container",
+		"SELECT count(*) FROM %s.sample a JOIN %s.sample b ON b.pid = a.tid || '' AND b.number = a.number * 1.0 WHERE a.number < 200",
+		"SELECT count(*) FROM %s.sample a JOIN %s.sample b ON b.name = a.name COLLATE NOCASE AND b.flag = a.number WHERE a.number < 30",
+		"SELECT count(*) FROM %s.sample WHERE pid IN (SELECT a.pid FROM %s.sample a WHERE a.number %% 7 = 3)",
+		"SELECT time FROM %s.sample WHERE pid IN (SELECT a.pid FROM %s.sample a WHERE a.number %% 7 < 3) ORDER BY time DESC LIMIT 30",
+		"SELECT time, pid FROM %s.sample WHERE pid IN (101, 103, 999, NULL) ORDER BY time, pid LIMIT 40",
+		"SELECT count(*) FROM %s.sample WHERE pid IN (101, '103', 104.0)",
+		"SELECT count(*) FROM %s.sample WHERE pid IN (-1, 9e18, NULL)",
+		"SELECT count(*) FROM %s.sample WHERE pid NOT IN (101, 103)",
+		"SELECT count(*) FROM %s.sample WHERE pid IN (SELECT a.pid FROM %s.sample a WHERE 0)",
+		"SELECT command, count(*) FROM %s.sample WHERE pid IN (102, 105) GROUP BY command ORDER BY 1 DESC",
+		("SELECT number, (SELECT count(*) FROM %s.sample b WHERE b.pid IN (SELECT c.pid FROM %s.sample c WHERE c.number = a.number))"
+		 " FROM %s.sample a WHERE number IN (3, 40) ORDER BY 1, 2"),
+		"SELECT count(*), sum(b.number) FROM %s.sample a JOIN %s.sample b ON b.number = a.number + 1 WHERE b.pid IN (101, 102) AND a.pid IN (100, 101)",
+		"SELECT count(*) FROM %s.sample WHERE name IN (SELECT a.name FROM %s.sample a WHERE a.port = 3)",
 		"SELECT (SELECT count(*) FROM %s.sample b WHERE b.pid = a.pid GROUP BY b.pid) FROM (SELECT DISTINCT pid FROM %s.sample) a ORDER BY 1",
-		"SELECT command, row_number() OVER (PARTITION BY command ORDER BY pid) % 10 AS r, count(*) FROM %s.sample GROUP BY command, pid ORDER BY 1, 2, 3",
+		"SELECT command, row_number() OVER (PARTITION BY command ORDER BY pid) %% 10 AS r, count(*) FROM %s.sample GROUP BY command, pid ORDER BY 1, 2, 3",
 	};
 	struct fixture *f = *state;
 	int64_t start_ns = make_events(f);
@@ -180,6 +118,11 @@ static void test_plan(void **state)
 	text_of(db, "EXPLAIN QUERY PLAN SELECT command, count(*) FROM temp.sample GROUP BY command", &plan);
 	assert_non_null(strstr(plan.data, "grouped by 5 columns 20"));
 	assert_null(strstr(plan.data, "TEMP B-TREE"));
+	text_of(db, "EXPLAIN QUERY PLAN SELECT count(*) FROM temp.sample a CROSS JOIN temp.sample b ON b.pid = a.pid AND b.port = a.port"
+		    " AND b.time > a.time", &plan);
+	assert_non_null(strstr(plan.data, "time>? pid=? port=? columns"));
+	text_of(db, "EXPLAIN QUERY PLAN SELECT * FROM temp.sample WHERE pid IN (SELECT pid FROM temp.sample) ORDER BY time", &plan);
+	assert_non_null(strstr(plan.data, "pid IN ? oldest first columns"));
 	text_of(db, "EXPLAIN QUERY PLAN SELECT * FROM temp.sample WHERE number = 1", &plan);
 	assert_null(strstr(plan.data, "=?"));
 	assert_int_equal(sqlite3_exec(db, "DELETE FROM main.sample", NULL, NULL, NULL), SQLITE_ERROR);
@@ -199,7 +142,12 @@ static void test_many_groups(void **state)
 		/* Bytes that are no text */
 		"SELECT name, count(*) FROM %s.sample GROUP BY name ORDER BY name",
 		"SELECT name, flag, count(*) FROM %s.sample GROUP BY flag, name ORDER BY flag DESC, name DESC",
-		"SELECT command, count(*), min(time), max(time) FROM %s.sample WHERE time > 5 GROUP BY command ORDER BY 1",
+		/* Rows that are looked up: those of all tables would be too many to be kept beside each other. */
+		"SELECT count(*), max(b.name || c.name || d.name || e.name), max(b.address || c.address || d.address || e.address),"
+		" max(b.arguments || c.arguments || d.arguments || e.arguments), sum(b.offset + c.offset + d.offset + e.offset),"
+		" max(b.container || b.source), max(c.container || c.tid), max(d.source || d.weight || d.port || d.uid), max(e.tid || e.weight || e.port || e.uid), sum(b.port), sum(e.flag)"
+		" FROM %s.sample a JOIN %s.sample b ON b.number = a.number + 1 JOIN %s.sample c ON c.number = b.number + 1"
+		" JOIN %s.sample d ON d.number = c.number + 1 JOIN %s.sample e ON e.number = d.number + 1 WHERE a.number BETWEEN 60 AND 64",
 	};
 	struct fixture *f = *state;
 	sqlite3 *db;
@@ -213,6 +161,53 @@ static void test_many_groups(void **state)
 	db = open_both(f, 140500);
 	for (size_t i = 0; i < ARRAY_SIZE(statements); i++)
 		check_same(db, statements[i]);
+	sqlite3_close(db);
+}
+
+/* Whoever names a file or a process chooses the bytes, and must not escape LIKE by that. */
+static void test_bytes(void **state)
+{
+	static const char *const names[] = {"/tmp/plain", "/tmp/\xff\xfe", "/tmp/\xc3(", "/tmp/\xc3\xa4", "/usr/\xff", "/tmp/\xed\xa0\x80"};
+	static const struct {
+		const char *sql, *expected;
+	} checks[] = {
+		{"SELECT count(*), count(DISTINCT typeof(name)), min(typeof(name)) FROM %s.sample", "1:6 1:1 3:text\n"},
+		{"SELECT count(*) FROM %s.sample WHERE name LIKE '/tmp/%%'", "1:5\n"},
+		{"SELECT count(*) FROM %s.sample WHERE name GLOB '/tmp/*'", "1:5\n"},
+		{"SELECT count(*) FROM %s.sample WHERE name > '/tmp/' AND name < '/tmp0'", "1:5\n"},
+		{"SELECT hex(name) FROM %s.sample WHERE name = CAST(x'2f746d702fc328' AS TEXT)", "3:2F746D702FC328\n"},
+		{"SELECT hex(name), count(*) FROM %s.sample WHERE name LIKE '/tmp/%%' GROUP BY name ORDER BY name LIMIT 3",
+		 "3:2F746D702F706C61696E 1:1\n3:2F746D702FC328 1:1\n3:2F746D702FC3A4 1:1\n"},
+		{"SELECT hex(name) FROM %s.sample ORDER BY name DESC LIMIT 2", "3:2F7573722FFF\n3:2F746D702FFFFE\n"},
+		{"SELECT sum(instr(name, '/tmp')), hex(CAST(max(name) AS BLOB)) FROM %s.sample", "1:5 3:2F7573722FFF\n"},
+		{"SELECT json_array_length(json_group_array(name)) FROM %s.sample", "1:6\n"},
+		{"SELECT length(name) FROM %s.sample WHERE name LIKE '/tmp/%%' AND length(name) = 6", "1:6\n1:6\n"},
+		{"SELECT hex(arguments) FROM %s.sample WHERE name = '/tmp/plain'", "3:27C32827202761275C27276227\n"},
+	};
+	struct sonde_buffer out CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
+	struct fixture *f = *state;
+	sqlite3 *db;
+
+	open_store(f);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct test_record record = test_record(i);
+		struct sonde_event event = test_event(&test_type, &record, sonde_clock_wall_ns());
+
+		record.name_length = (uint16_t)strlen(names[i]);
+		memcpy(record.name, names[i], record.name_length);
+		memcpy(record.arguments, "\xc3(\0a'b", 6);
+		record.arguments_length = 6;
+		assert_int_equal(sonde_store_append(f->store, &event, 1), 0);
+	}
+	assert_int_equal(sonde_store_commit(f->store, NULL, 0), 0);
+	sonde_store_close(&f->store);
+	db = open_both(f, ARRAY_SIZE(names));
+	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
+		check_same(db, checks[i].sql);
+		text_in(db, "plain", checks[i].sql, &out);
+		if (strcmp(out.data ?: "", checks[i].expected))
+			fail_msg("%s: '%s' is not '%s'", checks[i].sql, out.data ?: "", checks[i].expected);
+	}
 	sqlite3_close(db);
 }
 
@@ -260,6 +255,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_statements, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_plan, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_groups, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bytes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 	};
 

@@ -12,39 +12,13 @@
 
 static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
 
-/* SQLite takes any bytes as TEXT, but its functions, and every client, expect UTF-8 without NUL. */
-static bool is_text(const char *text, size_t length)
+/*
+ * Whatever the bytes are: SQLite does not check them, and gives them back as they are. A BLOB would be passed over by LIKE and GLOB, and
+ * whoever names files and processes chooses the bytes. All that shows values escapes what is not UTF-8.
+ */
+static void result_text(sqlite3_context *context, const char *text, size_t length)
 {
-	const uint8_t *in = (const uint8_t *)text, *end = in + length;
-
-	while (in < end) {
-		uint32_t c = *in++, more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1, least;
-
-		if (c < 0x80) {
-			if (!c)
-				return false;
-			continue;
-		}
-		if (c < 0xc2 || c > 0xf4 || (size_t)(end - in) < more)
-			return false;
-		least = more == 3 ? 0x10000 : more == 2 ? 0x800 : 0x80;
-		for (c &= 0x3fu >> more; more; more--, in++) {
-			if ((*in & 0xc0) != 0x80)
-				return false;
-			c = c << 6 | (*in & 0x3f);
-		}
-		if (c < least || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
-			return false;
-	}
-	return true;
-}
-
-static void result_bytes(sqlite3_context *context, const char *bytes, size_t length)
-{
-	if (is_text(bytes, length))
-		sqlite3_result_text(context, length ? bytes : "", (int)length, SQLITE_TRANSIENT);
-	else
-		sqlite3_result_blob(context, bytes, (int)length, SQLITE_TRANSIENT);
+	sqlite3_result_text(context, length ? text : "", (int)length, SQLITE_TRANSIENT);
 }
 
 /* ---- arguments: NUL-separated words as one line that a shell would take ---- */
@@ -95,21 +69,21 @@ static void result_arguments(sqlite3_context *context, const struct sonde_value 
 	if (line.failed)
 		sqlite3_result_error_nomem(context);
 	else
-		result_bytes(context, line.data ?: "", line.length);
+		result_text(context, line.data, line.length);
 }
 
-static void address_text(const uint8_t *address, char text[INET6_ADDRSTRLEN])
+void sonde_vtab_address_text(const uint8_t *address, char text[SONDE_VTAB_ADDRESS_TEXT])
 {
 	bool ipv4 = !memcmp(address, mapped_prefix, sizeof(mapped_prefix));
 
-	inet_ntop(ipv4 ? AF_INET : AF_INET6, address + (ipv4 ? 12 : 0), text, INET6_ADDRSTRLEN);
+	inet_ntop(ipv4 ? AF_INET : AF_INET6, address + (ipv4 ? 12 : 0), text, SONDE_VTAB_ADDRESS_TEXT);
 }
 
 static void result_address(sqlite3_context *context, const uint8_t *address)
 {
-	char text[INET6_ADDRSTRLEN];
+	char text[SONDE_VTAB_ADDRESS_TEXT];
 
-	address_text(address, text);
+	sonde_vtab_address_text(address, text);
 	sqlite3_result_text(context, text, -1, SQLITE_TRANSIENT);
 }
 
@@ -146,7 +120,7 @@ void sonde_vtab_result(sqlite3_context *context, const struct sonde_column *colu
 		if (column->semantic == SONDE_SEMANTIC_ARGUMENTS)
 			result_arguments(context, value);
 		else
-			result_bytes(context, value->text, value->length);
+			result_text(context, value->text, value->length);
 		break;
 	case SONDE_ADDRESS:
 		result_address(context, value->address);
@@ -157,21 +131,17 @@ void sonde_vtab_result(sqlite3_context *context, const struct sonde_column *colu
 	}
 }
 
-/* Bytes that are no text are a BLOB, and come last. */
 static int text_order(const struct sonde_value *a, const struct sonde_value *b)
 {
-	bool a_is_text = is_text(a->text, a->length), b_is_text = is_text(b->text, b->length);
 	uint32_t length = a->length < b->length ? a->length : b->length;
 	int order = length ? memcmp(a->text, b->text, length) : 0;
 
-	if (a_is_text != b_is_text)
-		return a_is_text ? -1 : 1;
 	return order ?: (a->length > b->length) - (a->length < b->length);
 }
 
 int sonde_vtab_order(const struct sonde_value *a, const struct sonde_value *b)
 {
-	char texts[2][INET6_ADDRSTRLEN];
+	char texts[2][SONDE_VTAB_ADDRESS_TEXT];
 
 	if (a->type == SONDE_NULL || b->type == SONDE_NULL)
 		return (a->type != SONDE_NULL) - (b->type != SONDE_NULL);
@@ -183,10 +153,10 @@ int sonde_vtab_order(const struct sonde_value *a, const struct sonde_value *b)
 	case SONDE_TEXT:
 		return text_order(a, b);
 	case SONDE_ADDRESS:
-		address_text(a->address, texts[0]);
-		address_text(b->address, texts[1]);
+		sonde_vtab_address_text(a->address, texts[0]);
+		sonde_vtab_address_text(b->address, texts[1]);
 		return strcmp(texts[0], texts[1]);
-	default: /* above 2^63 - 1 a BLOB, highest first: behind the others, and in the same order */
+	default: /* above 2^63 - 1 they are texts: behind the others, and in the same order */
 		return (a->u > b->u) - (a->u < b->u);
 	}
 }

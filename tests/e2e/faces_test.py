@@ -116,6 +116,29 @@ class Names(unittest.TestCase):
         done = self.agent.cli("sql", "SELECT command, arguments FROM process", "-o", "json", "-n", "10000")
         self.assertGreater(len([json.loads(line) for line in done.stdout.decode().split("\n")[:-1]]), 3 * NAMES)
 
+    def sql(self, statement):
+        return [json.loads(line) for line in self.agent.cli("sql", statement, "-o", "json").stdout.decode().split("\n")[:-1]]
+
+    def test_sql_finds_all_names(self):
+        """Whatever bytes a name has, LIKE and GLOB do not pass over it, and it is told safely in every form."""
+        own = "FROM connection WHERE kind = 'fail' AND remote_port = %d" % self.port
+        self.assertEqual(self.sql("SELECT count(*) AS n %s AND command LIKE '%%'" % own), [{"n": NAMES}])
+        expected = sum(name.startswith(b"name") for name, _ in self.names.values())
+        self.assertEqual(self.sql("SELECT count(*) AS n %s AND command GLOB 'name*'" % own), [{"n": expected}])
+        shown = self.sql("SELECT pid, command, length(command) AS n %s AND command LIKE '%%n%%' ORDER BY command" % own)
+        self.assertEqual({e["pid"] for e in shown}, {pid for pid, (name, _) in self.names.items() if b"n" in name})
+        for e in shown:
+            name = self.names[e["pid"]][0]
+            if name.decode("utf-8", "replace").encode() == name:
+                self.assertEqual((e["command"].encode(), e["n"]), (name, len(name.decode())))
+        self.assertTrue(self.sql("SELECT json_group_array(command) AS names FROM (SELECT command %s LIMIT 200)" % own))
+        for form in ("csv", "table"):
+            text = self.agent.cli("sql", "SELECT command " + own, "-o", form, "-n", "10000").stdout.decode("utf-8")
+            self.assertNotRegex(text, "[\x00-\x09\x0b-\x1f\x7f-\x9f]" if form == "table" else "\x00", form)
+        body = self.agent.api("/api/v1/sql?limit=10000", "POST", "SELECT command " + own).body
+        self.assertNotRegex(body, rb"[\x00-\x09\x0b-\x1f\x7f]")
+        self.assertEqual(len(json.loads(body.decode("utf-8"))["rows"]), NAMES)
+
     def test_api(self):
         self.assertGreaterEqual(len(self.agent.events("process")), 3 * NAMES)
         for path in ("/api/v1/summary", "/api/v1/count?group_by=command&limit=10000", "/api/list-connections?limit=1000",
