@@ -3,7 +3,7 @@
  * Queue of batches and the thread that stores them. Invariant: a source's ring position moves only to a checkpoint that the
  * store has committed together with all events before it.
  */
-#include <runtime/writer.h>
+#include <runtime/writer_private.h>
 
 #include <errno.h>
 #include <pthread.h>
@@ -20,143 +20,10 @@
 #include <base/wait.h>
 
 #define QUEUE_BATCHES 16 /* of up to 384 KB; what is in them is still in a ring, so more would save nothing */
-#define SOURCES_MAX SONDE_WAITING_MAX
 #define GATHER_BATCHES 4  /* that wait for a commit's time, unless more come: waking the writer costs more than writing a small one */
 #define COMMIT_FILL_PCT 40   /* a ring this full is not kept waiting for the interval */
-#define LOOK_NS SONDE_NS_PER_S /* at losses and limits */
 #define END_LOOK_NS (20 * SONDE_NS_PER_MS)
 #define RETRY_NS (500 * SONDE_NS_PER_MS)
-/* An event that waits longer is late: for its reader, its turn, and the commit itself. */
-#define USUAL_INTERVALS 2
-#define USUAL_NS (600 * SONDE_NS_PER_MS)
-
-struct item {
-	struct sonde_source *source;
-	struct sonde_batch_full *batch;
-};
-
-struct watched {
-	struct sonde_source *source;
-	struct sonde_checkpoint next;	/* as of the last append */
-	bool changed;			/* since the last commit, or a gap was noted */
-	struct sonde_noted *noted;	/* NULL: no room, losses of this source are in the ledger only */
-};
-
-struct sonde_writer {
-	struct sonde_store *store;
-	int64_t commit_interval_ns;
-	struct sonde_noted *noted;
-	pthread_t thread;
-	pthread_mutex_t lock; /* of the queue */
-	pthread_cond_t work, room;
-	pthread_mutex_t store_lock; /* of `watched` and all work on the store; taken before `lock` */
-	struct item *queue;
-	size_t head, n, max;
-	bool urgent, stopping, starting;
-	bool drains;	  /* the queue is being emptied */
-	size_t to_take;	  /* batches before it waits again; the writer's own */
-	int64_t deadline_ns; /* to end */
-	int64_t readers_deadline_ns; /* 0: they wait */
-	unsigned n_watched; /* what is watched and noted changes under both locks */
-	struct watched watched[SOURCES_MAX];
-	unsigned n_left; /* sources that were removed while the store could not write, until it can: under both locks */
-	struct {
-		char program[SONDE_PROGRAM_NAME_MAX];
-		int64_t since_ns;
-	} left[SOURCES_MAX];
-	_Atomic int64_t progress_ns;
-	_Atomic int64_t last_commit_ns;
-	int64_t last_look_ns;
-	int64_t wakes_ns; /* boot time until which it sleeps, if nobody wakes it; under `lock` */
-	bool failing; /* said once */
-};
-
-static struct watched *writer_find(struct sonde_writer *writer, const struct sonde_source *source)
-{
-	for (unsigned i = 0; i < writer->n_watched; i++)
-		if (writer->watched[i].source == source)
-			return &writer->watched[i];
-	return NULL;
-}
-
-/* ---- losses become gaps in the store ---- */
-
-static void gap_note(struct sonde_writer *writer, struct watched *w, const struct sonde_gap *gap)
-{
-	(void)sonde_store_gap(writer->store, gap); /* a store that cannot write says so itself */
-	w->changed = true;
-}
-
-static void writer_look_at(struct sonde_writer *writer, struct watched *w)
-{
-	struct sonde_gap gaps[SONDE_WAITING_CAUSES_MAX];
-	struct sonde_noted now;
-	size_t n;
-
-	if (!w->noted)
-		return;
-	n = sonde_noted_look(w->noted, w->source, gaps, &now);
-	for (size_t i = 0; i < n; i++)
-		gap_note(writer, w, &gaps[i]);
-	/* After the gaps: who asks in between finds a loss in both, and by its time that it is the same. */
-	pthread_mutex_lock(&writer->lock);
-	*w->noted = now;
-	pthread_mutex_unlock(&writer->lock);
-}
-
-static void writer_look(struct sonde_writer *writer)
-{
-	int64_t now = sonde_clock_boot_ns();
-
-	if (now - writer->last_look_ns < LOOK_NS)
-		return;
-	writer->last_look_ns = now;
-	for (unsigned i = 0; i < writer->n_watched; i++)
-		writer_look_at(writer, &writer->watched[i]);
-	(void)sonde_store_expire(writer->store, sonde_clock_wall_ns());
-}
-
-/* ---- what waits, for whoever asks ---- */
-
-static void waiting_add(struct sonde_waiting *waiting, const char *program, int64_t since_ns)
-{
-	if (since_ns == INT64_MAX || waiting->n == ARRAY_SIZE(waiting->programs))
-		return;
-	snprintf(waiting->programs[waiting->n].program, sizeof(waiting->programs[0].program), "%s", program);
-	waiting->programs[waiting->n++].since_ns = since_ns;
-}
-
-/* Not under store_lock, which a commit that waits for a disk holds. */
-static void writer_waiting(void *userdata, struct sonde_waiting *waiting)
-{
-	struct sonde_writer *writer = userdata;
-	struct sonde_noted now;
-
-	waiting->usual_ns = USUAL_INTERVALS * writer->commit_interval_ns + USUAL_NS;
-	pthread_mutex_lock(&writer->lock);
-	waiting->starting = writer->starting;
-	for (unsigned i = 0; i < writer->n_left; i++)
-		waiting_add(waiting, writer->left[i].program, writer->left[i].since_ns);
-	for (unsigned i = 0; i < writer->n_watched; i++) {
-		const struct watched *w = &writer->watched[i];
-
-		if (w->noted)
-			waiting->n_gaps += sonde_noted_look(w->noted, w->source, waiting->gaps + waiting->n_gaps, &now);
-		waiting_add(waiting, sonde_source_name(w->source), sonde_noted_waits_since_ns(w->source));
-	}
-	pthread_mutex_unlock(&writer->lock);
-}
-
-/* Under both locks: its last events wait in the store, and nobody else remembers them. */
-static void writer_leave(struct sonde_writer *writer, const struct sonde_source *source)
-{
-	int64_t since_ns = sonde_noted_waits_since_ns(source);
-
-	if (!writer->failing || since_ns == INT64_MAX || writer->n_left == SOURCES_MAX)
-		return;
-	snprintf(writer->left[writer->n_left].program, sizeof(writer->left[0].program), "%s", sonde_source_name(source));
-	writer->left[writer->n_left++].since_ns = since_ns;
-}
 
 /* ---- writing ---- */
 
@@ -312,37 +179,6 @@ static bool writer_goes_on(struct sonde_writer *writer)
 	return on;
 }
 
-static void gap_note_backlog(struct sonde_writer *writer, struct watched *w, uint64_t count)
-{
-	struct sonde_gap gap = {.cause = "shutdown", .to_ns = sonde_clock_wall_ns(), .count = count};
-
-	snprintf(gap.program, sizeof(gap.program), "%s", sonde_source_name(w->source));
-	gap.from_ns = w->noted ? w->noted->waits_since_ns : gap.to_ns;
-	gap_note(writer, w, &gap);
-}
-
-/* What no reader brought, or no commit took, ends with the ring. The gaps go with the checkpoints, so both are right or neither. */
-static void writer_note_backlog(struct sonde_writer *writer)
-{
-	for (unsigned i = 0; i < writer->n_watched; i++) {
-		struct watched *w = &writer->watched[i];
-		struct sonde_checkpoint committed;
-		struct sonde_counters now;
-		uint64_t taken;
-
-		writer_look_at(writer, w);
-		sonde_source_checkpoint(w->source, &committed);
-		taken = writer->failing ? committed.consumed : w->next.consumed;
-		if (sonde_source_counters(w->source, &now) < 0 || now.submitted <= taken)
-			continue;
-		sonde_log_warning("%s: the time to stop (shutdown_timeout) is over: %llu events that waited are lost",
-				  sonde_source_name(w->source), (unsigned long long)(now.submitted - taken));
-		gap_note_backlog(writer, w, now.submitted - taken);
-	}
-	if (!writer->failing) /* else the time for it is over */
-		writer_commit(writer);
-}
-
 static void *writer_main(void *userdata)
 {
 	struct sonde_writer *writer = userdata;
@@ -355,6 +191,8 @@ static void *writer_main(void *userdata)
 		nanosleep(&pause, NULL);
 	}
 	writer_note_backlog(writer);
+	if (!writer->failing) /* else the time for it is over */
+		writer_commit(writer);
 	return NULL;
 }
 
@@ -433,57 +271,6 @@ void sonde_writer_deliver(struct sonde_writer *writer, struct sonde_source *sour
 		    writer->wakes_ns > writer->last_commit_ns + writer->commit_interval_ns)
 			pthread_cond_signal(&writer->work);
 	}
-	pthread_mutex_unlock(&writer->lock);
-}
-
-int sonde_writer_add(struct sonde_writer *writer, struct sonde_source *source)
-{
-	struct watched w = {.source = source};
-	int r = 0;
-
-	sonde_source_checkpoint(source, &w.next);
-	pthread_mutex_lock(&writer->store_lock);
-	w.noted = sonde_noted_of(writer->noted, &w.next);
-	pthread_mutex_lock(&writer->lock);
-	if (writer->n_watched == SOURCES_MAX)
-		r = -E2BIG;
-	else
-		writer->watched[writer->n_watched++] = w;
-	pthread_mutex_unlock(&writer->lock);
-	pthread_mutex_unlock(&writer->store_lock);
-	return r;
-}
-
-/* Rings that the worker before us read, and that are not there any more: what it had not stored went with them. */
-static void writer_note_gone(struct sonde_writer *writer)
-{
-	struct sonde_checkpoint checkpoint;
-	struct sonde_gap gap;
-
-	for (size_t i = 0; i < SONDE_NOTED_MAX; i++) {
-		struct sonde_noted *noted = &writer->noted[i];
-		bool watched = false;
-
-		for (unsigned j = 0; j < writer->n_watched && noted->ring_id && !watched; j++) {
-			sonde_source_checkpoint(writer->watched[j].source, &checkpoint);
-			watched = checkpoint.ring_id == noted->ring_id;
-		}
-		if (!noted->ring_id || watched)
-			continue;
-		sonde_noted_gone(noted, &gap);
-		(void)sonde_store_gap(writer->store, &gap);
-		*noted = (struct sonde_noted){};
-	}
-}
-
-void sonde_writer_started(struct sonde_writer *writer)
-{
-	pthread_mutex_lock(&writer->store_lock);
-	writer_note_gone(writer);
-	pthread_mutex_unlock(&writer->store_lock);
-	sonde_store_seen_from(writer->store, sonde_clock_wall_ns());
-	pthread_mutex_lock(&writer->lock);
-	writer->starting = false;
 	pthread_mutex_unlock(&writer->lock);
 }
 
