@@ -64,6 +64,12 @@ static __always_inline struct place *place_take(const struct question_key *key)
 	return place;
 }
 
+/* What else stands there is of who holds it only then; before, it may be of the one before. A full barrier. */
+static __always_inline bool place_is_filled(struct place *place)
+{
+	return __sync_fetch_and_add(&place->question.state, 0) != QUESTION_CLAIMED;
+}
+
 /* The question is all there. */
 static __always_inline void question_wait(struct question *question)
 {

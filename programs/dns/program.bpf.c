@@ -377,11 +377,15 @@ int on_ingress(struct __sk_buff *skb)
 
 static __always_inline void question_late(const struct question_key *key, struct question *question)
 {
-	__u64 sent_ns = question->sent_ns; /* before the time is asked for: it may be sent again now */
+	__u64 sent_ns = *(volatile __u64 *)&question->sent_ns; /* before the time is asked for: it may be sent again now */
 
 	if (bpf_ktime_get_boot_ns() - sent_ns < timeout_ns)
 		return;
 	if (question_claim(question)) {
+		if (*(volatile __u64 *)&question->sent_ns != sent_ns) { /* meanwhile it was sent again, or is another one */
+			question_wait(question);
+			return;
+		}
 		send_timeout(question, key->cookie,
 			     question->transport == IPPROTO_TCP && stream_missed_since(key->cookie, question->asked_ns));
 		question_end(key, question);
@@ -397,7 +401,7 @@ static __noinline long place_pass(__u32 i, void *none)
 
 	if (!place)
 		return 1;
-	if (!place->holder)
+	if (!place->holder || !place_is_filled(place))
 		return 0;
 	key.cookie = place->cookie;
 	key.id = place->holder;
