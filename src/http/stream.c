@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#define QUEUE_BYTES (1024 * 1024) /* records that may wait for a slow client before some are skipped */
+#define QUEUE_BYTES (4ul << 20) /* records that may wait for a slow client before some are skipped */
 #define TURN_EVENTS 1024	  /* looked at before the other connections of the thread get their turn */
 #define OUT_BYTES (32 * 1024)
 
@@ -226,7 +226,7 @@ static int stream_new(struct sonde_request *request, struct sonde_stream **ret_s
 	r = sonde_param_word(request, "format", formats, &format) ||
 	    sonde_selection_read(request, INT64_MIN, &stream->selection);
 	if (!r)
-		r = sonde_bus_subscribe(http->view->bus, QUEUE_BYTES, &stream->subscription);
+		r = sonde_bus_subscribe(http->view->bus, stream->selection.query.type, QUEUE_BYTES, &stream->subscription);
 	if (r) {
 		stream_free(stream);
 		return r;

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@
 struct sonde_subscription {
 	struct sonde_bus *bus;
 	struct sonde_subscription *next;
+	char *type; /* or NULL */
 	int fd;
 	size_t max_bytes, bytes;
 	uint64_t skipped;
@@ -113,16 +115,28 @@ void sonde_bus_free(struct sonde_bus **pointer)
 	free(bus);
 }
 
-int sonde_bus_subscribe(struct sonde_bus *bus, size_t max_bytes, struct sonde_subscription **ret_subscription)
+static int subscription_init(struct sonde_subscription *subscription, const char *type)
+{
+	if (type) {
+		subscription->type = strdup(type);
+		if (!subscription->type)
+			return -ENOMEM;
+	}
+	subscription->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (subscription->fd >= 0)
+		return 0;
+	free(subscription->type);
+	return -errno;
+}
+
+int sonde_bus_subscribe(struct sonde_bus *bus, const char *type, size_t max_bytes, struct sonde_subscription **ret_subscription)
 {
 	struct sonde_subscription *subscription = calloc(1, sizeof(*subscription));
+	int r = subscription ? subscription_init(subscription, type) : -ENOMEM;
 
-	if (!subscription)
-		return -ENOMEM;
-	subscription->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (subscription->fd < 0) {
+	if (r) {
 		free(subscription);
-		return -errno;
+		return r;
 	}
 	subscription->bus = bus;
 	subscription->max_bytes = max_bytes;
@@ -150,7 +164,26 @@ void sonde_bus_unsubscribe(struct sonde_subscription **pointer)
 	for (; subscription->n; subscription->n--, subscription->head++)
 		sonde_batch_unref(subscription->queue[subscription->head % QUEUE_BATCHES]);
 	close(subscription->fd);
+	free(subscription->type);
 	free(subscription);
+}
+
+static uint32_t events_for(const struct sonde_subscription *subscription, const struct sonde_batch *batch)
+{
+	const struct sonde_type *type = NULL;
+	uint32_t n = 0;
+	bool is_it = false;
+
+	if (!subscription->type)
+		return batch->n;
+	for (uint32_t i = 0; i < batch->n; i++) {
+		if (batch->events[i].type != type) {
+			type = batch->events[i].type;
+			is_it = !strcmp(type->name, subscription->type);
+		}
+		n += is_it;
+	}
+	return n;
 }
 
 void sonde_bus_publish(struct sonde_bus *bus, const struct sonde_batch *batch)
@@ -159,8 +192,12 @@ void sonde_bus_publish(struct sonde_bus *bus, const struct sonde_batch *batch)
 
 	pthread_mutex_lock(&bus->lock);
 	for (struct sonde_subscription *s = bus->subscriptions; s; s = s->next) {
+		uint32_t n = events_for(s, batch);
+
+		if (!n)
+			continue;
 		if (s->n == QUEUE_BATCHES || (s->n && s->bytes + bytes > s->max_bytes)) {
-			s->skipped += batch->n;
+			s->skipped += n;
 			continue;
 		}
 		s->queue[(s->head + s->n++) % QUEUE_BATCHES] = sonde_batch_ref(batch);

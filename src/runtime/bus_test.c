@@ -36,8 +36,8 @@ static void test_all_listeners_get_the_same_batch(void **state)
 	struct sonde_bus *bus;
 
 	assert_int_equal(sonde_bus_new(&bus), 0);
-	assert_int_equal(sonde_bus_subscribe(bus, 1 << 20, &a), 0);
-	assert_int_equal(sonde_bus_subscribe(bus, 1 << 20, &b), 0);
+	assert_int_equal(sonde_bus_subscribe(bus, NULL, 1 << 20, &a), 0);
+	assert_int_equal(sonde_bus_subscribe(bus, NULL, 1 << 20, &b), 0);
 	assert_false(is_readable(a));
 	batch = batch_of(EVENTS, 100);
 	sonde_bus_publish(bus, batch);
@@ -66,8 +66,8 @@ static void test_slow_listener(void **state)
 	struct sonde_bus *bus;
 
 	assert_int_equal(sonde_bus_new(&bus), 0);
-	assert_int_equal(sonde_bus_subscribe(bus, 100000, &slow), 0);
-	assert_int_equal(sonde_bus_subscribe(bus, 100000, &quick), 0);
+	assert_int_equal(sonde_bus_subscribe(bus, NULL, 100000, &slow), 0);
+	assert_int_equal(sonde_bus_subscribe(bus, NULL, 100000, &quick), 0);
 	for (unsigned i = 0; i < 5000; i++) {
 		const struct sonde_batch *batch = batch_of(EVENTS, 1000);
 
@@ -91,6 +91,35 @@ static void test_slow_listener(void **state)
 	sonde_bus_free(&bus);
 }
 
+/* What a listener did not ask for takes no room in its queue, and is not told as missing. */
+static void test_other_types(void **state)
+{
+	const struct sonde_type dns = {.name = "dns"}, file = {.name = "file"};
+	struct sonde_subscription *subscription;
+	const struct sonde_batch *batch, *seen;
+	struct sonde_bus *bus;
+
+	assert_int_equal(sonde_bus_new(&bus), 0);
+	assert_int_equal(sonde_bus_subscribe(bus, "dns", 20000, &subscription), 0);
+	for (unsigned i = 0; i < 500; i++) {
+		batch = batch_of(EVENTS, 1000);
+		for (unsigned j = 0; j < EVENTS; j++)
+			((struct sonde_event *)(uintptr_t)batch->events)[j].type = i % 100 == 99 && j < 2 ? &dns : &file;
+		sonde_bus_publish(bus, batch);
+		sonde_batch_unref(batch);
+		if (i == 99) {
+			seen = sonde_subscription_next(subscription);
+			assert_int_equal(seen->n, EVENTS);
+			sonde_batch_unref(seen);
+			assert_null(sonde_subscription_next(subscription));
+		}
+	}
+	/* of the last four batches the queue holds one */
+	assert_int_equal(sonde_subscription_skipped(subscription), 3 * 2);
+	sonde_bus_unsubscribe(&subscription);
+	sonde_bus_free(&bus);
+}
+
 /* However small its limit, a listener gets a batch when it has none. */
 static void test_tiny_limit_is_no_deadlock(void **state)
 {
@@ -99,7 +128,7 @@ static void test_tiny_limit_is_no_deadlock(void **state)
 	struct sonde_bus *bus;
 
 	assert_int_equal(sonde_bus_new(&bus), 0);
-	assert_int_equal(sonde_bus_subscribe(bus, 1, &subscription), 0);
+	assert_int_equal(sonde_bus_subscribe(bus, NULL, 1, &subscription), 0);
 	sonde_bus_publish(bus, batch);
 	sonde_bus_publish(bus, batch);
 	seen = sonde_subscription_next(subscription);
@@ -134,11 +163,11 @@ static void test_many_threads(void **state)
 	unsigned left = 4;
 
 	assert_int_equal(sonde_bus_new(&bus), 0);
-	assert_int_equal(sonde_bus_subscribe(bus, 1 << 20, &steady), 0);
+	assert_int_equal(sonde_bus_subscribe(bus, NULL, 1 << 20, &steady), 0);
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, publisher, bus), 0);
 	for (unsigned i = 0; i < 200; i++) {
-		assert_int_equal(sonde_bus_subscribe(bus, 1 << 16, &passing), 0);
+		assert_int_equal(sonde_bus_subscribe(bus, NULL, 1 << 16, &passing), 0);
 		sonde_batch_unref(sonde_subscription_next(passing));
 		sonde_bus_unsubscribe(&passing);
 		while ((seen = sonde_subscription_next(steady))) {
@@ -162,6 +191,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_listeners_get_the_same_batch),
 		cmocka_unit_test(test_slow_listener),
+		cmocka_unit_test(test_other_types),
 		cmocka_unit_test(test_tiny_limit_is_no_deadlock),
 		cmocka_unit_test(test_many_threads),
 	};
