@@ -36,10 +36,13 @@ static __always_inline void asker(struct __sk_buff *skb, __u8 protocol, struct q
 		tcp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
 		if (!tcp || !BPF_CORE_READ((struct sock___locked *)tcp, sk_lock.owned)) {
 			owner = sonde_socket_owner(bpf_get_socket_cookie(skb));
-			if (owner)
+			if (owner) {
 				question->owner = *owner;
-			else
+				if (server_was(owner))
+					question->role = DNS_ROLE_RESOLVER;
+			} else {
 				__builtin_memset(&question->owner, 0, sizeof(question->owner));
+			}
 			return;
 		}
 	}

@@ -110,6 +110,14 @@ static __always_inline bool server_is(struct task_struct *trusted)
 	return false;
 }
 
+/* The same of a process that may have ended. */
+static __always_inline bool server_was(const struct sonde_process *process)
+{
+	struct server_key key = {process->start_time_ns, process->pid};
+
+	return bpf_map_lookup_elem(&servers, &key);
+}
+
 /* 1 lets the process go on: these two could forbid, and never do. */
 
 SEC("?cgroup/post_bind4")

@@ -25,8 +25,14 @@ SONDE_SETTING_BETWEEN(__u8, latency, 0, 0, 1, "1: measure how long the calls tak
 #define ENOSYS 38
 #if defined(__TARGET_ARCH_x86)
 #define RT_SIGRETURN 15
+/* clone, fork, vfork; of 32-bit programs fork, clone, vfork; clone3 */
+#define IS_CLONE(number, is_32_bit) \
+	((is_32_bit) ? (number) == 2 || (number) == 120 || (number) == 190 || (number) == 435 : \
+		       ((number) >= 56 && (number) <= 58) || (number) == 435)
 #else
 #define RT_SIGRETURN 139
+#define IS_CLONE(number, is_32_bit) \
+	((is_32_bit) ? (number) == 2 || (number) == 120 || (number) == 190 || (number) == 435 : (number) == 220 || (number) == 435)
 #endif
 #define ERESTARTSYS 512 /* and up to 516: interrupted by a signal; the program sees EINTR, or the call again */
 
@@ -108,6 +114,8 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long result)
 	if (is_back)
 		called = RT_SIGRETURN;
 	if (!is_wanted(task, called))
+		return 0;
+	if (!result && IS_CLONE(called, sonde_call_is_32_bit(task))) /* in the child, which made no call */
 		return 0;
 	known = sonde_task_of(task);
 	if (latency)

@@ -288,6 +288,21 @@ class Latency(unittest.TestCase):
         self.assertLess(short["latency_ns"], long["latency_ns"])
 
 
+class Clones(unittest.TestCase):
+    """They return twice: in the child nobody made a call."""
+
+    def test_counted_once(self):
+        child = Child("import threading\nfor i in range(20):\n    if os.fork() == 0: os._exit(0)\n    os.wait()\n"
+                      "out['child'] = os.fork()\nif not out['child']: time.sleep(0.01); os._exit(0)\nos.wait()\n"
+                      "for i in range(30):\n    t = threading.Thread(target=libc.getppid); t.start(); t.join()")
+        with Trace("syscall", *HOUR) as trace:
+            child.run()
+        counts = {pid: sum(e["count"] for e in trace.of(pid=pid) if e["name"] in ("clone", "clone3", "fork", "vfork"))
+                  for pid in (child.pid, child.out["child"])}
+        self.assertEqual(counts, {child.pid: 21 + 30, child.out["child"]: 0})
+        self.assertTrue(trace.of(pid=child.out["child"]))  # what it did itself is there
+
+
 class Interrupted(unittest.TestCase):
     def test_ends_of_signal_handlers(self):
         child = Child("signal.signal(signal.SIGUSR1, lambda *_: None)\n"
