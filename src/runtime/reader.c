@@ -55,13 +55,11 @@ static void reader_event(struct sonde_source *source, struct sonde_batch_full *b
 }
 
 /* What stands behind the NUL of a text that ends the record says nothing: of a path of 256 bytes most is that. */
-static size_t reader_length(const struct sonde_source *source, const void *record, size_t length)
+static size_t reader_length(const struct sonde_type *type, const void *record, size_t length)
 {
-	const struct sonde_type *type = sonde_schema_type(source->schema, ((const struct sonde_header *)record)->type);
-	const struct sonde_column *last = type ? &type->columns[type->n_columns - 1] : NULL;
+	const struct sonde_column *last = &type->columns[type->n_columns - 1];
 
-	if (!last || !last->is_chars || last->length_offset >= 0 || last->offset + last->size != type->size ||
-	    length > type->size || length <= last->offset || (source->hooks && source->hooks->record))
+	if (!last->is_chars || last->length_offset >= 0 || last->offset + last->size != type->size || length <= last->offset)
 		return length;
 	return last->offset + strnlen((const char *)record + last->offset, length - last->offset - 1) + 1;
 }
@@ -72,6 +70,7 @@ static void reader_add(struct sonde_source *source, struct sonde_batch_full *bat
 		       int64_t wall_offset)
 {
 	struct sonde_header *header = (struct sonde_header *)(batch->records + batch->bytes);
+	bool has_hook = source->hooks && source->hooks->record;
 	const struct sonde_type *type;
 
 	batch->consumed++;
@@ -79,15 +78,16 @@ static void reader_add(struct sonde_source *source, struct sonde_batch_full *bat
 		batch->invalid++;
 		return;
 	}
-	length = reader_length(source, record, length);
 	memcpy(header, record, length);
-	if (source->hooks && source->hooks->record && source->hooks->record(&source->context, header, &length) != 1)
+	if (has_hook && source->hooks->record(&source->context, header, &length) != 1)
 		header->type = SONDE_INNER_TYPE; /* which is no event */
 	type = sonde_schema_type(source->schema, header->type);
 	if (!type || length > type->size) {
 		batch->invalid++;
 		return;
 	}
+	if (!has_hook) /* which says itself how long it made the record */
+		length = reader_length(type, header, length);
 	reader_event(source, batch, type, length, wall_offset, "ebpf");
 }
 

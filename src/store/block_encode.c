@@ -147,19 +147,15 @@ static int dictionary_add(struct sonde_block_encoder *encoder, const struct sond
 	if (dictionary->length)
 		memcpy(encoder->raw.data + encoder->raw.length, dictionary->bytes, dictionary->length);
 	encoder->raw.length += dictionary->length;
-	return column->is_spread || !n ? ids_add(encoder, column->ids, n) : constant_add(encoder, column->ids[0]);
+	return sonde_column_is_same(column, n) ? constant_add(encoder, column->ids[0]) : ids_add(encoder, column->ids, n);
 }
 
 static int nulls_add(struct sonde_block_encoder *encoder, const struct sonde_open_column *column, uint32_t n)
 {
 	if (room(&encoder->raw, (n + 7) / 8))
 		return -ENOMEM;
-	if (!column->is_spread) {
-		memset(encoder->raw.data + encoder->raw.length, 0xff, (n + 7) / 8);
-		encoder->raw.length += (n + 7) / 8;
-	}
-	for (uint32_t i = 0; column->is_spread && i < n; i += 8)
-		encoder->raw.data[encoder->raw.length++] = (uint8_t)(column->nulls[i >> 6] >> (i & 63));
+	for (uint32_t i = 0; i < n; i += 8)
+		encoder->raw.data[encoder->raw.length++] = column->is_spread ? (uint8_t)(column->nulls[i >> 6] >> (i & 63)) : 0xff;
 	if (n & 7)
 		encoder->raw.data[encoder->raw.length - 1] &= (uint8_t)((1u << (n & 7)) - 1);
 	return 0;
@@ -197,8 +193,8 @@ static int column_add(struct sonde_block_encoder *encoder, const struct sonde_co
 			r = nulls_add(encoder, column, columns->n);
 		}
 		if (!r)
-			r = column->is_spread || !columns->n ? numbers_add(encoder, column->numbers, columns->n) :
-							       constant_add(encoder, column->numbers[0]);
+			r = sonde_column_is_same(column, columns->n) ? constant_add(encoder, column->numbers[0]) :
+								       numbers_add(encoder, column->numbers, columns->n);
 	}
 	if (r || room(packed, ZSTD_compressBound(raw->length) + raw->length))
 		return -ENOMEM;
@@ -225,7 +221,7 @@ static int column_add(struct sonde_block_encoder *encoder, const struct sonde_co
 static void pids_gather(struct sonde_block_set *set, const struct sonde_columns *columns, struct sonde_block_facts *facts)
 {
 	const struct sonde_open_column *column = &columns->columns[SONDE_COLUMN_PID];
-	uint32_t n = column->is_spread || !columns->n ? columns->n : 1;
+	uint32_t n = sonde_column_is_same(column, columns->n) ? 1 : columns->n;
 
 	facts->pid_min = INT64_MAX;
 	facts->pid_max = INT64_MIN;
@@ -260,7 +256,7 @@ static uint64_t weights_sum(const struct sonde_columns *columns)
 	const struct sonde_open_column *column = &columns->columns[SONDE_COLUMN_WEIGHT];
 	uint64_t sum = 0;
 
-	if (!column->is_spread && columns->n)
+	if (sonde_column_is_same(column, columns->n))
 		return columns->n * (column->n_nulls ? 1 : column->numbers[0]);
 	for (uint32_t i = 0; i < columns->n; i++)
 		sum += column->numbers[i];

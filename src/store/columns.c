@@ -251,7 +251,7 @@ size_t sonde_columns_bytes(const struct sonde_columns *columns)
 static void nulls_cut(struct sonde_open_column *column, uint32_t n, uint32_t capacity)
 {
 	column->n_nulls = 0;
-	if (!column->is_spread && n) {
+	if (sonde_column_is_same(column, n)) {
 		column->n_nulls = column->nulls[0] & 1 ? n : 0;
 		return;
 	}

@@ -71,6 +71,11 @@ void sonde_columns_time_seen(struct sonde_columns *columns, int64_t time_ns);
 int sonde_column_add(struct sonde_open_column *column, uint32_t row, const struct sonde_value *value);
 /** Each row for itself: before one that may differ. @param n Rows there are. */
 void sonde_column_spread(struct sonde_open_column *column, uint32_t n);
+/** Does row 0 stand for all of `n` rows? */
+static inline bool sonde_column_is_same(const struct sonde_open_column *column, uint32_t n)
+{
+	return n && !column->is_spread;
+}
 /** `n` rows, at least 1, from row `row` on that say the same. @return 0 or -ENOMEM. */
 int sonde_column_add_same(struct sonde_open_column *column, uint32_t row, uint32_t n, const struct sonde_value *value);
 /** The same: a number; of texts and addresses an id. */
