@@ -117,6 +117,10 @@ static void say_bad(const struct sonde_store_type_report *type, int64_t id, int6
 {
 	struct sonde_buffer from CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT, to CLEANUP(sonde_buffer_free) = SONDE_BUFFER_INIT;
 
+	if (!events) {
+		sonde_say_note("block %" PRId64 " of %s was deleted and is back by damage: its events are in another one", id, type->name);
+		return;
+	}
 	time_text(oldest_ns, &from);
 	time_text(newest_ns, &to);
 	sonde_say_note("block %" PRId64 " of %s is damaged: %u events between %s and %s are lost", id, type->name, events,
@@ -138,7 +142,7 @@ static int run(const struct sonde_options *options)
 	const char *verb = options->arguments[0], *path = options->store ? options->store : SONDE_DEFAULT_STORE;
 	struct sonde_store_report *report CLEANUP_FREE = calloc(1, sizeof(*report));
 	bool verify = !strcmp(verb, "verify");
-	uint64_t lost = 0;
+	uint64_t lost, bad;
 	int r;
 
 	if (!verify && strcmp(verb, "info"))
@@ -154,10 +158,14 @@ static int run(const struct sonde_options *options)
 		return say_unreadable(options, path, report);
 	if (r < 0)
 		return sonde_local_say_unread(path, r);
-	for (size_t i = 0; i < report->n; i++)
+	lost = report->unknown_events;
+	bad = report->bad_facts;
+	for (size_t i = 0; i < report->n; i++) {
 		lost += lost_of(&report->types[i]);
+		bad += report->types[i].bad_blocks;
+	}
 	r = options->json ? show_json(report) : verify ? show_verify(options, report) : show_info(options, path, report);
-	if (r || !verify || (!lost && !report->bad_facts))
+	if (r || !verify || (!lost && !bad))
 		return r;
 	return sonde_say_error(SONDE_EXIT_FAILED, "%s is damaged: %" PRIu64 " events are lost; everything else is served", path, lost);
 }

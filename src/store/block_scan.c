@@ -68,6 +68,18 @@ int sonde_block_scan_offer(struct sonde_block_scan *scan, const struct sonde_blo
 	return 0;
 }
 
+void sonde_block_scan_drop(struct sonde_block_scan *scan, const struct sonde_block_place *place)
+{
+	for (size_t i = 0; i < scan->n; i++) {
+		const struct sonde_block_ref *ref = &scan->refs[i];
+
+		if (ref->id != place->id || ref->first != place->first || ref->count != place->count)
+			continue;
+		scan->refs[i] = scan->refs[--scan->n];
+		return;
+	}
+}
+
 static int ref_order(const void *a, const void *b)
 {
 	const struct sonde_block_ref *x = a, *y = b;

@@ -106,6 +106,8 @@ void sonde_block_scan_init(struct sonde_block_scan *scan, struct sonde_block_sou
 void sonde_block_scan_free(struct sonde_block_scan *scan);
 /** Take the block if it may have rows. @return 0 or -ENOMEM. */
 int sonde_block_scan_offer(struct sonde_block_scan *scan, const struct sonde_block_facts *facts);
+/** It was offered, and does not count. */
+void sonde_block_scan_drop(struct sonde_block_scan *scan, const struct sonde_block_place *place);
 /** All blocks were offered. */
 void sonde_block_scan_start(struct sonde_block_scan *scan);
 /** @return 1 there is a (next) row, 0 the end, -EIO with the source's code, -ETIMEDOUT, -ENOMEM. */

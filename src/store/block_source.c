@@ -2,6 +2,8 @@
 /* Reading the table of blocks. Invariant: facts are given away only if their checksum is right. */
 #include <store/block_source.h>
 
+#include <base/cleanup.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,8 +37,7 @@ static bool facts_read(sqlite3_stmt *row, struct sonde_block_facts *facts)
 	return sqlite3_column_int64(row, CHECKSUM) == sonde_block_facts_checksum(facts);
 }
 
-static int each(sqlite3 *db, const char *where,
-		int (*fn)(int64_t id, const struct sonde_block_facts *facts, size_t length, void *userdata), void *userdata)
+static int each(sqlite3 *db, const char *where, struct sonde_block_places *places, sonde_block_fn take, void *userdata)
 {
 	struct sonde_block_facts facts;
 	sqlite3_stmt *row = NULL;
@@ -47,10 +48,14 @@ static int each(sqlite3 *db, const char *where,
 				   " checksum, length(data) FROM main.sonde_blocks %s", where);
 	code = sqlite3_prepare_v2(db, sql, -1, &row, NULL);
 	while (!code && !r && (code = sqlite3_step(row)) == SQLITE_ROW) {
+		size_t length = (size_t)sqlite3_column_int64(row, LENGTH);
 		bool right = facts_read(row, &facts);
 
 		code = SQLITE_OK;
-		r = fn(sqlite3_column_int64(row, ID), right ? &facts : NULL, (size_t)sqlite3_column_int64(row, LENGTH), userdata);
+		if (right && places)
+			r = sonde_block_places_add(places, &facts, length);
+		if (!r && take)
+			r = take(sqlite3_column_int64(row, ID), right ? &facts : NULL, length, userdata);
 	}
 	sqlite3_finalize(row);
 	if (r < 0)
@@ -58,21 +63,21 @@ static int each(sqlite3 *db, const char *where,
 	return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-int sonde_blocks_each(sqlite3 *db, int (*fn)(int64_t id, const struct sonde_block_facts *facts, size_t length, void *userdata),
-		      void *userdata)
+int sonde_blocks_each(sqlite3 *db, sonde_block_fn take, sonde_block_drop_fn drop, void *userdata)
 {
-	return each(db, "", fn, userdata);
+	struct sonde_block_places places CLEANUP(sonde_block_places_free) = {};
+	int r = each(db, "", drop ? &places : NULL, take, userdata);
+
+	return r ?: sonde_block_places_compare(&places, drop, userdata);
 }
 
-int sonde_block_facts_of(sqlite3 *db, int64_t id,
-			 int (*fn)(int64_t id, const struct sonde_block_facts *facts, size_t length, void *userdata),
-			 void *userdata)
+int sonde_block_facts_of(sqlite3 *db, int64_t id, sonde_block_fn take, void *userdata)
 {
 	char where[48];
 
 	/* No parameter: a connection that takes SQL from people allows none. */
 	snprintf(where, sizeof(where), "WHERE id = %lld", (long long)id);
-	return each(db, where, fn, userdata);
+	return each(db, where, NULL, take, userdata);
 }
 
 static const struct sonde_block *memory_block(const struct sonde_block_source *source)

@@ -11,7 +11,7 @@
  * Threads: one for each source.
  */
 
-#include <store/block.h>
+#include <store/block_overlap.h>
 #include <store/sqlite_api.h>
 
 struct sonde_block_source {
@@ -22,18 +22,20 @@ struct sonde_block_source {
 	int code;   /* of SQLite: why the last read failed with -EIO */
 };
 
+/** Gets a block's facts; of a row whose facts are damaged NULL. @return 0 to go on. */
+typedef int (*sonde_block_fn)(int64_t id, const struct sonde_block_facts *facts, size_t length, void *userdata);
+
 /**
  * @brief All blocks, in no order.
- * @param fn Gets the facts; of a row whose facts are damaged NULL. @return 0 to go on.
- * @return SQLite's code, or what fn returned below zero.
+ * @param take NULL: none is wanted.
+ * @param drop Called in the end for each block that was given and does not count: it lies over another one (block_overlap.h). NULL:
+ * that is not looked at.
+ * @return SQLite's code, or what a function returned below zero.
  */
-int sonde_blocks_each(sqlite3 *db, int (*fn)(int64_t id, const struct sonde_block_facts *facts, size_t length, void *userdata),
-		      void *userdata);
+int sonde_blocks_each(sqlite3 *db, sonde_block_fn take, sonde_block_drop_fn drop, void *userdata);
 
-/** The same for one block. */
-int sonde_block_facts_of(sqlite3 *db, int64_t id,
-			 int (*fn)(int64_t id, const struct sonde_block_facts *facts, size_t length, void *userdata),
-			 void *userdata);
+/** One block. */
+int sonde_block_facts_of(sqlite3 *db, int64_t id, sonde_block_fn take, void *userdata);
 
 /** @return bytes of the block's data; -EBADMSG there is none that can be read, -EIO with `code`: nothing can be read. */
 int64_t sonde_block_source_open(struct sonde_block_source *source, int64_t id);

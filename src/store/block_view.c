@@ -100,10 +100,23 @@ int sonde_block_view_offer(struct sonde_block_view *view, const struct sonde_blo
 {
 	struct type_rows *rows = rows_find(view, facts->type);
 
-	if (!rows)
+	if (!rows) {
+		view->unknown_blocks += view->all_types;
+		view->unknown_events += view->all_types ? facts->count : 0;
 		return 0;
+	}
 	rows->found += facts->count;
 	return sonde_block_scan_offer(&rows->scan, facts);
+}
+
+void sonde_block_view_drop(struct sonde_block_view *view, const char *type, const struct sonde_block_place *place)
+{
+	struct type_rows *rows = rows_find(view, type);
+
+	if (!rows)
+		return;
+	rows->found -= place->count;
+	sonde_block_scan_drop(&rows->scan, place);
 }
 
 void sonde_block_view_expect(struct sonde_block_view *view, const char *type, uint64_t events)
@@ -133,7 +146,8 @@ static void scans_start(struct sonde_block_view *view)
 /* Blocks that are damaged, or gone, as far as this answer met them. */
 static void judge_damage(const struct sonde_block_view *view, const struct sonde_damage *damage, struct sonde_answer *answer)
 {
-	uint64_t lost = damage ? damage->events : 0, blocks = damage ? damage->blocks : 0;
+	uint64_t lost = view->unknown_events + (damage ? damage->events : 0);
+	uint64_t blocks = view->unknown_blocks + (damage ? damage->blocks : 0);
 
 	for (size_t i = 0; i < view->n; i++) {
 		const struct type_rows *rows = rows_of(view, i);

@@ -18,6 +18,8 @@ struct sonde_block_view {
 	const atomic_bool *interrupted;	  /* by the back end */
 	struct sonde_rows *rows[SONDE_TYPES_MAX];
 	size_t n;
+	bool all_types; /* a block of a type that was not added is lost: the file no longer says what is in it */
+	uint64_t unknown_blocks, unknown_events; /* of these */
 	bool failed; /* the last error came from reading blocks: -EIO with the source's code, -ETIMEDOUT, -ENOMEM */
 };
 
@@ -26,6 +28,8 @@ int sonde_block_view_add(struct sonde_block_view *view, const struct sonde_type 
 			 const struct sonde_cursor *cursor);
 /** A block of any type. @return 0 or -ENOMEM. */
 int sonde_block_view_offer(struct sonde_block_view *view, const struct sonde_block_facts *facts);
+/** It was offered, and does not count. */
+void sonde_block_view_drop(struct sonde_block_view *view, const char *type, const struct sonde_block_place *place);
 /** How many events all blocks of a type should have together; what is missing counts as lost. */
 void sonde_block_view_expect(struct sonde_block_view *view, const char *type, uint64_t events);
 void sonde_block_view_close(struct sonde_block_view *view);

@@ -10,8 +10,16 @@
 struct inspection {
 	struct sonde_store_report *report;
 	struct sonde_block_source source;
+	struct sonde_block_place *over; /* blocks that do not count: see block_overlap.h */
+	size_t n_over;
 	bool read_all;
 };
+
+static void inspection_end(struct inspection *inspection)
+{
+	sonde_block_source_close(&inspection->source);
+	free(inspection->over);
+}
 
 static void db_close(sqlite3 **db)
 {
@@ -66,6 +74,41 @@ static int columns_read(struct sonde_block_source *source, const struct sonde_bl
 	return r;
 }
 
+/* ---- blocks that lie over others: found first ---- */
+
+static int note_over(const char *type, const struct sonde_block_place *place, void *userdata)
+{
+	struct inspection *inspection = userdata;
+	struct sonde_store_type_report *report = type_of(inspection->report, type);
+	struct sonde_block_place *over = reallocarray(inspection->over, inspection->n_over + 1, sizeof(*over));
+
+	if (!over)
+		return -ENOMEM;
+	inspection->over = over;
+	over[inspection->n_over++] = *place;
+	if (!report)
+		return 0;
+	report->bad_blocks++;
+	if (inspection->report->on_bad)
+		inspection->report->on_bad(report, place->id, 0, 0, 0, inspection->report->userdata);
+	return 0;
+}
+
+/* Each is passed over once: of a row that is there twice the other one counts. */
+static bool is_over(struct inspection *inspection, const struct sonde_block_facts *facts)
+{
+	for (size_t i = 0; i < inspection->n_over; i++) {
+		if (inspection->over[i].id != facts->id || inspection->over[i].first != facts->first ||
+		    inspection->over[i].count != facts->count)
+			continue;
+		inspection->over[i] = inspection->over[--inspection->n_over];
+		return true;
+	}
+	return false;
+}
+
+/* ---- each block ---- */
+
 static int inspect_block(int64_t id, const struct sonde_block_facts *facts, size_t length, void *userdata)
 {
 	struct inspection *inspection = userdata;
@@ -75,8 +118,11 @@ static int inspect_block(int64_t id, const struct sonde_block_facts *facts, size
 
 	if (!type) {
 		inspection->report->bad_facts++;
+		inspection->report->unknown_events += facts ? facts->count : 0;
 		return 0;
 	}
+	if (is_over(inspection, facts))
+		return 0;
 	type->blocks++;
 	type->events += facts->count;
 	type->bytes += length;
@@ -116,7 +162,7 @@ static int types_read(sqlite3 *db, struct sonde_store_report *report)
 int sonde_store_inspect(const char *path, bool read_all, struct sonde_store_report *report)
 {
 	struct sonde_store_opts opts = {.path = path, .read_only = true};
-	struct inspection inspection = {.report = report, .read_all = read_all};
+	struct inspection inspection CLEANUP(inspection_end) = {.report = report, .read_all = read_all};
 	struct sonde_store *store CLEANUP(sonde_store_close) = NULL;
 	sqlite3 *db CLEANUP(db_close) = NULL;
 	int code, r = sonde_store_open(&opts, &store); /* says what is wrong with the file as a whole */
@@ -133,8 +179,9 @@ int sonde_store_inspect(const char *path, bool read_all, struct sonde_store_repo
 	if (!code)
 		code = types_read(db, report);
 	if (!code)
-		code = sonde_blocks_each(db, inspect_block, &inspection);
-	sonde_block_source_close(&inspection.source);
+		code = sonde_blocks_each(db, NULL, note_over, &inspection);
+	if (!code)
+		code = sonde_blocks_each(db, inspect_block, NULL, &inspection);
 	if (code == -ENOMEM)
 		return -ENOMEM;
 	return code ? sqlite_fail(db, code < 0 ? inspection.source.code : code, "cannot read") : 0;

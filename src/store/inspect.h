@@ -16,17 +16,18 @@ struct sonde_store_type_report {
 	uint64_t stored, expired, readable; /* as the totals say */
 	uint64_t blocks, events, bytes;	    /* of blocks whose facts are right; bytes as they are stored */
 	uint64_t raw_bytes;		    /* of their columns, unpacked */
-	uint64_t bad_blocks, bad_events;    /* of these, whose data is damaged */
+	uint64_t bad_blocks, bad_events;    /* of these, whose data is damaged; and blocks that are there again, without events */
 	int64_t oldest_ns, newest_ns;
 };
 
 struct sonde_store_report {
 	uint64_t file_bytes;
-	uint64_t bad_facts; /* blocks of which nothing is known */
+	uint64_t bad_facts;	 /* blocks of which nothing is known, or of types that the file no longer describes */
+	uint64_t unknown_events; /* of the latter */
 	size_t n;
 	struct sonde_store_type_report types[256];
 	void (*on_bad)(const struct sonde_store_type_report *type, int64_t id, int64_t oldest_ns, int64_t newest_ns,
-		       uint32_t events, void *userdata); /* or NULL */
+		       uint32_t events, void *userdata); /* or NULL; no events: they are all in another block */
 	void *userdata;
 };
 

@@ -18,7 +18,20 @@ struct loading {
 	uint64_t rows[SONDE_TYPES_MAX], end[SONDE_TYPES_MAX];
 	int64_t damaged[DAMAGED_MAX];
 	size_t n_damaged;
+	bool is_over;
 };
+
+/* The file lost the type with its name and columns. The block is removed, and its time is known. */
+static void lose_unknown(struct sqlite_store *store, const struct sonde_block_facts *facts)
+{
+	struct sonde_gap gap = {.from_ns = facts->oldest_ns, .to_ns = facts->newest_ns, .count = facts->count};
+
+	snprintf(gap.program, sizeof(gap.program), "%s", facts->type);
+	snprintf(gap.cause, sizeof(gap.cause), "damaged");
+	sonde_gaps_add(&store->gaps, &gap);
+	store->gaps_changed = true;
+	sonde_log_warning("the store '%s': %u events of %s are lost (damaged)", store->path, facts->count, facts->type);
+}
 
 static int load_block(int64_t id, const struct sonde_block_facts *facts, size_t length, void *userdata)
 {
@@ -27,8 +40,11 @@ static int load_block(int64_t id, const struct sonde_block_facts *facts, size_t 
 	struct sonde_indexed_block block;
 
 	if (slot < 0 || facts->first > (uint64_t)INT64_MAX - facts->count) {
-		if (loading->n_damaged < DAMAGED_MAX)
-			loading->damaged[loading->n_damaged++] = id;
+		if (loading->n_damaged == DAMAGED_MAX)
+			return 0; /* at the next start */
+		loading->damaged[loading->n_damaged++] = id;
+		if (facts && slot < 0)
+			lose_unknown(loading->store, facts);
 		return 0;
 	}
 	block = (struct sonde_indexed_block){.id = facts->id, .first = facts->first, .count = facts->count,
@@ -37,6 +53,17 @@ static int load_block(int64_t id, const struct sonde_block_facts *facts, size_t 
 	if (facts->first + facts->count > loading->end[slot])
 		loading->end[slot] = facts->first + facts->count;
 	return sonde_block_index_add(&loading->store->slots[slot].index, &block);
+}
+
+/* Whose rows SQLite's own pages list wrongly is not written to: its good blocks go into a new file. */
+static int load_drop(const char *type, const struct sonde_block_place *place, void *userdata)
+{
+	struct loading *loading = userdata;
+
+	sonde_log_warning("the store '%s': block %lld of %s was deleted and is back by damage", loading->store->path,
+			  (long long)place->id, type);
+	loading->is_over = true;
+	return 0;
 }
 
 static int delete_damaged(struct sqlite_store *store, void *userdata)
@@ -94,9 +121,11 @@ int sqlite_blocks_load(struct sqlite_store *store)
 	if (!loading)
 		return SQLITE_NOMEM;
 	loading->store = store;
-	code = sonde_blocks_each(store->db, load_block, loading);
+	code = sonde_blocks_each(store->db, load_block, load_drop, loading);
 	if (code)
 		return code < 0 ? SQLITE_NOMEM : code;
+	if (loading->is_over)
+		return SQLITE_CORRUPT;
 	for (size_t i = 0; i < store->types.n; i++)
 		totals_check(store, loading, i);
 	if (!loading->n_damaged)

@@ -110,6 +110,36 @@ static void test_lost_block(void **state)
 	assert_non_null(strstr(answer.reason, "100 events lost in damaged blocks"));
 }
 
+/* The row of a type is lost, and with it what its blocks have: they are told as lost, before and after a start. */
+static void test_lost_type(void **state)
+{
+	struct fixture *f = *state;
+	struct sonde_query query = test_query(NULL);
+	struct sonde_answer answer;
+	uint64_t n = 0;
+
+	open_store(f);
+	assert_int_equal(sonde_store_add_type(f->store, &other_type), 0);
+	assert_int_equal(test_append(f->store, &other_type, 0, 30, sonde_clock_wall_ns() - 1000, 1), 0);
+	assert_int_equal(store_rows(f, 0, 100), 0);
+	sonde_store_close(&f->store);
+	run_in(f->path, "DELETE FROM sonde_types WHERE name = 'other'");
+	f->opts.read_only = true;
+	assert_int_equal(sonde_store_open(&f->opts, &f->store), 0);
+	assert_int_equal(sonde_store_query(f->store, &query, test_count_rows, &n, &answer), 0);
+	assert_int_equal(n, 100);
+	assert_int_equal(answer.lost, 30);
+	assert_non_null(strstr(answer.reason, "30 events lost in damaged blocks"));
+	sonde_store_close(&f->store);
+	f->opts.read_only = false;
+	open_store(f);
+	n = 0;
+	assert_int_equal(sonde_store_query(f->store, &query, test_count_rows, &n, &answer), 0);
+	assert_int_equal(n, 100);
+	assert_int_equal(answer.lost, 30);
+	assert_int_equal(blocks_in(f), 1);
+}
+
 /* Asked for in pages, each meets the damaged blocks at its edges again: each counts once. */
 static void test_lost_block_in_pages(void **state)
 {
@@ -351,6 +381,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_not_a_store, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stray_log, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_block, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lost_type, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_block_in_pages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damage_while_open, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_page, setup, teardown),

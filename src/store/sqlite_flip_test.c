@@ -11,6 +11,9 @@
 #define SMALL_EVENTS 90u
 #define LARGE_EVENTS 30000u
 #define BLOCKS 3u
+#define MANY_BLOCKS 60u /* too many for one page to list them all */
+#define PAGE 4096u
+#define LIST 40u /* bytes at both ends of a page, where it says which rows or pages it has */
 #define LARGE_FLIPS 1000u
 #define FILE_MAX (8u << 20)
 
@@ -87,7 +90,7 @@ static unsigned processors(void)
 	return n < 1 ? 1 : n > 16 ? 16 : (unsigned)n;
 }
 
-static struct damage *damage_new(struct fixture *f, uint64_t n)
+static struct damage *damage_new(struct fixture *f, uint64_t n, uint64_t blocks)
 {
 	struct damage *damage = mmap(NULL, sizeof(*damage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ssize_t size;
@@ -99,8 +102,8 @@ static struct damage *damage_new(struct fixture *f, uint64_t n)
 	damage->n = n;
 	damage->processes = processors();
 	open_store(f);
-	for (uint64_t i = 0; i < BLOCKS; i++)
-		assert_int_equal(append_known(f->store, i * (n / BLOCKS), n / BLOCKS, damage->start_ns), 0);
+	for (uint64_t i = 0; i < blocks; i++)
+		assert_int_equal(append_known(f->store, i * (n / blocks), n / blocks, damage->start_ns), 0);
 	sonde_store_close(&f->store);
 	fd = open(f->path, O_RDONLY | O_CLOEXEC);
 	size = read(fd, damage->original, sizeof(damage->original));
@@ -127,6 +130,12 @@ static struct fixture fixture_of(const struct damage *damage, unsigned process)
 	assert_int_equal(mkdir(f.folder, 0700), 0);
 	snprintf(f.path, sizeof(f.path), "%s/events.db", f.folder);
 	return f;
+}
+
+/* A start costs some milliseconds: each of many only with SONDE_TEST_ALL set (make test-full), else every seventh. */
+static size_t step_of_many(void)
+{
+	return getenv("SONDE_TEST_ALL") ? 1 : 7;
 }
 
 /* ---- what is read ---- */
@@ -179,7 +188,7 @@ static void read_flips(unsigned process, void *userdata)
 
 static void test_read_flips(void **state)
 {
-	struct damage *damage = damage_new(*state, SMALL_EVENTS);
+	struct damage *damage = damage_new(*state, SMALL_EVENTS, BLOCKS);
 
 	test_in_parallel(damage->processes, read_flips, damage);
 	assert_int_equal(damage->whole + damage->partly + damage->refused, damage->size);
@@ -202,7 +211,7 @@ static void read_cuts(unsigned process, void *userdata)
 
 static void test_read_cuts(void **state)
 {
-	struct damage *damage = damage_new(*state, SMALL_EVENTS);
+	struct damage *damage = damage_new(*state, SMALL_EVENTS, BLOCKS);
 
 	test_in_parallel(damage->processes, read_cuts, damage);
 	assert_int_equal(damage->whole + damage->partly + damage->refused, damage->size);
@@ -230,12 +239,58 @@ static void read_large(unsigned process, void *userdata)
 
 static void test_read_large(void **state)
 {
-	struct damage *damage = damage_new(*state, LARGE_EVENTS);
+	struct damage *damage = damage_new(*state, LARGE_EVENTS, BLOCKS);
 
 	test_in_parallel(damage->processes, read_large, damage);
 	assert_int_equal(damage->whole + damage->partly + damage->refused, LARGE_FLIPS);
 	assert_true(damage->partly > 100);
 	damage_free(damage, "read, random bytes changed");
+}
+
+/* The bits of both ends of the pages, as numbers: which byte, and which bit of it. */
+static size_t list_bits(const struct damage *damage)
+{
+	return damage->size / PAGE * 2 * LIST * 8;
+}
+
+static size_t list_bit(size_t i, uint8_t *ret_bit)
+{
+	size_t place = i / 8 % (2 * LIST);
+
+	*ret_bit = (uint8_t)(1u << i % 8);
+	return i / (2 * LIST * 8) * PAGE + (place < LIST ? place : PAGE - 2 * LIST + place);
+}
+
+static void read_lists(unsigned process, void *userdata)
+{
+	struct damage *damage = userdata;
+	struct fixture f = fixture_of(damage, process);
+	int fd;
+
+	write_file(f.path, damage->original, damage->size);
+	fd = open(f.path, O_RDWR | O_CLOEXEC);
+	for (size_t i = process * damage->step; i < list_bits(damage); i += damage->processes * damage->step) {
+		uint8_t bit;
+		size_t at = list_bit(i, &bit);
+		uint8_t byte = damage->original[at] ^ bit;
+
+		assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
+		check_read(damage, &f, at);
+		assert_int_equal(pwrite(fd, &damage->original[at], 1, (off_t)at), 1);
+	}
+	close(fd);
+}
+
+/* A page that names another one, or a row of before: blocks are there twice, and others are not. */
+static void test_read_lists(void **state)
+{
+	struct damage *damage = damage_new(*state, SMALL_EVENTS * 2, MANY_BLOCKS);
+
+	damage->step = step_of_many();
+	test_in_parallel(damage->processes, read_lists, damage);
+	assert_int_equal(damage->whole + damage->partly + damage->refused, (list_bits(damage) + damage->step - 1) / damage->step);
+	assert_true(damage->partly > 500);
+	damage_free(damage, "read, each bit of pages' ends changed");
 }
 
 /* ---- what is written to ---- */
@@ -251,12 +306,6 @@ static void remove_all(const struct fixture *f)
 	for (size_t i = 0; i < found.gl_pathc; i++)
 		unlink(found.gl_pathv[i]);
 	globfree(&found);
-}
-
-/* A start costs some milliseconds: every byte and length with SONDE_TEST_ALL set (make test-full), else every seventh. */
-static size_t start_step(void)
-{
-	return getenv("SONDE_TEST_ALL") ? 1 : 7;
 }
 
 /* The agent starts, with this file or a new one; it takes events; it serves them, and of the others none that never was. */
@@ -282,6 +331,8 @@ static void check_start(struct damage *damage, struct fixture *f, const char *wh
 	sonde_store_close(&f->store);
 	if (rows > (int64_t)damage->n + more)
 		fail_msg("%s at %zu: %ld events", what, at, (long)rows);
+	if (rows >= 0 && rows < (int64_t)damage->n + more && answer.complete && !set_aside_count(f))
+		fail_msg("%s at %zu: %ld events, and that is said to be all", what, at, (long)rows);
 	if (set_aside_count(f))
 		damage->set_aside++;
 	else if (rows < 0)
@@ -308,6 +359,34 @@ static void start_flips(unsigned process, void *userdata)
 	}
 }
 
+static void start_lists(unsigned process, void *userdata)
+{
+	struct damage *damage = userdata;
+	struct fixture f = fixture_of(damage, process);
+	uint8_t *copy CLEANUP_FREE = malloc(damage->size);
+
+	memcpy(copy, damage->original, damage->size);
+	for (size_t i = process * damage->step; i < list_bits(damage); i += damage->processes * damage->step) {
+		uint8_t bit;
+		size_t at = list_bit(i, &bit);
+
+		copy[at] ^= bit;
+		write_file(f.path, copy, damage->size);
+		check_start(damage, &f, "changed bit of a list", at);
+		copy[at] = damage->original[at];
+	}
+}
+
+static void test_start_lists(void **state)
+{
+	struct damage *damage = damage_new(*state, SMALL_EVENTS * 2, MANY_BLOCKS);
+
+	damage->step = step_of_many();
+	test_in_parallel(damage->processes, start_lists, damage);
+	assert_true(damage->set_aside > 100);
+	damage_free(damage, "start, each bit of pages' ends changed");
+}
+
 static void check_all(const struct damage *damage)
 {
 	assert_int_equal(damage->whole + damage->partly + damage->refused + damage->set_aside,
@@ -316,9 +395,9 @@ static void check_all(const struct damage *damage)
 
 static void test_start_flips(void **state)
 {
-	struct damage *damage = damage_new(*state, SMALL_EVENTS);
+	struct damage *damage = damage_new(*state, SMALL_EVENTS, BLOCKS);
 
-	damage->step = start_step();
+	damage->step = step_of_many();
 	test_in_parallel(damage->processes, start_flips, damage);
 	check_all(damage);
 	assert_true(damage->partly > 100);
@@ -338,9 +417,9 @@ static void start_cuts(unsigned process, void *userdata)
 
 static void test_start_cuts(void **state)
 {
-	struct damage *damage = damage_new(*state, SMALL_EVENTS);
+	struct damage *damage = damage_new(*state, SMALL_EVENTS, BLOCKS);
 
-	damage->step = start_step();
+	damage->step = step_of_many();
 	test_in_parallel(damage->processes, start_cuts, damage);
 	check_all(damage);
 	damage_free(damage, "start, cut to each length");
@@ -366,7 +445,7 @@ static void start_garbage(unsigned process, void *userdata)
 
 static void test_start_garbage(void **state)
 {
-	struct damage *damage = damage_new(*state, SMALL_EVENTS);
+	struct damage *damage = damage_new(*state, SMALL_EVENTS, BLOCKS);
 
 	test_in_parallel(damage->processes, start_garbage, damage);
 	damage_free(damage, "start, a page of garbage");
@@ -392,7 +471,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_read_flips, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_read_cuts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_read_large, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_read_lists, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_flips, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_start_lists, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_cuts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_garbage, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_set_aside_few, setup, teardown),

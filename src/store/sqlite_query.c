@@ -33,6 +33,12 @@ static int view_block(int64_t id, const struct sonde_block_facts *facts, size_t 
 	return facts ? sonde_block_view_offer(userdata, facts) : 0;
 }
 
+static int view_drop(const char *type, const struct sonde_block_place *place, void *userdata)
+{
+	sonde_block_view_drop(userdata, type, place);
+	return 0;
+}
+
 static int view_readable(struct view *view)
 {
 	sqlite3_stmt *statement CLEANUP(sqlite_finalize) = NULL;
@@ -48,7 +54,7 @@ static int view_readable(struct view *view)
 
 static int view_blocks(struct view *view)
 {
-	int code = sonde_blocks_each(view->reader->db, view_block, &view->blocks);
+	int code = sonde_blocks_each(view->reader->db, view_block, view_drop, &view->blocks);
 
 	if (!code)
 		code = view_readable(view);
@@ -188,6 +194,7 @@ static int view_open(struct view *view, const struct sonde_query *query, struct 
 	if (r)
 		return r;
 	view->blocks.source.db = view->reader->db;
+	view->blocks.all_types = !query->type;
 	view->blocks.deadline_ns = query->deadline_ns ?: view->reader->deadline_ns;
 	view->blocks.interrupted = &store->base.interrupted;
 	r = sqlite_run(view->reader->db, "BEGIN");

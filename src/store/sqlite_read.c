@@ -179,7 +179,7 @@ static bool status_read(struct sqlite_store *store, struct sonde_store_status *s
 	if (!code)
 		code = status_totals(reader->db, status);
 	if (!code)
-		code = sonde_blocks_each(reader->db, status_block, status);
+		code = sonde_blocks_each(reader->db, status_block, NULL, status);
 	if (code)
 		sqlite_fail(reader->db, code, "cannot read");
 	sqlite_note(store, code);

@@ -10,6 +10,7 @@
 #include <base/clock.h>
 #include <base/log.h>
 
+#include <errno.h>
 #include <sys/statvfs.h>
 
 /* The writer waits, and the rings for it. */
@@ -145,6 +146,17 @@ static int copy_blocks(struct salvage *salvage)
 	return code;
 }
 
+/* A block that was deleted, and came back by what damaged the file. */
+static int drop_block(const char *type, const struct sonde_block_place *place, void *userdata)
+{
+	struct salvage *salvage = userdata;
+	char sql[80];
+
+	snprintf(sql, sizeof(sql), "DELETE FROM sonde_blocks WHERE id = %lld", (long long)place->id);
+	salvage->taken--;
+	return sqlite_run(salvage->to, sql) ? -EIO : 0;
+}
+
 /* ---- all ---- */
 
 static int copy_all(struct salvage *salvage)
@@ -167,6 +179,10 @@ static int copy_all(struct salvage *salvage)
 		code = prepare_insert(salvage->to, "sonde_blocks", BLOCK_COLUMNS, &salvage->write);
 	if (!code)
 		code = copy_blocks(salvage);
+	if (!code)
+		code = sonde_blocks_each(salvage->to, NULL, drop_block, salvage);
+	if (code < 0)
+		code = SQLITE_IOERR;
 	return code ? code : sqlite_run(salvage->to, "COMMIT");
 }
 

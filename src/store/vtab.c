@@ -257,6 +257,18 @@ static int take_block(int64_t id, const struct sonde_block_facts *facts, size_t 
 	return sonde_block_scan_offer(&cursor->scan, facts);
 }
 
+static int drop_block(const char *type, const struct sonde_block_place *place, void *userdata)
+{
+	struct cursor *cursor = userdata;
+	struct table *table = table_of(cursor);
+
+	if (strcmp(type, cursor->scan.want.type->name))
+		return 0;
+	table->events -= place->count;
+	sonde_block_scan_drop(&cursor->scan, place);
+	return 0;
+}
+
 static int blocks_take(struct cursor *cursor, const struct sonde_block_want *want)
 {
 	struct table *table = table_of(cursor);
@@ -264,7 +276,7 @@ static int blocks_take(struct cursor *cursor, const struct sonde_block_want *wan
 
 	table->blocks = table->events = 0;
 	sonde_block_scan_init(&cursor->scan, &cursor->source, want);
-	code = sonde_blocks_each(cursor->source.db, take_block, cursor);
+	code = sonde_blocks_each(cursor->source.db, take_block, drop_block, cursor);
 	if (table->module->use)
 		table->module->use->found = table->events;
 	return code < 0 ? SQLITE_NOMEM : code;
