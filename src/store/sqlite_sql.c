@@ -234,6 +234,21 @@ int sqlite_use_missing(sqlite3 *db, const char *type, struct sonde_vtab_use *use
 	return SQLITE_OK;
 }
 
+/* A gap is a program's: it counts once for all its types that were asked for the same time. */
+static bool gaps_counted(struct sqlite_store *store, const struct sqlite_reader *reader, size_t type)
+{
+	const struct sonde_vtab_use *use = &reader->uses[type], *other;
+	const char *program = sonde_types_get(&store->types, type)->program;
+
+	for (size_t i = 0; i < type; i++) {
+		other = &reader->uses[i];
+		if (other->used && other->since_ns == use->since_ns && other->until_ns == use->until_ns &&
+		    !strcmp(sonde_types_get(&store->types, i)->program, program))
+			return true;
+	}
+	return false;
+}
+
 /*
  * Of each table that was asked, for the spans of time that were asked; after the statement, so that its time is no matter, and
  * under the same snapshot.
@@ -254,6 +269,8 @@ static int judge(struct sqlite_store *store, struct sqlite_reader *reader, struc
 		if (r)
 			return sqlite_fail(reader->db, r, "cannot read");
 		r = sqlite_judge(store, reader->db, &reader->waiting, &query, &one);
+		if (!r && gaps_counted(store, reader, i))
+			one.lost = 0;
 		if (!r && use->damaged)
 			sonde_answer_damaged(&one, use->lost);
 		if (!r)

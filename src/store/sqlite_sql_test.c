@@ -171,6 +171,31 @@ static void test_damaged_lookups(void **state)
 	check_worth(f, sql, 400, 100);
 }
 
+/* It is the program's, whichever of its types are asked. */
+static void test_gap_of_two_types(void **state)
+{
+	static const char both[] = "SELECT (SELECT count(*) FROM sample) + (SELECT count(*) FROM other)";
+	struct sonde_type types[] = {test_type, other_type};
+	struct sonde_schema schema = {.program = TEST_PROGRAM, .n_types = ARRAY_SIZE(types), .types = types};
+	struct sonde_gap gap = {.program = TEST_PROGRAM, .cause = "ring_full", .count = 30};
+	struct fixture *f = *state;
+	struct sonde_answer answer;
+	const char *error = NULL;
+	int64_t rows = 0;
+
+	assert_int_equal(sonde_store_open(&f->opts, &f->store), 0);
+	assert_int_equal(sonde_store_add_schema(f->store, &schema), 0);
+	assert_int_equal(test_append(f->store, &types[0], 0, 3, sonde_clock_wall_ns(), 1), 0);
+	assert_int_equal(test_append(f->store, &types[1], 0, 4, sonde_clock_wall_ns(), 1), 0);
+	gap.from_ns = gap.to_ns = sonde_clock_wall_ns();
+	assert_int_equal(sonde_store_gap(f->store, &gap), 0);
+	assert_int_equal(sonde_store_commit(f->store, NULL, 0), 0);
+	assert_int_equal(sonde_store_sql(f->store, both, 0, SONDE_NS_PER_S, take_number, &rows, &answer, &error), 0);
+	assert_int_equal(rows, 7);
+	assert_int_equal(answer.lost, 30);
+	assert_non_null(strstr(answer.reason, "30 events of sample lost (ring_full)"));
+}
+
 static void test_own_tables(void **state)
 {
 	struct fixture *f = *state;
@@ -191,6 +216,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_small_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_facts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_lookups, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_gap_of_two_types, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_own_tables, setup, teardown),
 	};
 
