@@ -526,7 +526,7 @@ class Failure(Case):
 
     def test_in_a_namespace(self):
         """No route, no neighbour, silence: in a network namespace of its own, where nothing else runs."""
-        with Trace("connection", timeout=60) as trace:
+        with Trace("connection") as trace:
             result = subprocess.run(["unshare", "-n", sys.executable, __file__, "--in-namespace"], text=True,
                                     stdout=subprocess.PIPE, check=True)
         pid, silence_ms, syns = map(int, result.stdout.split())

@@ -369,7 +369,7 @@ class Table(Case):
     def test_report_larger_than_the_ring(self):
         """Its room is for some 17,000: the report waits for the reader, and no flow has to wait for the next one."""
         count = 40000
-        with Trace("flow", "--set", "only_port_1=9", timeout=60) as trace, \
+        with Trace("flow", "--set", "only_port_1=9") as trace, \
                 socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             for i in range(count):
                 s.sendto(b"x", ("127.77.%d.%d" % (i >> 8, i & 0xff), 9))

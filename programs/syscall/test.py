@@ -145,7 +145,7 @@ class Flush(unittest.TestCase):
 
     def test_more_calls_than_room(self):
         """What finds none is told by number, without a process."""
-        with Trace("syscall", *HOUR, timeout=60) as trace:
+        with Trace("syscall", *HOUR) as trace:
             Child(CROWD).run()
         mine = [e for e in trace.events if 10000 <= e["number"] < 10000 + NUMBERS]
         self.assertEqual(sum(e["count"] for e in mine), CROWD_CALLS)
@@ -154,7 +154,7 @@ class Flush(unittest.TestCase):
 
     def test_the_dead_make_room(self):
         """When they have been told: who comes one or two flushes later is counted by process."""
-        with Trace("syscall", "--set", "update_interval_ns=3s", timeout=60) as trace:
+        with Trace("syscall", "--set", "update_interval_ns=3s") as trace:
             Child(CROWD).run()
             time.sleep(4)
             pids = loops(CALLS)
