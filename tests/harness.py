@@ -53,8 +53,7 @@ class Trace:
 
     def __exit__(self, *_):
         try:
-            # What a softirq still has to do is done on a machine that is busy with other things too.
-            time.sleep(0.3 + min(3, 0.1 * os.getloadavg()[0]))
+            await_packets()
             if self.process.poll() is None:
                 self.process.send_signal(signal.SIGINT)
             self.process.wait(self.timeout)
@@ -105,6 +104,17 @@ def wait_for(condition, what, timeout=30, pause=0.02):
         if time.monotonic() > end:
             raise AssertionError("after %d s still not: %s" % (timeout, what))
         time.sleep(pause)
+
+
+def await_packets():
+    """Until no CPU has packets before it that were sent on this machine, and softirqs had time for the rest, busy as it may be."""
+    def backlog():
+        with open("/proc/net/softnet_stat") as f:
+            return sum(int(words[11], 16) for words in map(str.split, f) if len(words) > 11)
+    time.sleep(0.3 + min(3, 0.1 * os.getloadavg()[0]))
+    end = time.monotonic() + 10  # others send too
+    while backlog() and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def running(pid):
