@@ -43,13 +43,13 @@ class Cgroup:
                 f.write(str(limit))
 
     def remove(self):
-        for _ in range(100):
+        def gone():
             try:
                 os.rmdir(self.folder)
-                return
+                return True
             except OSError:  # its last process is on its way out
-                time.sleep(0.05)
-        os.rmdir(self.folder)
+                return False
+        wait_for(gone, "%s is empty" % self.folder, 60, 0.05)
 
     def kills(self):
         """The kernel's own count."""
@@ -133,8 +133,9 @@ class Memory(unittest.TestCase):
         cls.older_kills = cls.older.kills()
         cls.children = []
         cls.addClassCleanup(cls.end_children)
-        with Trace("memory") as cls.trace, Trace("memory", "--set", "mappings=0", "--set", "horizon_ns=1s") as cls.short, \
-                Trace("memory", "--set", "least_process_bytes=8MiB", "--set", "repeat_interval_ns=2s") as cls.small:
+        room = ("--set", "watched_cgroups=4096")  # others may have made many
+        with Trace("memory", *room) as cls.trace, Trace("memory", *room, "--set", "mappings=0", "--set", "horizon_ns=1s") as cls.short, \
+                Trace("memory", *room, "--set", "least_process_bytes=8MiB", "--set", "repeat_interval_ns=2s") as cls.small:
             cls.cause()
         cls.addClassCleanup(cls.end_children)
 
@@ -414,7 +415,8 @@ class ManyCgroups(unittest.TestCase):
         for i in range(self.WATCHED + self.BEYOND):
             Cgroup(type(self), "many-%d" % i, 64 * MIB, root=parent.path)
         with Trace("memory") as trace:
-            time.sleep(4)
+            wait_for(lambda: trace.of(type="memory", kind="untracked"), "they are told")
+            time.sleep(3)  # and not again
         told = trace.of(type="memory", kind="untracked")
         self.assertEqual(len(told), 1)
         self.assertGreaterEqual(told[0]["untracked"], self.BEYOND)  # others on this machine may have limits too
