@@ -19,6 +19,7 @@ import struct
 import subprocess
 import tempfile
 import termios
+import threading
 import time
 import urllib.parse
 
@@ -34,51 +35,63 @@ BUILT_IN = tuple(sorted(os.path.basename(os.path.dirname(path)) for path in glob
 
 
 class Trace:
-    """`sonde trace PROGRAM -o json`, from "attached" to Ctrl-C. Use as a context manager; then .events and .ledger."""
+    """`sonde trace PROGRAM -o json`, from "attached" to Ctrl-C. Use as a context manager; then .events and .ledger. Times are
+    only limits to give up: the machine may be busy."""
 
-    def __init__(self, program, *arguments, timeout=20):
-        self.command = [SONDE, "trace", program, "-o", "json", *arguments]
+    def __init__(self, program, *arguments, timeout=60):
+        self.command = [*END_WITH_US, SONDE, "trace", program, "-o", "json", *arguments]
         self.timeout = timeout
-        self.events, self.ledger, self.stderr = [], {}, ""
+        self.lines, self.events, self.ledger, self.stderr = [], [], {}, ""
 
     def __enter__(self):
         self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        os.set_blocking(self.process.stderr.fileno(), False)
-        end = time.monotonic() + self.timeout
-        raw = b""
-        while b"tracing" not in raw:
-            if self.process.poll() is not None or time.monotonic() > end:
-                self.process.kill()
-                raise AssertionError("trace did not start: %s" % raw.decode(errors="replace"))
-            select.select([self.process.stderr], [], [], 0.2)
-            raw += self.process.stderr.read() or b""
-        self.stderr = raw.decode(errors="replace")
+        self.stderr = await_tracing(self.process, self.timeout)
         # Drain in the background: a full pipe would stop the tracer.
-        self.output = []
-        import threading
-        self.reader = threading.Thread(target=lambda: self.output.append(self.process.stdout.read()))
+        self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stdout))
         self.reader.start()
         return self
 
     def __exit__(self, *_):
-        # What a softirq still has to do is done on a machine that is busy with other things too.
-        time.sleep(0.3 + min(3, 0.1 * os.getloadavg()[0]))
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-        self.process.wait(self.timeout)
-        self.reader.join(self.timeout)
-        os.set_blocking(self.process.stderr.fileno(), True)
-        self.stderr += self.process.stderr.read().decode(errors="replace")
-        self.process.stderr.close()
-        self.process.stdout.close()
-        self.raw = self.output[0]
-        self.events = [json.loads(line) for line in self.raw.splitlines() if line.strip()]
+        try:
+            await_packets()
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGINT)
+            self.process.wait(self.timeout)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self.reader.join()
+        with self.process.stderr, self.process.stdout:
+            self.stderr += self.process.stderr.read().decode(errors="replace")
+        self.raw = b"".join(self.lines)
+        self.read()
         self.ledger = {k: int(v) for k, v in re.findall(r"(\w+)[ =](-?\d+)", self.stderr.split("ledger", 1)[-1])}
         return False
 
+    def read(self):
+        """What has come by now."""
+        self.events += [json.loads(line) for line in self.lines[len(self.events):]]
+
     def of(self, **fields):
         """The events with these values."""
+        self.read()
         return [e for e in self.events if all(e.get(k) == v for k, v in fields.items())]
+
+
+def await_tracing(process, timeout=60):
+    """Until a `sonde trace` is attached; what it said."""
+    os.set_blocking(process.stderr.fileno(), False)
+    end = time.monotonic() + timeout
+    said = b""
+    while b"tracing" not in said:
+        if process.poll() is not None or time.monotonic() > end:
+            process.kill()
+            process.wait()
+            raise AssertionError("trace did not start: %s" % said.decode(errors="replace"))
+        select.select([process.stderr], [], [], 0.2)
+        said += process.stderr.read() or b""
+    os.set_blocking(process.stderr.fileno(), True)
+    return said.decode(errors="replace")
 
 
 def wait_for(condition, what, timeout=30, pause=0.02):
@@ -91,6 +104,17 @@ def wait_for(condition, what, timeout=30, pause=0.02):
         if time.monotonic() > end:
             raise AssertionError("after %d s still not: %s" % (timeout, what))
         time.sleep(pause)
+
+
+def await_packets():
+    """Until no CPU has packets before it that were sent on this machine, and softirqs had time for the rest, busy as it may be."""
+    def backlog():
+        with open("/proc/net/softnet_stat") as f:
+            return sum(int(words[11], 16) for words in map(str.split, f) if len(words) > 11)
+    time.sleep(0.3 + min(3, 0.1 * os.getloadavg()[0]))
+    end = time.monotonic() + 10  # others send too
+    while backlog() and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def running(pid):
@@ -465,10 +489,8 @@ def start_trace(test, *command):
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for close in (process.stdout.close, process.stderr.close, process.wait, process.kill):
         test.addCleanup(close)
-    for line in process.stderr:
-        if b"tracing" in line:
-            return process
-    raise AssertionError("trace did not start")
+    await_tracing(process)
+    return process
 
 
 def load(count, rate=0):

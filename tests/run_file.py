@@ -3,6 +3,7 @@
 
 Usage: run_file.py FILE [unittest's options and names of tests]
 """
+import difflib
 import importlib.util
 import os
 import sys
@@ -43,6 +44,16 @@ class Runner(unittest.TextTestRunner):
         return result
 
 
+whole_diff = difflib.ndiff
+
+
+def diff_from_first_difference(a, b):
+    """What unittest shows of two lists that differ. Of all their lines, some thousand, it would take hours: that test never ended."""
+    same = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+    return whole_diff(a[same:same + 100], b[same:same + 100])
+
+
+difflib.ndiff = diff_from_first_difference
 file = os.path.abspath(sys.argv[1])
 sys.path.insert(0, os.path.dirname(file))
 spec = importlib.util.spec_from_file_location("tests_of_file", file)

@@ -19,6 +19,7 @@ from harness import Agent, ROOT, Trace, only, wait_for  # noqa: E402
 
 COMMAND = open("/proc/self/comm").read().strip()
 OWN = {"pid": os.getpid(), "uid": os.getuid(), "command": COMMAND}
+HOUR = ("--set", "update_interval_ns=1h")  # a test that takes long has no updates either
 NO_COUNTERS = {"sent_bytes": None, "received_bytes": None, "duration_ns": None}
 
 
@@ -108,7 +109,7 @@ class Case(unittest.TestCase):
 class Tcp(Case):
     def life(self, family, listen_on, connect_to, shown):
         server, port = listener(listen_on, family)
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             client = socket.create_connection((connect_to, port))
             local = client.getsockname()[1]
             accepted, _ = server.accept()
@@ -152,7 +153,7 @@ class Tcp(Case):
                 "    ctypes.CDLL(None).prctl(15, b'a-thread', 0, 0, 0)\n"
                 "    socket.create_connection(('127.0.0.1', %d)).close()\n"
                 "t = threading.Thread(target=work); t.start(); t.join()" % port)
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             process = subprocess.Popen([sys.executable, "-c", code])
             await_end(server.accept()[0])
             self.assertEqual(process.wait(30), 0)
@@ -174,7 +175,7 @@ class Tcp(Case):
 
     def test_mapped_client(self):
         server, port = listener()
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             client = socket.socket(socket.AF_INET6)
             client.connect(("::ffff:127.0.0.1", port))
             local = client.getsockname()[1]
@@ -189,7 +190,7 @@ class Tcp(Case):
         server, port = listener()
         sizes = (1 << 20, 2 << 20)
         locals_ = []
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             clients = [socket.create_connection(("127.0.0.1", port)) for _ in sizes]
             accepted = [server.accept()[0] for _ in sizes]
             locals_ = [c.getsockname()[1] for c in clients]
@@ -221,7 +222,7 @@ class Tcp(Case):
     def test_half_closed(self):
         """Each side's FIN counts in neither's bytes, whichever way round the two ends close."""
         server, port = listener()
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             client = socket.create_connection(("127.0.0.1", port))
             accepted, _ = server.accept()
             client.sendall(b"q" * 7)
@@ -240,7 +241,7 @@ class Tcp(Case):
 
     def test_keep_alive(self):
         server, port = listener()
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             client = socket.create_connection(("127.0.0.1", port))
             accepted, _ = server.accept()
             for _ in range(1000):
@@ -269,7 +270,7 @@ class Tcp(Case):
                 accepted.sendall(b"answer")
                 accepted.close()
 
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             thread = threading.Thread(target=serve)
             thread.start()
             for _ in range(1000):
@@ -291,7 +292,7 @@ class Tcp(Case):
 
     def test_reset(self):
         server, port = listener()
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             client = socket.create_connection(("127.0.0.1", port))
             accepted, _ = server.accept()
             client.sendall(b"q" * 10)
@@ -309,7 +310,7 @@ class Tcp(Case):
 
     def test_unread_data(self):
         server, port = listener()
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             client = socket.create_connection(("127.0.0.1", port))
             accepted, _ = server.accept()
             client.sendall(b"q" * 10)
@@ -324,7 +325,7 @@ class Tcp(Case):
 
     def test_many_of_one_process(self):
         server, port = listener()
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(50)]
             for c in clients:
                 accepted, _ = server.accept()
@@ -342,7 +343,7 @@ class Tcp(Case):
 
     def test_process_that_lives_shortly(self):
         server, port = listener()
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             def work():
                 with open("/proc/self/comm", "w") as f:
                     f.write("mayfly")
@@ -360,7 +361,7 @@ class Tcp(Case):
     def test_never_accepted(self):
         """Its end is told by the end of the listening socket; nobody ever owned it."""
         server, port = listener()
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             client = socket.create_connection(("127.0.0.1", port))
             server.close()
             client.close()
@@ -370,7 +371,7 @@ class Tcp(Case):
 
     def test_reset_before_it_is_accepted(self):
         server, port = listener()
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             client = socket.create_connection(("127.0.0.1", port))
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.close()
@@ -385,7 +386,7 @@ class Tcp(Case):
     def test_socket_used_again(self):
         """One socket, connected twice: two connections."""
         server, port = listener()
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             client = socket.create_connection(("127.0.0.1", port))
             client.sendall(b"12345")
             disconnect(client)
@@ -409,7 +410,7 @@ def disconnect(s):
 class Owner(Case):
     def test_forked_worker_accepts(self):
         server, port = listener()
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             def work():
                 accepted, _ = server.accept()
                 await_end(accepted)
@@ -426,7 +427,7 @@ class Owner(Case):
 
     def test_child_serves_what_the_parent_accepted(self):
         server, port = listener()
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             client = socket.create_connection(("127.0.0.1", port))
             accepted, _ = server.accept()
             pid = child(lambda: (client.close(), await_end(accepted), accepted.close()))
@@ -442,7 +443,7 @@ class Owner(Case):
     def test_descriptor_passed_to_another_process(self):
         server, port = listener()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             def work():
                 _, fds, _, _ = socket.recv_fds(theirs, 1, 1)
                 passed = socket.socket(fileno=fds[0])
@@ -466,7 +467,7 @@ class Owner(Case):
 class Failure(Case):
     def refused(self, family, address):
         port = free_port(family)
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             with socket.socket(family) as s:
                 self.assertEqual(s.connect_ex((address, port)), errno.ECONNREFUSED)
         self.expect_ledger(trace)
@@ -487,7 +488,7 @@ class Failure(Case):
     def test_not_blocking(self):
         server, port = listener()
         closed = free_port()
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             for target in (port, closed):
                 with socket.socket() as s:
                     s.setblocking(False)
@@ -502,7 +503,7 @@ class Failure(Case):
 
     def test_refused_twice_on_one_socket(self):
         port = free_port()
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             with socket.socket() as s:
                 for _ in range(2):
                     self.assertEqual(s.connect_ex(("127.0.0.1", port)), errno.ECONNREFUSED)
@@ -511,7 +512,7 @@ class Failure(Case):
     def test_no_address_left(self):
         """The source port is taken for this peer: connect() fails on its own, after it had begun."""
         server, port = listener()
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             with socket.socket() as first, socket.socket() as second:
                 first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -526,7 +527,7 @@ class Failure(Case):
 
     def test_in_a_namespace(self):
         """No route, no neighbour, silence: in a network namespace of its own, where nothing else runs."""
-        with Trace("connection", timeout=60) as trace:
+        with Trace("connection", *HOUR) as trace:
             result = subprocess.run(["unshare", "-n", sys.executable, __file__, "--in-namespace"], text=True,
                                     stdout=subprocess.PIPE, check=True)
         pid, silence_ms, syns = map(int, result.stdout.split())
@@ -614,7 +615,7 @@ class Udp(Case):
         server = socket.socket(family, socket.SOCK_DGRAM)
         port = free_port(family, socket.SOCK_DGRAM)
         server.bind((address, port))
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             client = socket.socket(family, socket.SOCK_DGRAM)
             client.connect((address, port))
             local = client.getsockname()[1]
@@ -646,7 +647,7 @@ class Udp(Case):
 
     def test_connected_to_another_peer(self):
         ports = [free_port(kind=socket.SOCK_DGRAM) for _ in range(2)]
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             with socket.socket(type=socket.SOCK_DGRAM) as s:
                 s.connect(("127.0.0.1", ports[0]))
                 s.connect(("127.0.0.1", ports[1]))
@@ -670,7 +671,7 @@ class Older(Case):
         udp = socket.socket(type=socket.SOCK_DGRAM)
         udp_port = free_port(kind=socket.SOCK_DGRAM)
         udp.connect(("127.0.0.1", udp_port))
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             accepted.sendall(b"a" * 3000)
             read_all(client, 3000)
             udp.send(b"x")  # what went before is not known, so the sum is not
@@ -700,7 +701,7 @@ class Older(Case):
         server, port = listener()
         client = socket.create_connection(("127.0.0.1", port))
         accepted, _ = server.accept()
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             pass
         for s in (server, client, accepted):
             s.close()
@@ -765,7 +766,7 @@ class WithoutSyscalls(Case):
         server, port = listener()
         with tempfile.TemporaryDirectory() as directory:
             object_ = build_variant(directory, setting=("syscall_hooks, 1,", "syscall_hooks, 0,"))
-            with Trace(object_) as trace:
+            with Trace(object_, *HOUR) as trace:
                 def work():
                     for traffic in (True, False):
                         accepted, _ = server.accept()
@@ -797,7 +798,7 @@ class FullTable(Case):
             fill = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(8)]
             server, port = listener()
             udp_port = free_port(kind=socket.SOCK_DGRAM)
-            with Trace(object_) as trace:
+            with Trace(object_, *HOUR) as trace:
                 client = socket.create_connection(("127.0.0.1", port))
                 accepted, _ = server.accept()
                 client.sendall(b"x" * 10)
@@ -826,7 +827,7 @@ class FullTable(Case):
 class Quiet(Case):
     def test_no_connection_no_event(self):
         taken, port = listener()
-        with Trace("connection") as trace:
+        with Trace("connection", *HOUR) as trace:
             pid = child(self.make_no_connection, port)
             end_child(pid)
         taken.close()

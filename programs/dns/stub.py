@@ -11,7 +11,7 @@ import threading
 import time
 
 A, CNAME, TXT, AAAA = 1, 5, 16, 28
-DELAYS = {"slow": 0.05, "late": 0.6, "again": 0.5}  # seconds
+DELAYS = {"slow": 0.05, "late": 1.5, "again": 1.5}  # seconds
 
 
 def name(text):

@@ -449,7 +449,7 @@ class Load(unittest.TestCase):
     def test_more_paths_than_room(self):
         """What finds no entry is told without path and process; nothing is missing."""
         code = "out['n'] = %d\nfor i in range(%d): fails('/nowhere/%%d' %% i)" % (ENTRIES + 5000, ENTRIES + 5000)
-        with Trace("file", "--set", "read_write=0", "--set", "only_errors=1", *HOUR, timeout=60) as trace:
+        with Trace("file", "--set", "read_write=0", "--set", "only_errors=1", *HOUR) as trace:
             pid, out = child(code, "/")
         named = trace.of(pid=pid, error="ENOENT")
         rest = trace.of(pid=None, error="ENOENT", operation="open")
@@ -464,7 +464,7 @@ class Load(unittest.TestCase):
         """When they have been told: who comes one or two flushes later is counted by path and process."""
         n = ENTRIES + 5000
         code = "for i in range(%d): fails('/nowhere/%%d' %% i)" % n
-        with Trace("file", "--set", "only_errors=1", "--set", "update_interval_ns=3s", timeout=60) as trace:
+        with Trace("file", "--set", "only_errors=1", "--set", "update_interval_ns=3s") as trace:
             child(code, "/")
             time.sleep(4)
             pid, _ = child("for i in range(500): fails('/elsewhere/%d' % (i % 5))", "/")

@@ -26,6 +26,7 @@ CGROUP = "/sys/fs/cgroup/unified" if os.path.ismount("/sys/fs/cgroup/unified") e
 SO_RCVBUFFORCE = 33  # include/uapi/asm-generic/socket.h
 COMMAND = open("/proc/self/comm").read().strip()
 OWN = {"pid": os.getpid(), "uid": os.getuid(), "command": COMMAND}
+HOUR = ("--set", "update_interval_ns=1h")  # all is told at the end, so each flow is one event
 
 
 def run(*words, **options):
@@ -115,7 +116,7 @@ class Datagrams(Case):
     def check(self, address):
         receiver, port = udp_receiver(address)
         payload, count = b"x" * 100, 1000
-        with receiver, Trace("flow", "connection") as trace, socket.socket(family(address), socket.SOCK_DGRAM) as s:
+        with receiver, Trace("flow", "connection", *HOUR) as trace, socket.socket(family(address), socket.SOCK_DGRAM) as s:
             s.connect((address, port))
             source, cookies = s.getsockname()[1], {"egress": cookie(s), "ingress": cookie(receiver)}
             for _ in range(count):
@@ -141,7 +142,7 @@ class Datagrams(Case):
         """One call, ten datagrams: the kernel hands them on as one."""
         for address in (V4, V6):
             receiver, port = udp_receiver(address)
-            with receiver, Trace("flow") as trace, socket.socket(family(address), socket.SOCK_DGRAM) as s:
+            with receiver, Trace("flow", *HOUR) as trace, socket.socket(family(address), socket.SOCK_DGRAM) as s:
                 s.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 1000)
                 s.sendto(b"x" * 9500, (address, port))
             for direction in ("egress", "ingress"):
@@ -150,7 +151,7 @@ class Datagrams(Case):
 
     def test_large(self):
         receiver, port = udp_receiver(V4)
-        with receiver, Trace("flow") as trace, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        with receiver, Trace("flow", *HOUR) as trace, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             for size in (0, 1, 9000, 65000):
                 s.sendto(b"x" * size, (V4, port))
         for direction in ("egress", "ingress"):
@@ -167,7 +168,7 @@ class Datagrams(Case):
                 "for _ in range(7): s.sendto(b'x', ('127.0.0.1', %d))\n" % (cgroup, port))
         for settings in ((), ("--set", "interface_1=lo"), ("--set", "interface_1=lo", "--attach", "clsact")):
             with self.subTest(settings=settings):
-                with Trace("flow", *settings) as trace:
+                with Trace("flow", *settings, *HOUR) as trace:
                     run(sys.executable, "-c", code)
                 self.expect(self.one(trace, destination_port=port, direction="egress"), packets=7, container=container, pid=None)
                 self.assertNotEqual(self.one(trace, destination_port=port, direction="ingress")["container"], container)
@@ -179,7 +180,7 @@ class Datagrams(Case):
         inside = Namespace(self)
         code = ("import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)\nfor _ in range(5):\n"
                 " s.sendto(bytes.fromhex('%s'), ('127.0.0.1', 0))\n while s.recv(99)[20]: pass\n" % echo.hex())
-        with Trace("flow") as trace:
+        with Trace("flow", *HOUR) as trace:
             inside.run(sys.executable, "-c", code)
         # Sent: five requests and the kernel's five answers. Received by this raw socket: all ten.
         for direction in ("egress", "ingress"):
@@ -198,7 +199,7 @@ class Streams(Case):
                         pass
                     s.sendall(b"a" * 5000)
 
-            with Trace("flow", "connection") as trace:
+            with Trace("flow", "connection", *HOUR) as trace:
                 thread = threading.Thread(target=serve)
                 thread.start()
                 with socket.create_connection((address, port)) as s:
@@ -237,7 +238,7 @@ class Streams(Case):
         with socket.socket() as s:
             s.bind((V4, 0))
             port = s.getsockname()[1]
-        with Trace("flow") as trace, socket.socket() as s:
+        with Trace("flow", *HOUR) as trace, socket.socket() as s:
             s.connect_ex((V4, port))
         self.expect(self.one(trace, destination_port=port, direction="egress"), packets=1, tcp_flags="S", bytes=60)
         self.expect(self.one(trace, source_port=port, direction="egress"), packets=1, tcp_flags="RA", bytes=40)
@@ -249,7 +250,7 @@ class Iperf(Case):
     def measure(self, *options, near=None, far=None, server="10.9.9.2"):
         service = far.start(self, "iperf3", "-s", "-1", "-p", "5201")
         wait_for(lambda: b":5201" in far.run("ss", "-lntH").stdout, "iperf3 listens")
-        with Trace("flow") as trace:
+        with Trace("flow", *HOUR) as trace:
             before = near.tcp_segments()
             answer = json.loads(near.run("iperf3", "-c", server, "-p", "5201", "-J", *options).stdout)
             service.wait(30)
@@ -305,7 +306,7 @@ class Segments(Case):
         near, far = pair(self)
         receiver = far.start(self, sys.executable, "-c", "import socket\n" + self.RECEIVE)
         wait_for(lambda: b":5202" in far.run("ss", "-lntH").stdout, "it listens")
-        with Trace("flow") as trace:
+        with Trace("flow", *HOUR) as trace:
             before = near.tcp_segments()
             words = near.run(sys.executable, "-c", "import socket,struct,sys\n" + self.SEND, server).stdout.split()
             port, sent, again = map(int, words)
@@ -351,7 +352,7 @@ class Table(Case):
     def test_a_thousand_flows(self):
         receiver, port = udp_receiver(V4)
         sockets = []
-        with receiver, Trace("flow", "--set", "only_port_1=%d" % port) as trace:
+        with receiver, Trace("flow", "--set", "only_port_1=%d" % port, *HOUR) as trace:
             for _ in range(500):
                 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
                 s.bind((V4, 0))
@@ -369,7 +370,7 @@ class Table(Case):
     def test_report_larger_than_the_ring(self):
         """Its room is for some 17,000: the report waits for the reader, and no flow has to wait for the next one."""
         count = 40000
-        with Trace("flow", "--set", "only_port_1=9", timeout=60) as trace, \
+        with Trace("flow", "--set", "only_port_1=9", *HOUR) as trace, \
                 socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             for i in range(count):
                 s.sendto(b"x", ("127.77.%d.%d" % (i >> 8, i & 0xff), 9))
@@ -383,7 +384,7 @@ class Table(Case):
         room, count = 100000, 110000
         nobody, port = udp_receiver(V4)
         destinations = ["127.%d.%d.%d" % (100 + (i >> 16), i >> 8 & 0xff, i & 0xff) for i in range(count)]
-        with Trace("flow", "--set", "only_port_1=%d" % port, "--set", "update_interval_ns=60s", timeout=120) as trace, \
+        with Trace("flow", "--set", "only_port_1=%d" % port, *HOUR, timeout=120) as trace, \
                 nobody, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             for destination in destinations + destinations[:10]:
                 s.sendto(b"x", (destination, port))
@@ -399,7 +400,7 @@ class Table(Case):
         receiver, port = udp_receiver(V4)
         with tempfile.TemporaryDirectory() as directory:
             object_ = build_variant(directory, "-DFLOWS_MAX=10")
-            with receiver, Trace(object_, "--set", "only_port_1=%d" % port) as trace:
+            with receiver, Trace(object_, "--set", "only_port_1=%d" % port, *HOUR) as trace:
                 self.send_from_many_ports(100, port)
         for direction in ("egress", "ingress"):
             events = trace.of(type="flow", direction=direction)
@@ -442,12 +443,13 @@ class Interfaces(Case):
     attach = "tcx"
 
     def trace(self, inside, *arguments, attach=None):
-        return harness.start_trace(self, "ip", "netns", "exec", inside.name, SONDE, "trace", "flow", "-o", "json", "--attach",
-                                   attach or self.attach, *arguments)
+        return harness.start_trace(self, "ip", "netns", "exec", inside.name, SONDE, "trace", "flow", "-o", "json", *HOUR,
+                                   "--attach", attach or self.attach, *arguments)
 
     def end(self, process):
+        harness.await_packets()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
         self.assertRegex(err, rb"residual 0")
         return [json.loads(line) for line in out.splitlines()]
 
@@ -508,8 +510,7 @@ class InterfacesByClsact(Interfaces):
         near, far = pair(self)
         service = far.start(self, "iperf3", "-s", "-1")
         wait_for(lambda: b":5201" in far.run("ss", "-lntH").stdout, "iperf3 listens")
-        settings = "--set", "interface_1=near", "--set", "update_interval_ns=60s"
-        traces = [self.trace(near, *settings, attach=attach) for attach in ("tcx", "clsact")]
+        traces = [self.trace(near, "--set", "interface_1=near", attach=attach) for attach in ("tcx", "clsact")]
         near.run("iperf3", "-c", "10.9.9.2", "-n", "50M")
         service.wait(30)
         wait_for(lambda: not near.run("ss", "-tnH", "state", "connected", "exclude", "time-wait").stdout, "all is closed")
@@ -529,7 +530,7 @@ class Rules(Case):
                                (("skip_port_1=%(unwanted)d",), {"wanted", "too"})):
             with self.subTest(settings=settings):
                 words = [word for s in settings for word in ("--set", s % ports)]
-                with Trace("flow", *words) as trace, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+                with Trace("flow", *words, *HOUR) as trace, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
                     for _ in range(10):
                         for port in ports.values():
                             s.sendto(b"x", (V4, port))
@@ -547,7 +548,7 @@ class Samples(Case):
     def sample(self, count, *settings):
         receiver, port = udp_receiver(V4)
         words = [word for s in ("only_port_1=%d" % port, *settings) for word in ("--set", s)]
-        with receiver, Trace("flow", *words) as trace, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        with receiver, Trace("flow", *words, *HOUR) as trace, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             s.connect((V4, port))
             self.ports = struct.pack(">HH", s.getsockname()[1], port).hex()
             for _ in range(count):

@@ -116,7 +116,6 @@ static void set_pressure(struct memory *e, const struct sonde_memory_pressure *p
 static void record_kill(struct state *state, const struct memory_mappings *mappings, struct memory *e)
 {
 	const struct sonde_memory_node *node = sonde_memory_watch_node(state->watch);
-	struct sonde_memory_watched *watched;
 
 	if (e->scope == MEMORY_SCOPE_NODE) { /* as it was at the last look, at most some seconds ago */
 		e->limit_bytes = node->total_bytes;
@@ -124,9 +123,6 @@ static void record_kill(struct state *state, const struct memory_mappings *mappi
 	}
 	weigh(e, e->limit_bytes + (e->scope == MEMORY_SCOPE_NODE ? node->swap_bytes : 0));
 	set_pressure(e, sonde_memory_watch_pressure(state->watch));
-	watched = sonde_memory_watch_find(state->watch, e->scope == MEMORY_SCOPE_NODE ? 0 : e->limit_cgroup_id);
-	if (watched)
-		sonde_memory_series_add(&watched->series, e->header.time_ns, e->used_bytes);
 	if (state->n_kills < KILLS_MAX) {
 		struct kill *kill = &state->kills[state->n_kills++];
 
@@ -172,16 +168,14 @@ static size_t append_point(char *text, size_t size, size_t length, const struct 
 
 #define CURVE_POINTS 60 /* fit into MEMORY_CURVE_SIZE */
 
-/* The last half minute in full, of the rest so many points as there is room for. */
+/* The last half minute in full, of the rest so many points as there is room for. @param n At least 1. */
 static void history_points(struct memory_history *e, const struct sonde_memory_point *points, size_t n, __u64 end_ns)
 {
 	size_t recent = n < CURVE_POINTS / 2 ? n : CURVE_POINTS / 2, older = n - recent;
 	size_t step = (older + CURVE_POINTS / 2 - 1) / (CURVE_POINTS / 2), length = 0;
 
-	e->least_bytes = e->most_bytes = n ? points[0].bytes : ~0ull;
+	e->least_bytes = e->most_bytes = points[0].bytes;
 	for (size_t i = 0; i < n; i++) {
-		if (points[i].time_ns > end_ns)
-			break;
 		if (points[i].bytes < e->least_bytes)
 			e->least_bytes = points[i].bytes;
 		if (points[i].bytes > e->most_bytes)
@@ -189,17 +183,23 @@ static void history_points(struct memory_history *e, const struct sonde_memory_p
 		if (i >= older || i % step == 0)
 			length = append_point(e->curve, sizeof(e->curve), length, &points[i], end_ns);
 	}
-	e->span_ns = n && points[0].time_ns < end_ns ? end_ns - points[0].time_ns : 0;
+	e->span_ns = end_ns - points[0].time_ns;
 }
 
-static void history_curve(struct memory_history *e, const struct sonde_memory_series *series, __u64 history_ns)
+/* What was looked at before the kill, and at its end what the kernel had at the kill; a look can have come between it and its record. */
+static void history_curve(struct memory_history *e, const struct sonde_memory_series *series, const struct memory *kill,
+			  __u64 history_ns)
 {
-	struct sonde_memory_point all[SONDE_MEMORY_POINTS];
+	struct sonde_memory_point all[SONDE_MEMORY_POINTS + 1];
 	size_t n = sonde_memory_series_points(series, all), first = 0;
+	__u64 end_ns = kill->header.time_ns;
 
-	while (first < n && all[first].time_ns + history_ns < e->header.time_ns)
+	while (n && all[n - 1].time_ns >= end_ns)
+		n--;
+	all[n++] = (struct sonde_memory_point){end_ns, kill->used_bytes};
+	while (all[first].time_ns + history_ns < end_ns)
 		first++;
-	history_points(e, all + first, n - first, e->header.time_ns);
+	history_points(e, all + first, n - first, end_ns);
 }
 
 static void emit_history(struct sonde_hook_context *context, struct state *state, const struct kill *victim)
@@ -226,7 +226,7 @@ static void emit_history(struct sonde_hook_context *context, struct state *state
 	memcpy(e.cgroup, kill->cgroup, sizeof(e.cgroup));
 	memcpy(e.mappings, victim->mappings, sizeof(e.mappings));
 	if (watched) {
-		history_curve(&e, &watched->series, state->history_ns);
+		history_curve(&e, &watched->series, kill, state->history_ns);
 		if (watched->first_said_ns && watched->first_said_ns < kill->header.time_ns)
 			e.warned_ns = kill->header.time_ns - watched->first_said_ns;
 	}

@@ -208,6 +208,24 @@ static void test_history_is_as_long_as_it_should_be(void **state)
 	assert_int_equal(f->histories[0].span_ns, 30 * second);
 }
 
+/* A kill whose record comes only after the next look: that look is not what led to it, the kill's own count is. */
+static void test_history_ends_with_the_kill(void **state)
+{
+	struct memory_kill kill = kill_of(MEMORY_SCOPE_NODE, 7);
+	struct fixture *f = *state;
+	char last[32];
+
+	program()->hooks->tick(&f->context, 6000000000);
+	program()->hooks->tick(&f->context, 7000000000);
+	kill.memory.header.time_ns = 6500000000;
+	assert_int_equal(run(f, &kill, sizeof(kill)), 1);
+	program()->hooks->tick(&f->context, 8000000000);
+	assert_int_equal(f->n_histories, 1);
+	assert_int_equal(f->histories[0].span_ns, 500000000);
+	snprintf(last, sizeof(last), " -0:%.1f", (double)kill.memory.used_bytes / 1048576);
+	assert_string_equal(strchr(f->histories[0].curve, ' '), last);
+}
+
 static void test_more_kills_than_there_is_room_for(void **state)
 {
 	struct fixture *f = *state;
@@ -364,7 +382,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_types_have_the_numbers_of_the_header), TEST(test_a_kill_in_bytes_and_its_history),
 		TEST(test_history_has_the_mappings), TEST(test_history_is_as_long_as_it_should_be),
-		TEST(test_more_kills_than_there_is_room_for), TEST(test_records_that_break_the_rules_are_invalid),
+		TEST(test_history_ends_with_the_kill), TEST(test_more_kills_than_there_is_room_for),
+		TEST(test_records_that_break_the_rules_are_invalid),
 		TEST(test_forecasts_are_said_sparsely), TEST(test_settings_of_forecasts),
 		TEST(test_growth_of_one_process_is_told_last),
 		TEST(test_what_hardly_moves_is_sampled_less_but_told),

@@ -57,6 +57,14 @@ uint64_t sonde_memory_cpu_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
+static uint64_t boot_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 int sonde_memory_watch_new(const char *mountinfo, const struct sonde_memory_settings *settings,
 			   struct sonde_memory_watch **ret_watch)
 {
@@ -288,7 +296,8 @@ static void sample(struct sonde_memory_watch *watch)
 		watch->entries[i]->due = false;
 		if (watch->now_ns >= watch->entries[i]->next_ns &&
 		    sonde_memory_read_working_set(&watch->hierarchy, watch->entries[i]->path, &used) == 0)
-			sonde_memory_watched_sample(watch->entries[i], watch->now_ns, used);
+			/* Not the time of the tick: there may have been a kill since, and what it left did not lead to it. */
+			sonde_memory_watched_sample(watch->entries[i], boot_ns(), used);
 	}
 	cost = (sonde_memory_cpu_ns() - begin) * COST_DIVISOR;
 	watch->next_sample_ns = watch->now_ns + (cost > TICK_NS ? cost : TICK_NS);

@@ -35,11 +35,11 @@ class Kill(unittest.TestCase):
         return times
 
     def check_times(self, times):
-        """2 s is the aim. The machine may be busy with other things: few may take longer, none very long."""
-        print("ready again after %.3f s (median), %.3f s (longest); seed %d" %
-              (sorted(times)[len(times) // 2], max(times), SEED), flush=True)
-        self.assertGreaterEqual(sum(t <= 2 for t in times), len(times) * 0.95, times)
-        self.assertLessEqual(max(times), 10)
+        """2 s is the aim. The machine may be busy with other things: some may take longer, none very long."""
+        median = sorted(times)[len(times) // 2]
+        print("ready again after %.3f s (median), %.3f s (longest); seed %d" % (median, max(times), SEED), flush=True)
+        self.assertLessEqual(median, 2, times)
+        self.assertLessEqual(max(times), 30)
 
     def test_worker_sqlite(self):
         with Agent(programs=flood(ring_bytes="256MiB")) as agent:
@@ -72,8 +72,8 @@ class Kill(unittest.TestCase):
         with Agent(programs=flood(ring_bytes="16MiB")) as agent:
             agent.worker_may_die = True
             worker = agent.worker_pid()
-            process = load(50000, RATE)
-            time.sleep(1)
+            process = load(100000, RATE)
+            wait_for(lambda: agent.ledger("flood")["stored"] > 10000, "a load is stored")
             agent.loader.kill()
             agent.loader.wait()
             wait_for(lambda: not running(worker), "the worker has ended")
@@ -83,6 +83,7 @@ class Kill(unittest.TestCase):
             # Everything up to the moment of its death, without a hole.
             self.assertEqual((distinct, smallest, largest), (count, 0, count - 1))
             self.assertGreater(count, 10000)
+            self.assertLess(count, 100000, "the load ended before the loader")
 
     def test_what_was_not_reported(self):
         """Counts that stood in the kernel since the last report go with the loader: an answer about that time says so."""

