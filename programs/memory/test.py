@@ -85,7 +85,7 @@ base = b'x' * (low << 20)
 while True:
     kept, begin = [], time.monotonic()
     while low + len(kept) < high:
-        while len(kept) < (time.monotonic() - begin) * rate:
+        while low + len(kept) < high and len(kept) < (time.monotonic() - begin) * rate:
             kept.append(mmap.mmap(-1, 1 << 20)); kept[-1].write(b'x' * (1 << 20))
         time.sleep(0.02)
     for area in kept: area.close()
