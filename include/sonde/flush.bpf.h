@@ -72,14 +72,15 @@ static __always_inline bool sonde_count_is_over(__u64 *count)
 	       __sync_val_compare_and_swap(count, now, SONDE_IDLE | SONDE_DEAD) == now;
 }
 
-#define SONDE_FLUSH_PATIENCE 1000 /* tries, of 1 ms each */
+#define SONDE_FLUSH_PATIENCE 1000 /* tries, of 1 ms each: more than a run at an interval makes (bpf/object_attach.c) */
 
 __u64 sonde_flush_session;
 __u32 sonde_flush_refusals;
 
 /**
  * Before sonde_reserve() in an at_interval_ iterator: is there room? If not, return 1, and the same element comes again a moment
- * later, when the reader has made some. When that has lasted a second, it says there is: the reserve then fails and is counted.
+ * later, when the reader has made some; what finds none in time is told at the next interval. Only at the end, when that has
+ * lasted a second, it says there is: the reserve then fails and is counted.
  */
 static __always_inline bool sonde_flush_room(const struct bpf_iter_meta *meta, __u64 size)
 {

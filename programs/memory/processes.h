@@ -14,6 +14,7 @@
 struct sonde_memory_grower {
 	uint32_t pid;
 	uint64_t start_ticks;
+	struct sonde_memory_kept kept; /* its size is read from */
 	uint64_t limit_id; /* of sonde_memory_watched: the one that it will reach first */
 	uint64_t since_ns; /* there has been a forecast without a pause; 0: there is none */
 	/* What it has itself, against that and what the limit has left. */

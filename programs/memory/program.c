@@ -281,8 +281,9 @@ static void set_suspect(struct memory *e, const struct sonde_memory_process *pro
 static int emit_forecast(struct sonde_hook_context *context, struct state *state, const struct sonde_memory_watched *limit,
 			 const struct sonde_memory_forecast *forecast, uint32_t pid, __u64 now_ns)
 {
+	const struct sonde_memory_hierarchy *hierarchy = sonde_memory_watch_hierarchy(state->watch);
+	struct sonde_memory_pressure pressure = *sonde_memory_watch_pressure(state->watch);
 	struct memory e = empty_event(MEMORY_KIND_FORECAST, now_ns);
-	struct sonde_memory_pressure pressure;
 	struct sonde_memory_process process;
 
 	e.scope = limit->id ? MEMORY_SCOPE_CGROUP : MEMORY_SCOPE_NODE;
@@ -293,7 +294,8 @@ static int emit_forecast(struct sonde_hook_context *context, struct state *state
 	e.time_to_limit_ns = forecast->time_to_limit_ns;
 	e.confidence_pct = forecast->confidence_pct;
 	memcpy(e.cgroup, limit->path, sizeof(limit->path));
-	sonde_memory_read_pressure(sonde_memory_watch_hierarchy(state->watch), limit->id ? limit->path : NULL, &pressure);
+	if (limit->id && !hierarchy->v1)
+		sonde_memory_read_pressure(hierarchy, limit->path, &pressure);
 	set_pressure(&e, &pressure);
 	if (pid && sonde_memory_read_process(pid, &process) == 0) {
 		set_suspect(&e, &process);

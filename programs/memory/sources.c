@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading cgroup files and /proc. A file is read whole, with one read(), so that its numbers belong together; what does not
- * fit or does not parse is an error, never a 0.
+ * Reading cgroup files and /proc. What does not fit or does not parse is an error, never a 0.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -19,22 +18,6 @@
 
 #define FILE_SIZE 8192
 #define DEPTH_MAX 16
-
-static int read_at(int fd, const char *path, char *text, size_t size)
-{
-	int file = openat(fd, path, O_RDONLY | O_CLOEXEC), r;
-	ssize_t n;
-
-	if (file < 0)
-		return -errno;
-	n = read(file, text, size - 1);
-	r = n < 0 ? -errno : 0;
-	close(file);
-	if (r)
-		return r;
-	text[n] = '\0';
-	return 0;
-}
 
 bool sonde_memory_parse_number(const char *text, uint64_t *ret_number)
 {
@@ -162,7 +145,7 @@ static bool has_controller(int fd)
 {
 	char text[512], *save = NULL;
 
-	if (read_at(fd, "cgroup.controllers", text, sizeof(text)))
+	if (sonde_memory_file_read(fd, "cgroup.controllers", text, sizeof(text)))
 		return false;
 	for (char *word = strtok_r(text, " \n", &save); word; word = strtok_r(NULL, " \n", &save))
 		if (!strcmp(word, "memory"))
@@ -201,36 +184,58 @@ int sonde_memory_hierarchy_open(const char *mountinfo, struct sonde_memory_hiera
 	return 0;
 }
 
+#define CGROUP_FILE_SIZE (SONDE_MEMORY_PATH_SIZE + 64)
+
+static void cgroup_file(const char *path, const char *name, char ret_path[CGROUP_FILE_SIZE])
+{
+	snprintf(ret_path, CGROUP_FILE_SIZE, ".%s/%s", path, name);
+}
+
 static int read_cgroup(const struct sonde_memory_hierarchy *h, const char *path, const char *name, char *text, size_t size)
 {
-	char full[SONDE_MEMORY_PATH_SIZE + 64];
+	char full[CGROUP_FILE_SIZE];
 
-	if ((size_t)snprintf(full, sizeof(full), ".%s/%s", path, name) >= sizeof(full))
-		return -ENAMETOOLONG;
-	return read_at(h->fd, full, text, size);
+	cgroup_file(path, name, full);
+	return sonde_memory_file_read(h->fd, full, text, size);
+}
+
+static int read_kept(struct sonde_memory_kept *kept, const struct sonde_memory_hierarchy *h, const char *path, const char *name,
+		     char *text, size_t size)
+{
+	char full[CGROUP_FILE_SIZE];
+
+	if (kept->fd < 0)
+		cgroup_file(path, name, full);
+	return sonde_memory_kept_read(kept, h->fd, full, text, size);
+}
+
+const char *sonde_memory_limit_name(const struct sonde_memory_hierarchy *h)
+{
+	return h->v1 ? "memory.limit_in_bytes" : "memory.max";
 }
 
 int sonde_memory_read_limit(const struct sonde_memory_hierarchy *h, const char *path, uint64_t *ret_bytes)
 {
 	char text[64];
-	int r = read_cgroup(h, path, h->v1 ? "memory.limit_in_bytes" : "memory.max", text, sizeof(text));
+	int r = read_cgroup(h, path, sonde_memory_limit_name(h), text, sizeof(text));
 
 	if (r < 0)
 		return r;
 	return sonde_memory_parse_number(text, ret_bytes) ? 0 : -EINVAL;
 }
 
-int sonde_memory_read_working_set(const struct sonde_memory_hierarchy *h, const char *path, uint64_t *ret_bytes)
+int sonde_memory_read_working_set(struct sonde_memory_kept_cgroup *kept, const struct sonde_memory_hierarchy *h, const char *path,
+				  uint64_t *ret_bytes)
 {
 	uint64_t used, cache;
 	char text[FILE_SIZE];
-	int r = read_cgroup(h, path, h->v1 ? "memory.usage_in_bytes" : "memory.current", text, sizeof(text));
+	int r = read_kept(&kept->used, h, path, h->v1 ? "memory.usage_in_bytes" : "memory.current", text, sizeof(text));
 
 	if (r < 0)
 		return r;
 	if (!sonde_memory_parse_number(text, &used))
 		return -EINVAL;
-	r = read_cgroup(h, path, "memory.stat", text, sizeof(text));
+	r = read_kept(&kept->stat, h, path, "memory.stat", text, sizeof(text));
 	if (r < 0)
 		return r;
 	if (!sonde_memory_parse_field(text, h->v1 ? "total_inactive_file" : "inactive_file", &cache))
@@ -296,11 +301,11 @@ size_t sonde_memory_walk(const struct sonde_memory_hierarchy *h, const char *pat
 	return walk.n;
 }
 
-int sonde_memory_read_node(struct sonde_memory_node *ret_node)
+int sonde_memory_read_node(struct sonde_memory_kept *kept, struct sonde_memory_node *ret_node)
 {
 	struct sonde_memory_node node;
 	char text[FILE_SIZE];
-	int r = read_at(AT_FDCWD, "/proc/meminfo", text, sizeof(text));
+	int r = sonde_memory_kept_read(kept, AT_FDCWD, "/proc/meminfo", text, sizeof(text));
 
 	if (r < 0)
 		return r;
@@ -317,17 +322,21 @@ int sonde_memory_read_node(struct sonde_memory_node *ret_node)
 	return 0;
 }
 
+void sonde_memory_read_node_pressure(struct sonde_memory_kept *kept, struct sonde_memory_pressure *ret_pressure)
+{
+	char text[512];
+
+	if (sonde_memory_kept_read(kept, AT_FDCWD, "/proc/pressure/memory", text, sizeof(text)) < 0)
+		text[0] = '\0';
+	sonde_memory_parse_pressure(text, ret_pressure);
+}
+
 void sonde_memory_read_pressure(const struct sonde_memory_hierarchy *h, const char *path,
 				struct sonde_memory_pressure *ret_pressure)
 {
 	char text[512];
-	int r;
 
-	if (path && !h->v1)
-		r = read_cgroup(h, path, "memory.pressure", text, sizeof(text));
-	else
-		r = read_at(AT_FDCWD, "/proc/pressure/memory", text, sizeof(text));
-	if (r < 0)
+	if (read_cgroup(h, path, "memory.pressure", text, sizeof(text)) < 0)
 		text[0] = '\0';
 	sonde_memory_parse_pressure(text, ret_pressure);
 }
@@ -337,7 +346,7 @@ static int read_process(uint32_t pid, const char *name, char *text, size_t size)
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%u/%s", pid, name);
-	return read_at(AT_FDCWD, path, text, size);
+	return sonde_memory_file_read(AT_FDCWD, path, text, size);
 }
 
 static uint64_t status_bytes(const char *text, const char *name)
@@ -381,12 +390,14 @@ int sonde_memory_read_process(uint32_t pid, struct sonde_memory_process *ret_pro
 	return 0;
 }
 
-static int read_statm(uint32_t pid, uint64_t *ret_resident, uint64_t *ret_shared)
+static int read_statm(struct sonde_memory_kept *kept, uint32_t pid, uint64_t *ret_resident, uint64_t *ret_shared)
 {
 	unsigned long long resident, shared;
-	char text[128];
-	int r = read_process(pid, "statm", text, sizeof(text));
+	char path[64], text[128];
+	int r;
 
+	snprintf(path, sizeof(path), "/proc/%u/statm", pid);
+	r = sonde_memory_kept_read(kept, AT_FDCWD, path, text, sizeof(text));
 	if (r < 0)
 		return r;
 	if (sscanf(text, "%*u %llu %llu", &resident, &shared) != 2)
@@ -398,15 +409,18 @@ static int read_statm(uint32_t pid, uint64_t *ret_resident, uint64_t *ret_shared
 
 int sonde_memory_read_resident(uint32_t pid, uint64_t *ret_bytes)
 {
+	struct sonde_memory_kept once = SONDE_MEMORY_NOT_KEPT;
 	uint64_t shared;
+	int r = read_statm(&once, pid, ret_bytes, &shared);
 
-	return read_statm(pid, ret_bytes, &shared);
+	sonde_memory_kept_close(&once);
+	return r;
 }
 
-int sonde_memory_read_anonymous(uint32_t pid, uint64_t *ret_bytes)
+int sonde_memory_read_anonymous(struct sonde_memory_kept *kept, uint32_t pid, uint64_t *ret_bytes)
 {
 	uint64_t resident, shared;
-	int r = read_statm(pid, &resident, &shared);
+	int r = read_statm(kept, pid, &resident, &shared);
 
 	if (r < 0)
 		return r;

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "files.h"
+
 #define SONDE_MEMORY_UNLIMITED UINT64_MAX
 #define SONDE_MEMORY_PATH_SIZE 512
 
@@ -25,10 +27,18 @@ struct sonde_memory_hierarchy {
 /** @param mountinfo "/proc/self/mountinfo". @return -ENOENT: no hierarchy has the controller. */
 int sonde_memory_hierarchy_open(const char *mountinfo, struct sonde_memory_hierarchy *ret_hierarchy);
 
+/** Of the file that has a cgroup's limit. */
+const char *sonde_memory_limit_name(const struct sonde_memory_hierarchy *hierarchy);
 /** @param path Of the cgroup below the root, starting with '/'. */
 int sonde_memory_read_limit(const struct sonde_memory_hierarchy *hierarchy, const char *path, uint64_t *ret_bytes);
+
+/** What a cgroup's use is read from. */
+struct sonde_memory_kept_cgroup {
+	struct sonde_memory_kept used, stat;
+};
 /** Without the file cache that nobody used of late: it gives way before anything is killed. */
-int sonde_memory_read_working_set(const struct sonde_memory_hierarchy *hierarchy, const char *path, uint64_t *ret_bytes);
+int sonde_memory_read_working_set(struct sonde_memory_kept_cgroup *kept, const struct sonde_memory_hierarchy *hierarchy,
+				  const char *path, uint64_t *ret_bytes);
 
 /** Calls `found` for each cgroup below `path`, parents first. @return how many were seen; stops at `max`. */
 size_t sonde_memory_walk(const struct sonde_memory_hierarchy *hierarchy, const char *path, size_t max,
@@ -37,13 +47,14 @@ size_t sonde_memory_walk(const struct sonde_memory_hierarchy *hierarchy, const c
 struct sonde_memory_node {
 	uint64_t total_bytes, available_bytes, swap_bytes;
 };
-int sonde_memory_read_node(struct sonde_memory_node *ret_node);
+int sonde_memory_read_node(struct sonde_memory_kept *kept, struct sonde_memory_node *ret_node);
 
 /** Percent of the last 10 s, rounded; -1: not known (PSI is off). */
 struct sonde_memory_pressure {
 	int some_pct, full_pct;
 };
-/** @param path NULL: the node's. v1 cgroups have none: the node's too. */
+void sonde_memory_read_node_pressure(struct sonde_memory_kept *kept, struct sonde_memory_pressure *ret_pressure);
+/** Cgroups of v1 have none. */
 void sonde_memory_read_pressure(const struct sonde_memory_hierarchy *hierarchy, const char *path,
 				struct sonde_memory_pressure *ret_pressure);
 
@@ -56,8 +67,8 @@ struct sonde_memory_process {
 };
 int sonde_memory_read_process(uint32_t pid, struct sonde_memory_process *ret_process);
 int sonde_memory_read_resident(uint32_t pid, uint64_t *ret_bytes);
-/** Without pages of files and shared memory. */
-int sonde_memory_read_anonymous(uint32_t pid, uint64_t *ret_bytes);
+/** Without pages of files and shared memory. @param kept Its own, for each process. */
+int sonde_memory_read_anonymous(struct sonde_memory_kept *kept, uint32_t pid, uint64_t *ret_bytes);
 /** When it started, in ticks since boot. */
 int sonde_memory_read_start(uint32_t pid, uint64_t *ret_ticks);
 /** Its cgroup in this hierarchy. */

@@ -110,6 +110,7 @@ static void test_cgroup_of_a_process(void **state)
 static void test_this_process(void **state)
 {
 	struct sonde_memory_process p;
+	struct sonde_memory_kept kept = SONDE_MEMORY_NOT_KEPT;
 	uint64_t resident, own, ticks;
 
 	assert_int_equal(sonde_memory_read_process((uint32_t)getpid(), &p), 0);
@@ -120,7 +121,9 @@ static void test_this_process(void **state)
 	assert_true(p.anon_bytes > 0 && p.anon_bytes < 1ull << 40);
 	assert_int_equal(sonde_memory_read_resident((uint32_t)getpid(), &resident), 0);
 	assert_true(resident >= 4096 && resident < 1ull << 40);
-	assert_int_equal(sonde_memory_read_anonymous((uint32_t)getpid(), &own), 0);
+	assert_int_equal(sonde_memory_read_anonymous(&kept, (uint32_t)getpid(), &own), 0);
+	assert_true(kept.fd >= 0);
+	sonde_memory_kept_close(&kept);
 	assert_in_range(own, 4096, resident - 1);
 	assert_int_equal(sonde_memory_read_start((uint32_t)getpid(), &ticks), 0);
 	assert_int_equal(ticks * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK)), p.start_time_ns);
@@ -138,9 +141,11 @@ static void test_pids_are_bounded(void **state)
 
 static void test_node(void **state)
 {
+	struct sonde_memory_kept kept = SONDE_MEMORY_NOT_KEPT;
 	struct sonde_memory_node node;
 
-	assert_int_equal(sonde_memory_read_node(&node), 0);
+	assert_int_equal(sonde_memory_read_node(&kept, &node), 0);
+	sonde_memory_kept_close(&kept);
 	assert_true(node.total_bytes > 1 << 20);
 	assert_in_range(node.available_bytes, 1, node.total_bytes);
 }
@@ -203,6 +208,7 @@ static int folder_remove(void **state)
 static void test_files_of_both_versions(void **state)
 {
 	struct sonde_memory_hierarchy h = {.fd = open(folder, O_RDONLY | O_DIRECTORY), .v1 = false};
+	struct sonde_memory_kept_cgroup kept = {SONDE_MEMORY_NOT_KEPT, SONDE_MEMORY_NOT_KEPT};
 	struct sonde_memory_pressure p;
 	uint32_t pids[4];
 	uint64_t bytes = 0;
@@ -214,15 +220,15 @@ static void test_files_of_both_versions(void **state)
 	assert_int_equal(sonde_memory_read_limit(&h, "/a", &bytes), 0);
 	assert_int_equal(bytes, 4096);
 	put("a/memory.current", "1000\n");
-	assert_int_equal(sonde_memory_read_working_set(&h, "/a", &bytes), -ENOENT);
+	assert_int_equal(sonde_memory_read_working_set(&kept, &h, "/a", &bytes), -ENOENT);
 	put("a/memory.stat", "anon 1\ninactive_anon 2\ninactive_file 300\ntotal_inactive_file 400\n");
-	assert_int_equal(sonde_memory_read_working_set(&h, "/a", &bytes), 0);
+	assert_int_equal(sonde_memory_read_working_set(&kept, &h, "/a", &bytes), 0);
 	assert_int_equal(bytes, 700);
 	put("a/memory.current", "200\n"); /* read at another moment */
-	assert_int_equal(sonde_memory_read_working_set(&h, "/a", &bytes), 0);
+	assert_int_equal(sonde_memory_read_working_set(&kept, &h, "/a", &bytes), 0);
 	assert_int_equal(bytes, 0);
 	put("a/memory.stat", "anon 1\n");
-	assert_int_equal(sonde_memory_read_working_set(&h, "/a", &bytes), -EINVAL);
+	assert_int_equal(sonde_memory_read_working_set(&kept, &h, "/a", &bytes), -EINVAL);
 	put("a/memory.pressure", "some avg10=7.00 avg60=0.00\nfull avg10=3.00 avg60=0.00\n");
 	sonde_memory_read_pressure(&h, "/a", &p);
 	assert_int_equal(p.some_pct, 7);
@@ -233,15 +239,19 @@ static void test_files_of_both_versions(void **state)
 	assert_int_equal(sonde_memory_read_pids(&h, "/a", pids, 1), 1);
 	assert_int_equal(sonde_memory_read_pids(&h, "/gone", pids, 4), 0);
 
+	sonde_memory_kept_close(&kept.used);
+	sonde_memory_kept_close(&kept.stat);
 	h.v1 = true;
 	put("a/memory.limit_in_bytes", "8192\n");
 	put("a/memory.usage_in_bytes", "1000\n");
 	put("a/memory.stat", "inactive_file 300\ntotal_inactive_file 400\n");
 	assert_int_equal(sonde_memory_read_limit(&h, "/a", &bytes), 0);
 	assert_int_equal(bytes, 8192);
-	assert_int_equal(sonde_memory_read_working_set(&h, "/a", &bytes), 0);
+	assert_int_equal(sonde_memory_read_working_set(&kept, &h, "/a", &bytes), 0);
 	assert_int_equal(bytes, 600);
 	assert_int_equal(sonde_memory_read_limit(&h, "/c", &bytes), -ENOENT);
+	sonde_memory_kept_close(&kept.used);
+	sonde_memory_kept_close(&kept.stat);
 	close(h.fd);
 }
 

@@ -39,8 +39,11 @@ class Cgroup:
         os.mkdir(self.folder)
         case.addClassCleanup(self.remove)
         if limit:
-            with open(self.folder + ("/memory.max" if self.v2 else "/memory.limit_in_bytes"), "w") as f:
-                f.write(str(limit))
+            self.set_limit(limit)
+
+    def set_limit(self, limit):
+        with open(self.folder + ("/memory.max" if self.v2 else "/memory.limit_in_bytes"), "w") as f:
+            f.write(str(limit))
 
     def remove(self):
         def gone():
@@ -131,6 +134,7 @@ class Memory(unittest.TestCase):
         cls.older = Cgroup(cls, "older", 16 * MIB)
         cls.older.start(HOG).wait(60)  # a kill that is past when the trace starts
         cls.older_kills = cls.older.kills()
+        cls.late = Cgroup(cls, "late", 0)
         cls.children = []
         cls.addClassCleanup(cls.end_children)
         room = ("--set", "watched_cgroups=4096")  # others may have made many
@@ -168,6 +172,8 @@ class Memory(unittest.TestCase):
         cls.begin(cls.sawing, SAW, 40, 20, 60)
         cls.begin(cls.stopping, GROW, 10, 0, 30)
         cls.cause_kills()
+        cls.late.set_limit(200 * MIB)
+        cls.late_leak = cls.begin(cls.late, GROW, 10, 0, 190)
         cls.leak.wait(120)
         cls.leak_ended_ns = time.time_ns()
         for trace in (cls.trace, cls.short, cls.small):  # what led to it is told at the next look
@@ -310,6 +316,10 @@ class Memory(unittest.TestCase):
         self.assertGreater(e["anon_bytes"], 30 * MIB)
         self.assertLess(len(forecasts), 4)
 
+    def test_a_limit_that_is_set_later(self):
+        (e, *_) = self.forecasts_of(self.late)
+        self.assertEqual((e["limit_bytes"], e["scope"], e["victim_pid"]), (200 * MIB, "cgroup", self.late_leak.pid))
+
     def test_history_of_the_leak(self):
         (history,), (kill,) = self.trace.of(type="memory_history", cgroup=self.leaking.path), self.kills_in(self.leaking)
         points = [p.rsplit(":", 1) for p in history["curve"].split()]
@@ -365,7 +375,7 @@ class Memory(unittest.TestCase):
 
     def test_stable_and_sawing_processes_are_not_told(self):
         pids = {e["victim_pid"] for e in self.ours(self.small, type="memory", kind="forecast", scope="cgroup")}
-        self.assertLessEqual(pids, {self.leak.pid, self.grows.pid})
+        self.assertLessEqual(pids, {self.leak.pid, self.grows.pid, self.late_leak.pid})
 
     def test_settings_have_limits(self):
         for text, said in (("sample_interval_ns=1ms", "1s to 1m"), ("least_confidence_pct=101", "0 to 100"), ("mappings=9", "0 to 8")):

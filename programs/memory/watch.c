@@ -11,11 +11,13 @@
 
 #include <sonde/types.h>
 
+#include "changes.h"
 #include "watch.h"
 
 #define EARLY_NS 100000000ull	/* an interval is that much shorter, so that no tick is left out */
 #define TICK_NS (1000000000ull - EARLY_NS)
 #define SCANS_PART 2		/* between two walks over all cgroups so many sample intervals, at least */
+#define SCANS_CALM_PART 30	/* while nothing is known to have changed */
 #define STILL_FACTOR 4		/* what hardly moves is looked at so much less often */
 #define STILL_PART 64		/* less than this part of what is left between two samples is hardly */
 #define COST_DIVISOR 200	/* walks and samples take at most a two-hundredth of a CPU each */
@@ -26,10 +28,12 @@
 struct sonde_memory_watch {
 	struct sonde_memory_settings settings;
 	struct sonde_memory_hierarchy hierarchy;
+	struct sonde_memory_changes changes; /* of it, since the last walk */
+	struct sonde_memory_kept kept_node, kept_pressure;
 	struct sonde_memory_node node;
 	struct sonde_memory_pressure pressure;
 	size_t n, untracked;
-	uint64_t next_scan_ns, next_sample_ns, now_ns;
+	uint64_t next_scan_ns, latest_scan_ns, next_sample_ns, now_ns;
 	struct sonde_memory_watched *entries[]; /* settings.cgroups_max, and the node's */
 };
 
@@ -40,12 +44,15 @@ static struct sonde_memory_watched *watched_new(const struct sonde_memory_settin
 	if (!watched)
 		return NULL;
 	watched->settings = settings;
+	watched->kept = (struct sonde_memory_kept_cgroup){SONDE_MEMORY_NOT_KEPT, SONDE_MEMORY_NOT_KEPT};
 	return watched;
 }
 
 static void watched_free(struct sonde_memory_watched *watched)
 {
 	sonde_memory_suspects_free(&watched->suspects);
+	sonde_memory_kept_close(&watched->kept.used);
+	sonde_memory_kept_close(&watched->kept.stat);
 	free(watched);
 }
 
@@ -81,8 +88,12 @@ int sonde_memory_watch_new(const char *mountinfo, const struct sonde_memory_sett
 	}
 	watch->n = 1;
 	watch->pressure = (struct sonde_memory_pressure){-1, -1};
+	watch->kept_node = watch->kept_pressure = SONDE_MEMORY_NOT_KEPT;
+	watch->changes.fd = -1;
 	if (sonde_memory_hierarchy_open(mountinfo, &watch->hierarchy) < 0)
 		watch->hierarchy.fd = -1;
+	else
+		sonde_memory_changes_open(&watch->changes);
 	*ret_watch = watch;
 	return 0;
 }
@@ -96,6 +107,9 @@ void sonde_memory_watch_free(struct sonde_memory_watch **pointer)
 		return;
 	for (size_t i = 0; i < watch->n; i++)
 		watched_free(watch->entries[i]);
+	sonde_memory_changes_close(&watch->changes);
+	sonde_memory_kept_close(&watch->kept_node);
+	sonde_memory_kept_close(&watch->kept_pressure);
 	if (watch->hierarchy.fd >= 0)
 		close(watch->hierarchy.fd);
 	free(watch);
@@ -205,6 +219,7 @@ static void scan_found(void *userdata, const char *path, uint64_t inode)
 	uint64_t id = watch->hierarchy.v1 ? inode | SONDE_CGROUP_V1 : inode, limit;
 	struct sonde_memory_watched *watched;
 
+	sonde_memory_changes_of(&watch->changes, &watch->hierarchy, path);
 	if (sonde_memory_read_limit(&watch->hierarchy, path, &limit) < 0 || !limit || limit >= watch->node.total_bytes)
 		return;
 	watched = sonde_memory_watch_find(watch, id);
@@ -239,11 +254,22 @@ static void scan(struct sonde_memory_watch *watch)
 	uint64_t begin = sonde_memory_cpu_ns(), cost, interval = watch->settings.sample_interval_ns * SCANS_PART;
 
 	watch->untracked = 0;
-	if (watch->hierarchy.fd >= 0)
+	if (watch->hierarchy.fd >= 0) {
+		sonde_memory_changes_of(&watch->changes, &watch->hierarchy, "");
 		sonde_memory_walk(&watch->hierarchy, "", WALK_MAX, scan_found, watch);
+	}
 	drop_gone(watch);
 	cost = (sonde_memory_cpu_ns() - begin) * COST_DIVISOR;
 	watch->next_scan_ns = watch->now_ns + (cost > interval ? cost : interval) - EARLY_NS;
+	watch->latest_scan_ns = watch->now_ns + watch->settings.sample_interval_ns * SCANS_CALM_PART;
+}
+
+/* What changed is not asked for before it can be walked over, or it would be forgotten. */
+static bool scan_is_due(struct sonde_memory_watch *watch)
+{
+	if (watch->now_ns < watch->next_scan_ns)
+		return false;
+	return watch->now_ns >= watch->latest_scan_ns || sonde_memory_changes_any(&watch->changes, &watch->hierarchy);
 }
 
 static uint64_t next_interval(const struct sonde_memory_watched *watched, uint64_t used)
@@ -278,13 +304,13 @@ static void sample_node(struct sonde_memory_watch *watch)
 	uint64_t latest = watch->now_ns + watch->settings.sample_interval_ns - EARLY_NS;
 
 	node->due = false;
-	if (watch->now_ns < node->next_ns || sonde_memory_read_node(&watch->node) < 0)
+	if (watch->now_ns < node->next_ns || sonde_memory_read_node(&watch->kept_node, &watch->node) < 0)
 		return;
 	node->limit_bytes = watch->node.total_bytes;
 	sonde_memory_watched_sample(node, watch->now_ns, watch->node.total_bytes - watch->node.available_bytes);
 	if (node->next_ns > latest)
 		node->next_ns = latest;
-	sonde_memory_read_pressure(&watch->hierarchy, NULL, &watch->pressure);
+	sonde_memory_read_node_pressure(&watch->kept_pressure, &watch->pressure);
 }
 
 static void sample(struct sonde_memory_watch *watch)
@@ -293,11 +319,13 @@ static void sample(struct sonde_memory_watch *watch)
 
 	sample_node(watch);
 	for (size_t i = 1; i < watch->n; i++) {
-		watch->entries[i]->due = false;
-		if (watch->now_ns >= watch->entries[i]->next_ns &&
-		    sonde_memory_read_working_set(&watch->hierarchy, watch->entries[i]->path, &used) == 0)
+		struct sonde_memory_watched *watched = watch->entries[i];
+
+		watched->due = false;
+		if (watch->now_ns >= watched->next_ns &&
+		    sonde_memory_read_working_set(&watched->kept, &watch->hierarchy, watched->path, &used) == 0)
 			/* Not the time of the tick: there may have been a kill since, and what it left did not lead to it. */
-			sonde_memory_watched_sample(watch->entries[i], boot_ns(), used);
+			sonde_memory_watched_sample(watched, boot_ns(), used);
 	}
 	cost = (sonde_memory_cpu_ns() - begin) * COST_DIVISOR;
 	watch->next_sample_ns = watch->now_ns + (cost > TICK_NS ? cost : TICK_NS);
@@ -306,9 +334,9 @@ static void sample(struct sonde_memory_watch *watch)
 void sonde_memory_watch_look(struct sonde_memory_watch *watch, uint64_t now_ns)
 {
 	watch->now_ns = now_ns;
-	if (!watch->node.total_bytes && sonde_memory_read_node(&watch->node) < 0)
+	if (!watch->node.total_bytes && sonde_memory_read_node(&watch->kept_node, &watch->node) < 0)
 		watch->node.total_bytes = SONDE_MEMORY_UNLIMITED - 1;
-	if (now_ns >= watch->next_scan_ns)
+	if (scan_is_due(watch))
 		scan(watch);
 	if (now_ns >= watch->next_sample_ns)
 		sample(watch);

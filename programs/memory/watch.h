@@ -28,6 +28,7 @@ struct sonde_memory_watched {
 	const struct sonde_memory_settings *settings;
 	uint64_t id; /* as sonde_header.cgroup_id; 0: the node */
 	char path[SONDE_MEMORY_PATH_SIZE];
+	struct sonde_memory_kept_cgroup kept; /* of a cgroup */
 	uint64_t limit_bytes, used_bytes;
 	struct sonde_memory_series series;
 	uint64_t next_ns, interval_ns; /* of its samples: longer for what hardly moves */

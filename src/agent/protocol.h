@@ -21,7 +21,7 @@ enum sonde_message_kind {
 	SONDE_MESSAGE_REPLY,	 /* to request `id`: `error`, `text` */
 	/* worker to loader */
 	SONDE_MESSAGE_READY,	 /* the store and the faces are open */
-	SONDE_MESSAGE_ALIVE,	 /* once a second; `error` 0: all threads make progress */
+	SONDE_MESSAGE_ALIVE,	 /* each few seconds; `error` 0: all threads make progress */
 	SONDE_MESSAGE_DRAINED,	 /* of GONE, `status.name` */
 	SONDE_MESSAGE_REQUEST,	 /* `verb`, `status.name` */
 };

@@ -57,7 +57,7 @@ static size_t view_ledger(void *userdata, struct sonde_ledger *ret, size_t max)
 	return n;
 }
 
-/* Every thread has made progress lately. The writer does once a second, however idle, a reader sleeps until there is something to do. */
+/* Every thread has made progress lately. The writer does each few seconds, however idle, a reader sleeps until there is something to do. */
 static bool view_alive(struct worker *worker, char *reason, size_t size)
 {
 	int64_t limit = sonde_clock_boot_ns() - PROGRESS_LIMIT_NS;

@@ -21,7 +21,7 @@
 #include <base/log.h>
 #include <security/privileges.h>
 
-#define BEAT_MS 2000 /* the loader waits ten times as long */
+#define BEAT_MS 5000 /* the loader waits four times as long */
 #define LARGE_BYTES (128 * 1024) /* from here on a block is given back to the system when it is freed */
 #define EXIT_CANNOT_START 3
 

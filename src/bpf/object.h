@@ -78,7 +78,7 @@ int sonde_object_attach(struct sonde_object *object, char *error, size_t error_s
 unsigned sonde_object_mend(struct sonde_object *object);
 /** Detach all hooks; maps and ring stay, so that the rest can be read. */
 void sonde_object_detach(struct sonde_object *object);
-/** Run the at_start_and_interval_ iterators. */
+/** Run the iterators of an interval. What finds no room in the ring for half a second is left to the next one. */
 int sonde_object_run_interval(struct sonde_object *object);
 /** ns between two of these runs (setting update_interval_ns); 0: the object has none. */
 int64_t sonde_object_interval_ns(const struct sonde_object *object);

@@ -15,7 +15,12 @@
 #include <bpf/mounts.h>
 #include <bpf/tags.h>
 
-#define ITERATOR_AGAIN_MAX 5000 /* times 1 ms: a user's own iterator must not hold up the agent */
+/*
+ * Tries of 1 ms. At an interval fewer than sonde/flush.bpf.h has patience for: what finds no room stays counted in its map, and is told
+ * at the next one. What the last word finds no room for is lost: more, so that it is counted. None holds up the agent for ever.
+ */
+#define INTERVAL_AGAIN_MAX 500
+#define ITERATOR_AGAIN_MAX 5000
 
 /* An iterator over the elements of a map says which (SONDE_OVER). */
 static struct bpf_link *iterator_attach(struct bpf_object *object, struct bpf_program *program)
@@ -124,7 +129,8 @@ static int hook_put_on(struct sonde_object *object, size_t i)
 	return hook->attached ? 0 : -errno;
 }
 
-static int object_run_iterator(struct bpf_link *link)
+/* @return -EAGAIN: it waits for room in the ring still. */
+static int object_run_iterator(struct bpf_link *link, unsigned again_max)
 {
 	CLEANUP_CLOSE int fd = bpf_iter_create(bpf_link__fd(link));
 	unsigned again = 0;
@@ -137,7 +143,7 @@ static int object_run_iterator(struct bpf_link *link)
 	do {
 		n = read(fd, output, sizeof(output));
 		/* EAGAIN: it returned 1, because it waits for room in the ring (sonde/flush.bpf.h). */
-		if (n < 0 && errno == EAGAIN && again++ < ITERATOR_AGAIN_MAX)
+		if (n < 0 && errno == EAGAIN && again++ < again_max)
 			(void)usleep(1000);
 		else if (n < 0 && errno != EINTR)
 			break;
@@ -178,7 +184,7 @@ int sonde_object_attach(struct sonde_object *object, char *error, size_t error_s
 	for (size_t i = 0; i < object->n_hooks; i++) {
 		if (!object->hooks[i].iterator || !object->links[i] || !hook_runs_at_start(object->programs[i]))
 			continue;
-		r = object_run_iterator(object->links[i]);
+		r = object_run_iterator(object->links[i], ITERATOR_AGAIN_MAX);
 		if (r < 0) {
 			snprintf(error, error_size, "cannot run %s: %s", object->hooks[i].name, strerror(-r));
 			sonde_object_detach(object);
@@ -206,7 +212,7 @@ void sonde_object_detach(struct sonde_object *object)
 	}
 	for (size_t i = 0; i < object->n_hooks; i++) {
 		if (object->links[i] && hook_is_last_word(object->programs[i]))
-			(void)object_run_iterator(object->links[i]);
+			(void)object_run_iterator(object->links[i], ITERATOR_AGAIN_MAX);
 		bpf_link__destroy(object->links[i]);
 		object->links[i] = NULL;
 		object->hooks[i].attached = object->hooks[i].waits = false;
@@ -217,10 +223,10 @@ int sonde_object_run_interval(struct sonde_object *object)
 {
 	int r = 0;
 
-	for (size_t i = 0; !r && i < object->n_hooks; i++)
+	for (size_t i = 0; (!r || r == -EAGAIN) && i < object->n_hooks; i++)
 		if (object->links[i] && object->hooks[i].iterator && hook_runs_at_interval(object->programs[i]))
-			r = object_run_iterator(object->links[i]);
-	return r;
+			r = object_run_iterator(object->links[i], INTERVAL_AGAIN_MAX);
+	return r == -EAGAIN ? 0 : r;
 }
 
 int64_t sonde_object_interval_ns(const struct sonde_object *object)

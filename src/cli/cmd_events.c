@@ -38,7 +38,10 @@ static void events_note(struct events *events, const json_t *json)
 {
 	const json_t *answer = json_object_get(json, "answer");
 	int64_t skipped = sonde_json_number_of(json, "skipped");
+	const char *stalled = sonde_json_text_of(json, "stalled");
 
+	if (stalled[0])
+		sonde_say_note("events may come late: %s", stalled);
 	if (skipped)
 		sonde_say_note("incomplete: %" PRId64 " events came faster than they were read", skipped);
 	if (!answer)

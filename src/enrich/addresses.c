@@ -123,15 +123,15 @@ static uint64_t hash_of(const struct sonde_addresses *addresses, const uint8_t *
 	return sonde_hash_u64(sonde_hash_u64(addresses->seed ^ halves[0]) ^ halves[1]);
 }
 
-static _Atomic uint32_t *sieve_of(struct sonde_addresses *addresses, const uint8_t *address)
+static _Atomic uint32_t *sieve_of(struct sonde_addresses *addresses, uint64_t hash)
 {
-	return &addresses->sieve[hash_of(addresses, address) % SIEVE_SLOTS];
+	return &addresses->sieve[hash % SIEVE_SLOTS];
 }
 
-static struct chain *chain_of(struct sonde_addresses *addresses, struct owner owner, const uint8_t *address)
+/* @param hash Of the address. */
+static struct chain *chain_of(struct sonde_addresses *addresses, struct owner owner, uint64_t hash)
 {
-	uint64_t hash = sonde_hash_u64(hash_of(addresses, address) ^ owner.id ^ (uint64_t)owner.pid << 32);
-
+	hash = sonde_hash_u64(hash ^ owner.id ^ (uint64_t)owner.pid << 32);
 	return &addresses->chains[hash & (addresses->n_chains - 1)];
 }
 
@@ -142,11 +142,11 @@ static bool is_of(const struct entry *entry, struct owner owner, const uint8_t *
 }
 
 /* The name that was the last one at that time. */
-static const struct entry *entry_at(struct sonde_addresses *addresses, struct owner owner, const uint8_t *address, uint64_t time_ns)
+static const struct entry *entry_at(const struct chain *chain, struct owner owner, const uint8_t *address, uint64_t time_ns)
 {
 	const struct entry *entry, *found = NULL;
 
-	LIST_FOREACH(entry, chain_of(addresses, owner, address), chain)
+	LIST_FOREACH(entry, chain, chain)
 		if (is_of(entry, owner, address) && entry->answered_ns <= time_ns &&
 		    (!found || entry->answered_ns > found->answered_ns))
 			found = entry;
@@ -159,7 +159,7 @@ static void entry_remove(struct sonde_addresses *addresses, struct entry *entry)
 	TAILQ_REMOVE(&addresses->told, entry, order);
 	sonde_text_unref(addresses->texts, entry->name);
 	LIST_INSERT_HEAD(&addresses->unused, entry, chain);
-	(*sieve_of(addresses, (const uint8_t *)&entry->address))--;
+	(*sieve_of(addresses, hash_of(addresses, (const uint8_t *)&entry->address)))--;
 	addresses->n--;
 }
 
@@ -188,22 +188,31 @@ static void expire(struct sonde_addresses *addresses, uint64_t now_ns)
 	}
 }
 
-static struct entry *entry_new(struct sonde_addresses *addresses, struct owner owner, const sonde_address *address,
-			       uint64_t now_ns)
+/* What was told, to all that it was told to. */
+struct told {
+	const struct sonde_known_name *name;
+	size_t length;
+	uint64_t hash; /* of the address */
+	struct sonde_text *text; /* NULL: not needed so far */
+};
+
+static struct entry *entry_new(struct sonde_addresses *addresses, struct owner owner, const struct told *told)
 {
+	struct chain *chain = chain_of(addresses, owner, told->hash);
 	struct entry *entry;
 
 	if (addresses->n >= addresses->max)
-		evict_one(addresses, NULL, now_ns);
+		evict_one(addresses, NULL, told->name->answered_ns);
 	entry = LIST_FIRST(&addresses->unused);
 	if (entry)
 		LIST_REMOVE(entry, chain);
 	else
 		entry = &addresses->entries[addresses->n_touched++];
-	*entry = (struct entry){.owner = owner, .address = *address};
-	LIST_INSERT_HEAD(chain_of(addresses, owner, (const uint8_t *)address), entry, chain);
+	*entry = (struct entry){.owner = owner, .address = told->name->address, .answered_ns = told->name->answered_ns,
+				.name = sonde_text_share(told->text)};
+	LIST_INSERT_HEAD(chain, entry, chain);
 	TAILQ_INSERT_TAIL(&addresses->told, entry, order);
-	(*sieve_of(addresses, (const uint8_t *)address))++;
+	(*sieve_of(addresses, told->hash))++;
 	addresses->n++;
 	return entry;
 }
@@ -218,14 +227,14 @@ static uint64_t ttl_of(const struct sonde_known_name *name)
 }
 
 /* The last name told to this owner, or NULL; of its others as many are kept as may be wanted. */
-static struct entry *last_of(struct sonde_addresses *addresses, struct owner owner, const uint8_t *address)
+static struct entry *last_of(struct sonde_addresses *addresses, struct owner owner, const struct told *told)
 {
 	struct entry *entry, *next, *last = NULL;
 	unsigned n = 0;
 
-	for (entry = LIST_FIRST(chain_of(addresses, owner, address)); entry; entry = next) {
+	for (entry = LIST_FIRST(chain_of(addresses, owner, told->hash)); entry; entry = next) {
 		next = LIST_NEXT(entry, chain);
-		if (!is_of(entry, owner, address))
+		if (!is_of(entry, owner, (const uint8_t *)&told->name->address))
 			continue;
 		if (!last)
 			last = entry;
@@ -235,26 +244,30 @@ static struct entry *last_of(struct sonde_addresses *addresses, struct owner own
 	return last;
 }
 
-static int set_for(struct sonde_addresses *addresses, struct owner owner, const struct sonde_known_name *name)
+/* The same name holds on: most answers say what the one before said. */
+static bool is_again(const struct entry *entry, const struct told *told)
 {
-	struct entry *entry = last_of(addresses, owner, (const uint8_t *)&name->address);
-	struct sonde_text *text;
+	return entry->name->length == told->length && !memcmp(entry->name->bytes, told->name->name, told->length) &&
+	       entry->answered_ns <= told->name->answered_ns && told->name->answered_ns <= entry->expires_ns;
+}
 
-	text = sonde_text_ref(addresses->texts, name->name, strnlen(name->name, SONDE_NAME_BYTES_MAX));
-	if (!text)
-		return -ENOMEM;
-	if (entry && entry->name == text && entry->answered_ns <= name->answered_ns && name->answered_ns <= entry->expires_ns) {
-		sonde_text_unref(addresses->texts, text); /* the same name holds on */
+static int set_for(struct sonde_addresses *addresses, struct owner owner, struct told *told)
+{
+	struct entry *entry = last_of(addresses, owner, told);
+
+	if (entry && is_again(entry, told)) {
 		TAILQ_REMOVE(&addresses->told, entry, order);
 		TAILQ_INSERT_TAIL(&addresses->told, entry, order);
 	} else {
-		entry = entry_new(addresses, owner, &name->address, name->answered_ns);
-		entry->answered_ns = name->answered_ns;
-		entry->name = text;
+		if (!told->text)
+			told->text = sonde_text_ref(addresses->texts, told->name->name, told->length);
+		if (!told->text)
+			return -ENOMEM;
+		entry = entry_new(addresses, owner, told);
 	}
-	entry->expires_ns = name->answered_ns + ttl_of(name);
+	entry->expires_ns = told->name->answered_ns + ttl_of(told->name);
 	while (sonde_texts_bytes(addresses->texts) > addresses->max_text_bytes)
-		if (!evict_one(addresses, entry, name->answered_ns))
+		if (!evict_one(addresses, entry, told->name->answered_ns))
 			break;
 	return 0;
 }
@@ -262,36 +275,40 @@ static int set_for(struct sonde_addresses *addresses, struct owner owner, const 
 int sonde_addresses_set(struct sonde_addresses *addresses, const struct sonde_header *asker, const struct sonde_known_name *name)
 {
 	struct owner process = process_of(asker), cgroup = cgroup_of(asker);
+	struct told told = {.name = name, .length = strnlen(name->name, SONDE_NAME_BYTES_MAX),
+			    .hash = hash_of(addresses, (const uint8_t *)&name->address)};
 	int r = 0;
 
 	pthread_mutex_lock(&addresses->lock);
 	expire(addresses, name->answered_ns);
 	if (process.pid)
-		r = set_for(addresses, process, name);
+		r = set_for(addresses, process, &told);
 	if (!r && cgroup.id)
-		r = set_for(addresses, cgroup, name);
+		r = set_for(addresses, cgroup, &told);
+	sonde_text_unref(addresses->texts, told.text);
 	pthread_mutex_unlock(&addresses->lock);
 	return r;
 }
 
 bool sonde_addresses_has(struct sonde_addresses *addresses, const uint8_t address[16])
 {
-	return atomic_load_explicit(sieve_of(addresses, address), memory_order_relaxed);
+	return atomic_load_explicit(sieve_of(addresses, hash_of(addresses, address)), memory_order_relaxed);
 }
 
 const char *sonde_addresses_name(struct sonde_addresses *addresses, const struct sonde_header *event, const uint8_t address[16])
 {
 	struct owner process = process_of(event), cgroup = cgroup_of(event);
+	uint64_t hash = hash_of(addresses, address);
 	const struct entry *entry = NULL;
 	char *answer = NULL;
 
-	if (!sonde_addresses_has(addresses, address))
+	if (!atomic_load_explicit(sieve_of(addresses, hash), memory_order_relaxed))
 		return NULL;
 	pthread_mutex_lock(&addresses->lock);
 	if (process.pid)
-		entry = entry_at(addresses, process, address, event->time_ns);
+		entry = entry_at(chain_of(addresses, process, hash), process, address, event->time_ns);
 	if (!entry && cgroup.id)
-		entry = entry_at(addresses, cgroup, address, event->time_ns);
+		entry = entry_at(chain_of(addresses, cgroup, hash), cgroup, address, event->time_ns);
 	if (entry) {
 		answer = answers[next_answer++];
 		memcpy(answer, entry->name->bytes, entry->name->length);

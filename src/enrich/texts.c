@@ -75,6 +75,12 @@ struct sonde_text *sonde_text_ref(struct sonde_texts *texts, const char *bytes, 
 	return text;
 }
 
+struct sonde_text *sonde_text_share(struct sonde_text *text)
+{
+	text->owners++;
+	return text;
+}
+
 void sonde_text_unref(struct sonde_texts *texts, struct sonde_text *text)
 {
 	struct sonde_text **link;

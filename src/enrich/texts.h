@@ -25,6 +25,8 @@ int sonde_texts_new(struct sonde_texts **ret_texts);
 void sonde_texts_free(struct sonde_texts **texts);
 /** One more owner of these bytes. NULL: no memory. */
 struct sonde_text *sonde_text_ref(struct sonde_texts *texts, const char *bytes, size_t length);
+/** One more owner of a text that has some. */
+struct sonde_text *sonde_text_share(struct sonde_text *text);
 /** One owner less; NULL is fine. */
 void sonde_text_unref(struct sonde_texts *texts, struct sonde_text *text);
 /** Memory in use by the texts, the allocator's share included (estimated). */

@@ -27,6 +27,7 @@
 #define SONDE_HTTP_ANSWER_S 60u	 /* a whole answer; streams are exempt */
 #define SONDE_HTTP_STREAMS_MAX 32u
 #define SONDE_HTTP_HEARTBEAT_S 10u
+#define SONDE_STALL_MAX 512
 
 enum sonde_listener_kind {
 	SONDE_LISTENER_METRICS,
@@ -65,6 +66,9 @@ struct sonde_http {
 	LIST_HEAD(, sonde_stream) streams;
 	_Atomic unsigned n_streams;
 	uint64_t next_stream_id;
+	/* Why events wait in the rings and may come late, "" while they do not, and how often that has begun: under streams_lock. */
+	char stall[SONDE_STALL_MAX];
+	_Atomic unsigned n_stalls;
 	_Atomic uint64_t streams_refused, stream_events, stream_skipped;
 	/* metrics page, used by the thread of that listener alone */
 	struct sonde_prometheus *prometheus;

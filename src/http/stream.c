@@ -12,6 +12,7 @@
 #include <base/clock.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -33,6 +34,7 @@ struct sonde_stream {
 	const struct sonde_batch *batch;
 	uint32_t next; /* event of the batch */
 	uint64_t skipped_told;
+	unsigned stalls_told;
 	int64_t sent_ns;
 	struct sonde_buffer out;
 	size_t taken;
@@ -74,12 +76,30 @@ static void stream_skipped(struct sonde_stream *stream)
 	sonde_buffer_add_text(&stream->out, stream->lines ? "}\n" : "}\n\n");
 }
 
+/* Events wait in the rings: silence does not mean that nothing happens. */
+static void stream_stalled(struct sonde_stream *stream)
+{
+	struct sonde_http *http = stream->request->http;
+
+	if (stream->stalls_told == http->n_stalls)
+		return;
+	pthread_mutex_lock(&http->streams_lock);
+	stream->stalls_told = http->n_stalls;
+	if (http->stall[0]) {
+		sonde_buffer_add_text(&stream->out, stream->lines ? "{" : "event: stalled\ndata: {");
+		sonde_json_text(&stream->out, "stalled", http->stall);
+		sonde_buffer_add_text(&stream->out, stream->lines ? "}\n" : "}\n\n");
+	}
+	pthread_mutex_unlock(&http->streams_lock);
+}
+
 /* Encode waiting events until a buffer full or a turn is done. @return false: nothing more is waiting. */
 static bool stream_fill(struct sonde_stream *stream)
 {
 	unsigned looked = 0;
 
 	stream_skipped(stream);
+	stream_stalled(stream);
 	while (stream->out.length < OUT_BYTES && looked < TURN_EVENTS) {
 		if (!stream->batch) {
 			stream->batch = sonde_subscription_next(stream->subscription);
@@ -193,10 +213,27 @@ void sonde_streams_check(struct sonde_http *http, bool all)
 		if (!stream->suspended)
 			continue;
 		stream->probe = stream_client_closed(stream);
-		if (all || stream->unfinished || stream->probe ||
+		if (all || stream->unfinished || stream->probe || stream->stalls_told != http->n_stalls ||
 		    now_ns - stream->sent_ns >= SONDE_HTTP_HEARTBEAT_S * SONDE_NS_PER_S)
 			stream_resume(stream);
 	}
+	pthread_mutex_unlock(&http->streams_lock);
+}
+
+void sonde_streams_look(struct sonde_http *http)
+{
+	struct sonde_store_status store;
+	struct sonde_health health;
+	const char *stall;
+
+	if (!http->n_streams)
+		return;
+	http->view->health(http->view->userdata, &health);
+	sonde_store_status(http->view->store, &store);
+	stall = health.alive ? store.error : health.reason;
+	pthread_mutex_lock(&http->streams_lock);
+	http->n_stalls += stall[0] && !http->stall[0];
+	snprintf(http->stall, sizeof(http->stall), "%s", stall);
 	pthread_mutex_unlock(&http->streams_lock);
 }
 
@@ -247,6 +284,7 @@ static bool stream_list(struct sonde_http *http, struct sonde_stream *stream)
 	room = http->n_streams < SONDE_HTTP_STREAMS_MAX;
 	if (room) {
 		stream->id = ++http->next_stream_id;
+		stream->stalls_told = http->n_stalls - (http->stall[0] != '\0');
 		LIST_INSERT_HEAD(&http->streams, stream, entry);
 		http->n_streams++;
 		stream_arm(stream, EPOLL_CTL_ADD);

@@ -21,5 +21,7 @@ void sonde_stream_end(struct sonde_request *request);
 /* For the watch thread: */
 /** The stream with this number has something to send (its subscription became readable). */
 void sonde_streams_ready(struct sonde_http *http, uint64_t id);
+/** Do events have to wait? sonde_streams_check() then tells it to the streams. */
+void sonde_streams_look(struct sonde_http *http);
 /** Resume streams that have more to do, whose heartbeat is due, or all of them (the agent stops). */
 void sonde_streams_check(struct sonde_http *http, bool all);

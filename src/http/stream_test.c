@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Streams: what arrives, in which form, and that a client that does not read hurts nobody. */
 #include <http/http_test.h>
+#include <http/server.h>
 
 static struct test_agent *agent;
 
@@ -110,6 +111,45 @@ static void json_lines(void **state)
 	close(stream.fd);
 }
 
+static void await_no_stall(void)
+{
+	bool stalled = true;
+
+	while (stalled) {
+		usleep(10000);
+		pthread_mutex_lock(&agent->http->streams_lock);
+		stalled = agent->http->stall[0];
+		pthread_mutex_unlock(&agent->http->streams_lock);
+	}
+}
+
+/* Silence has a reason when events wait: it is told once, each time that it begins. */
+static void a_stall_is_told(void **state)
+{
+	struct stream lines, events, late;
+
+	stream_open(&lines, api(), "/api/v1/stream?format=ndjson");
+	stream_open(&events, api(), "/api/v1/stream");
+	strcpy(agent->health.reason, "the first");
+	agent->health.alive = false;
+	stream_expect(&lines, "\n{\"stalled\":\"the first\"}\n");
+	stream_expect(&events, "\nevent: stalled\ndata: {\"stalled\":\"the first\"}\n\n");
+	stream_open(&late, api(), "/api/v1/stream?format=ndjson");
+	stream_expect(&late, "{\"stalled\":\"the first\"}\n");
+	close(late.fd);
+	agent->health.alive = true;
+	await_no_stall();
+	publish(1, 7, "curl");
+	stream_expect(&lines, "\"curl\"");
+	strcpy(agent->health.reason, "the second");
+	agent->health.alive = false;
+	stream_expect(&lines, "{\"stalled\":\"the second\"}\n");
+	assert_null(strstr(strstr(lines.text, "the first") + 1, "the first"));
+	close(lines.fd);
+	close(events.fd);
+	agent->health.alive = true;
+}
+
 /* Far more bytes than what is queued and buffered for a client, yet soon done: it must read again before it is dropped. */
 #define ROUNDS 60u
 #define FLOOD 500u
@@ -216,6 +256,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(server_sent_events),
 		cmocka_unit_test(json_lines),
+		cmocka_unit_test(a_stall_is_told),
 		cmocka_unit_test(a_client_that_does_not_read),
 		cmocka_unit_test(too_many_streams_are_refused),
 		cmocka_unit_test(streams_end_with_the_agent),

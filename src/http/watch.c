@@ -22,6 +22,7 @@ static void check(struct sonde_http *http, int64_t now_ns)
 {
 	bool open = false;
 
+	sonde_streams_look(http);
 	sonde_streams_check(http, false);
 	http->resting = true;
 	for (unsigned i = 0; i < SONDE_LISTENER_MAX; i++)

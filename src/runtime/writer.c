@@ -104,11 +104,12 @@ static bool writer_drains(struct sonde_writer *writer, int64_t now_ns)
 /* Waits for work. @return number of batches to take. */
 static size_t writer_wait(struct sonde_writer *writer)
 {
-	int64_t now = sonde_clock_boot_ns(), end = now + LOOK_NS, due;
+	int64_t now = sonde_clock_boot_ns(), end, due;
 	bool changed = false;
 
 	for (unsigned i = 0; i < writer->n_watched; i++)
 		changed |= writer->watched[i].changed;
+	end = now + (changed || writer->n || writer->failing ? LOOK_NS : LOOK_IDLE_NS);
 	while (!writer->stopping && !writer_drains(writer, now)) {
 		due = writer->last_commit_ns + (writer->failing && !writer->n ? RETRY_NS : writer->commit_interval_ns);
 		writer->wakes_ns = (changed || writer->n) && due < end ? due : end;

@@ -12,6 +12,8 @@
 
 #define SOURCES_MAX SONDE_WAITING_MAX
 #define LOOK_NS SONDE_NS_PER_S /* at losses and limits */
+/* While nothing comes. Of two looks one makes the store write that its run goes on, which must not be older than 8 s. */
+#define LOOK_IDLE_NS (3 * SONDE_NS_PER_S)
 
 struct item {
 	struct sonde_source *source;

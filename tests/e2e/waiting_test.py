@@ -12,7 +12,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from harness import Agent, flood, load, only, run, wait_for  # noqa: E402
+from harness import SONDE, Agent, flood, load, only, run, wait_for  # noqa: E402
 
 SQL = "select count(*) from flood where time >= %d"
 
@@ -76,6 +76,16 @@ class Waiting(unittest.TestCase):
         self.addCleanup(subprocess.run, ["umount", "-l", disk], check=True)
         return disk
 
+    def follow(self, agent):
+        """Who sees events as they happen."""
+        follower = subprocess.Popen([SONDE, "events", "flood", "-f", "--socket", agent.socket], stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.PIPE)
+        self.addCleanup(follower.stderr.close)
+        self.addCleanup(follower.wait)
+        self.addCleanup(follower.kill)
+        wait_for(lambda: "sonde_streams 1\n" in agent.metrics().text, "the stream")
+        return follower
+
     def test_locked(self):
         """Another program keeps the file locked."""
         with Agent(programs=flood(ring_bytes="1MiB")) as agent:
@@ -83,6 +93,7 @@ class Waiting(unittest.TestCase):
             run(load(100))
             agent.settle("flood")
             self.check_whole(agent, since_ns)
+            follower = self.follow(agent)
             with sqlite3.connect(agent.store, isolation_level=None) as db:
                 db.execute("BEGIN IMMEDIATE")
                 locked_ns = time.time_ns()
@@ -95,6 +106,7 @@ class Waiting(unittest.TestCase):
                 self.assertEqual((before["count"], before["complete"]), (100, True), before)
                 ledger = agent.ledger("flood")
                 self.assertEqual((ledger["stored"], ledger["ring_full"]), (100, 0))
+                self.assertRegex(follower.stderr.readline(), b"note: events may come late: .*locked")
                 db.execute("ROLLBACK")
             agent.settle("flood")
             self.assertEqual(agent.count("flood")["count"], 2100)
