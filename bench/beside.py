@@ -18,21 +18,14 @@ ATTACHED = ("anon_inode:[perf_event]", "anon_inode:bpf_link", "anon_inode:bpf-li
 X, MORE, OWN = "x bare", "ns/operation more", "% of a core"
 
 
-def generated(count, *arguments, after=()):
-    """A workload of tests/generate.c."""
+def generated(count, *arguments, after=(), quiet=False):
+    """A workload of tests/generate.c. `quiet`: at the cost of its quieter slices, for what other work on the machine costs the others
+    is not the tool's."""
     def run(scale):
         result = agent.generate(*arguments, int(count * scale), *after)
-        return Run(result["total_cpu_ns"], result["wall_ns"], result["count"])
+        cpu_ns = result["quiet_cpu_ns"] * result["count"] if quiet else result["total_cpu_ns"]
+        return Run(cpu_ns, result["wall_ns"], result["count"])
     return run
-
-
-def quietest(run, parts=5):
-    """The same in parts, each at the cost of the cheapest: what other work on the machine costs the others is not the tool's."""
-    def in_parts(scale):
-        runs = [run(scale / parts) for _ in range(parts)]
-        count = sum(r.count for r in runs)
-        return Run(count * min(r.cpu_ns / r.count for r in runs), sum(r.wall_ns for r in runs), count)
-    return in_parts
 
 
 def family(pid):
@@ -95,17 +88,21 @@ class Sonde(agent.Agent):
         return ""
 
 
-EMPTY, EMPTY_BOTH = "an empty hook at the end of each call", "an empty hook at both ends"
-
-
 def empty(**settings):
-    """What no program at these hooks can be below."""
     return lambda: Sonde([], [agent.EMPTY], settings={"empty": settings})
 
 
+# What no program at these hooks can be below.
+OTHER, EMPTY, BOTH, CLOCK = ("a hook of another call", "an empty hook at the end of each call", "an empty hook at both ends",
+                             "a look at the clock at both ends")
+EMPTIES = {OTHER: empty(other_call=1), EMPTY: empty(), BOTH: empty(both_ends=1), CLOCK: empty(both_ends=1, clock=1)}
+
+
 class Comparison:
-    def __init__(self, workloads, tools):
-        self.workloads, self.tools = workloads, tools
+    """`floors`: {tool: another, which it cannot be below}."""
+
+    def __init__(self, workloads, tools, floors={}):
+        self.workloads, self.tools, self.floors = workloads, tools, floors
         self.bare, self.results, self.missing = {}, {}, {}  # by (workload, tool)
 
     def measure(self, rounds, scale, budget_s):
@@ -159,12 +156,19 @@ class Comparison:
         section.add(what, X, [cost / b for cost, b in pairs], "; ".join([rate([run for run, _, _ in results])] + seen[-1:]),
                     aim=aims.get((workload, tool, X)))
         section.add(what, MORE, [cost - b for cost, b in pairs], aim=aims.get((workload, tool, MORE)))
+        if tool in self.floors:
+            self.report_above(section, workload, tool, self.floors[tool], what)
         section.add(what + ", its own CPU", OWN, [own for _, own, _ in results], aim=aims.get((workload, tool, OWN)))
+
+    def report_above(self, section, workload, tool, floor, what):
+        """What of it is the tool's own doing, in each round."""
+        costs = [[run.cpu_ns / run.count for run, _, _ in self.results.get((workload, of), ())] for of in (tool, floor)]
+        section.add("%s, above %s" % (what, floor), MORE, [cost - least for cost, least in zip(*costs)])
 
 
 def rate(runs):
     return "{:,.0f} operations/s".format(sum(r.count for r in runs) * 1e9 / sum(r.wall_ns for r in runs)) if runs else ""
 
 
-def compare(section, quick, workloads, tools, aims, rounds=5, budget_s=20):
-    Comparison(workloads, tools).measure(1 if quick else rounds, 0.25 if quick else 1, budget_s).report(section, aims)
+def compare(section, quick, workloads, tools, aims, rounds=5, budget_s=20, floors={}):
+    Comparison(workloads, tools, floors).measure(1 if quick else rounds, 0.25 if quick else 1, budget_s).report(section, aims)

@@ -3,13 +3,13 @@
 to the tools that show the same."""
 import os
 
-from beside import EMPTY, EMPTY_BOTH, MORE, Peer, Sonde, compare, empty, generated, quietest
+from beside import CLOCK, EMPTIES, EMPTY, MORE, Peer, Sonde, compare, generated
 
 OPEN, PAGES, READ = "open+close", "4 KiB read or written in tmpfs", "read of 64 bytes"
 PATH = os.path.realpath(__file__)
-WORKLOADS = {OPEN: quietest(generated(100000, "open", PATH)),
-             PAGES: quietest(generated(200000, "pages", "/dev/shm/sonde-bench-%d" % os.getpid())),
-             READ: quietest(generated(300000, "read", PATH))}
+WORKLOADS = {OPEN: generated(100000, "open", PATH, quiet=True),
+             PAGES: generated(200000, "pages", "/dev/shm/sonde-bench-%d" % os.getpid(), quiet=True),
+             READ: generated(300000, "read", PATH, quiet=True)}
 BPFTRACE_OPEN = "tracepoint:syscalls:sys_enter_openat { @[pid, str(args->filename)] = count(); }"
 BPFTRACE_SUM = "tracepoint:syscalls:sys_exit_pread64,tracepoint:syscalls:sys_exit_pwrite64 { @[pid, comm] = sum(args->ret); }"
 BPFTRACE_LATENCY = """tracepoint:syscalls:sys_enter_pread64,tracepoint:syscalls:sys_enter_pwrite64 { @began[tid] = nsecs; }
@@ -24,11 +24,11 @@ def sonde(**settings):
 
 
 TOOLS = [
-    (EMPTY, empty(), [OPEN, PAGES, READ]),
+    (EMPTY, EMPTIES[EMPTY], [OPEN, PAGES, READ]),
     (BY_PROCESS, sonde(read_write=1), [PAGES, READ]),
     ("syscount -P", lambda: Peer("syscount", "-P"), [PAGES]),
     ("bpftrace sum by process", lambda: Peer("bpftrace", "-e", BPFTRACE_SUM), [PAGES, READ]),
-    (EMPTY_BOTH, empty(both_ends=1), [PAGES]),
+    (CLOCK, EMPTIES[CLOCK], [PAGES]),
     (LATENCY, sonde(read_write=1, latency=1), [PAGES]),
     ("syscount -P -L", lambda: Peer("syscount", "-P", "-L"), [PAGES]),
     ("bpftrace histogram by process", lambda: Peer("bpftrace", "-e", BPFTRACE_LATENCY), [PAGES]),
@@ -41,4 +41,5 @@ AIMS = {(OPEN, BY_PATH, MORE): 420, (OPEN, SINGLE, MORE): 420, (PAGES, BY_PROCES
 
 
 def measure(section, quick):
-    compare(section, quick, WORKLOADS, TOOLS, AIMS, budget_s=120)
+    compare(section, quick, WORKLOADS, TOOLS, AIMS, budget_s=120,
+            floors={BY_PROCESS: EMPTY, BY_PATH: EMPTY, SINGLE: EMPTY, LATENCY: CLOCK})
