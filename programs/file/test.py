@@ -204,6 +204,38 @@ class Changed(unittest.TestCase):
         self.assertEqual(sorted(told), [("cat", 1), ("sh", 2)])
 
 
+class Chroot(unittest.TestCase):
+    """Failed opens are told as those that succeed: with the way outside of it."""
+
+    CODE = r"""
+os.mkdir("root"); os.mkdir("root/inner"); opened("root/there", os.O_CREAT | os.O_WRONLY)
+outside = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+fails("/absent")
+os.chroot("root"); fails("/absent"); fails("absent-outside"); os.chdir("/inner")
+opened("/there"); fails("/absent"); fails("/inner/../absent"); fails("absent"); fails("absent-at", dir_fd=outside); fails("/" + "absent" * 42)
+"""
+
+    def check(self, *settings):
+        folder = os.path.realpath(tempfile.mkdtemp(prefix="sonde-file-"))
+        self.addCleanup(shutil.rmtree, folder)
+        with Trace("file", *settings) as trace:
+            pid, _ = child(self.CODE, folder)
+        told = {}
+        for e in trace.of(pid=pid, operation="open", path_is_relative=None):
+            if "absent" in e["path"] or e["path"].endswith("/there"):
+                told[e["path"], e["error"]] = told.get((e["path"], e["error"]), 0) + e["count"]
+        self.assertEqual(told, {(folder + "/root/there", None): 2, ("/absent", "ENOENT"): 1, (folder + "/root/absent", "ENOENT"): 2,
+                                (folder + "/absent-outside", "ENOENT"): 1, (folder + "/root/inner/../absent", "ENOENT"): 1,
+                                (folder + "/root/inner/absent", "ENOENT"): 1, (folder + "/absent-at", "ENOENT"): 1,
+                                ("..." + ("absent" * 42)[2:], "ENOENT"): 1})
+
+    def test_counted(self):
+        self.check(*HOUR)
+
+    def test_single(self):
+        self.check("--set", "single=1")
+
+
 class ByProcess(unittest.TestCase):
     """Reads and writes without path: the same ones, told by operation and error only."""
 
