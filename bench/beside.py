@@ -88,21 +88,17 @@ class Sonde(agent.Agent):
         return ""
 
 
+EMPTY, EMPTY_BOTH = "an empty hook at the end of each call", "an empty hook at both ends"
+
+
 def empty(**settings):
+    """What no program at these hooks can be below."""
     return lambda: Sonde([], [agent.EMPTY], settings={"empty": settings})
 
 
-# What no program at these hooks can be below.
-OTHER, EMPTY, BOTH, CLOCK = ("a hook of another call", "an empty hook at the end of each call", "an empty hook at both ends",
-                             "a look at the clock at both ends")
-EMPTIES = {OTHER: empty(other_call=1), EMPTY: empty(), BOTH: empty(both_ends=1), CLOCK: empty(both_ends=1, clock=1)}
-
-
 class Comparison:
-    """`floors`: {tool: another, which it cannot be below}."""
-
-    def __init__(self, workloads, tools, floors={}):
-        self.workloads, self.tools, self.floors = workloads, tools, floors
+    def __init__(self, workloads, tools):
+        self.workloads, self.tools = workloads, tools
         self.bare, self.results, self.missing = {}, {}, {}  # by (workload, tool)
 
     def measure(self, rounds, scale, budget_s):
@@ -156,19 +152,12 @@ class Comparison:
         section.add(what, X, [cost / b for cost, b in pairs], "; ".join([rate([run for run, _, _ in results])] + seen[-1:]),
                     aim=aims.get((workload, tool, X)))
         section.add(what, MORE, [cost - b for cost, b in pairs], aim=aims.get((workload, tool, MORE)))
-        if tool in self.floors:
-            self.report_above(section, workload, tool, self.floors[tool], what)
         section.add(what + ", its own CPU", OWN, [own for _, own, _ in results], aim=aims.get((workload, tool, OWN)))
-
-    def report_above(self, section, workload, tool, floor, what):
-        """What of it is the tool's own doing, in each round."""
-        costs = [[run.cpu_ns / run.count for run, _, _ in self.results.get((workload, of), ())] for of in (tool, floor)]
-        section.add("%s, above %s" % (what, floor), MORE, [cost - least for cost, least in zip(*costs)])
 
 
 def rate(runs):
     return "{:,.0f} operations/s".format(sum(r.count for r in runs) * 1e9 / sum(r.wall_ns for r in runs)) if runs else ""
 
 
-def compare(section, quick, workloads, tools, aims, rounds=5, budget_s=20, floors={}):
-    Comparison(workloads, tools, floors).measure(1 if quick else rounds, 0.25 if quick else 1, budget_s).report(section, aims)
+def compare(section, quick, workloads, tools, aims, rounds=5, budget_s=20):
+    Comparison(workloads, tools).measure(1 if quick else rounds, 0.25 if quick else 1, budget_s).report(section, aims)

@@ -3,7 +3,7 @@
 to the tools that show the same."""
 import os
 
-from beside import CLOCK, EMPTIES, EMPTY, MORE, Peer, Sonde, compare, generated
+from beside import EMPTY, EMPTY_BOTH, MORE, Peer, Sonde, compare, empty, generated
 
 OPEN, PAGES, READ = "open+close", "4 KiB read or written in tmpfs", "read of 64 bytes"
 PATH = os.path.realpath(__file__)
@@ -24,11 +24,11 @@ def sonde(**settings):
 
 
 TOOLS = [
-    (EMPTY, EMPTIES[EMPTY], [OPEN, PAGES, READ]),
+    (EMPTY, empty(), [OPEN, PAGES, READ]),
     (BY_PROCESS, sonde(read_write=1), [PAGES, READ]),
     ("syscount -P", lambda: Peer("syscount", "-P"), [PAGES]),
     ("bpftrace sum by process", lambda: Peer("bpftrace", "-e", BPFTRACE_SUM), [PAGES, READ]),
-    (CLOCK, EMPTIES[CLOCK], [PAGES]),
+    (EMPTY_BOTH, empty(both_ends=1), [PAGES]),
     (LATENCY, sonde(read_write=1, latency=1), [PAGES]),
     ("syscount -P -L", lambda: Peer("syscount", "-P", "-L"), [PAGES]),
     ("bpftrace histogram by process", lambda: Peer("bpftrace", "-e", BPFTRACE_LATENCY), [PAGES]),
@@ -41,5 +41,4 @@ AIMS = {(OPEN, BY_PATH, MORE): 420, (OPEN, SINGLE, MORE): 420, (PAGES, BY_PROCES
 
 
 def measure(section, quick):
-    compare(section, quick, WORKLOADS, TOOLS, AIMS, budget_s=120,
-            floors={BY_PROCESS: EMPTY, BY_PATH: EMPTY, SINGLE: EMPTY, LATENCY: CLOCK})
+    compare(section, quick, WORKLOADS, TOOLS, AIMS, budget_s=120)
