@@ -12,7 +12,7 @@ import time
 import agent
 import report
 
-SECTIONS = ["footprint", "kernel", "overhead", "file", "syscall", "flow", "dns", "together", "memory", "limits", "latency", "store"]
+SECTIONS = ["footprint", "kernel", "overhead", "hooks", "file", "syscall", "flow", "dns", "together", "memory", "limits", "latency", "store"]
 
 
 def others():

@@ -18,21 +18,14 @@ ATTACHED = ("anon_inode:[perf_event]", "anon_inode:bpf_link", "anon_inode:bpf-li
 X, MORE, OWN = "x bare", "ns/operation more", "% of a core"
 
 
-def generated(count, *arguments, after=()):
-    """A workload of tests/generate.c."""
+def generated(count, *arguments, after=(), quiet=False):
+    """A workload of tests/generate.c. `quiet`: at the cost of its quieter slices, for what other work on the machine costs the others
+    is not the tool's."""
     def run(scale):
         result = agent.generate(*arguments, int(count * scale), *after)
-        return Run(result["total_cpu_ns"], result["wall_ns"], result["count"])
+        cpu_ns = result["quiet_cpu_ns"] * result["count"] if quiet else result["total_cpu_ns"]
+        return Run(cpu_ns, result["wall_ns"], result["count"])
     return run
-
-
-def quietest(run, parts=5):
-    """The same in parts, each at the cost of the cheapest: what other work on the machine costs the others is not the tool's."""
-    def in_parts(scale):
-        runs = [run(scale / parts) for _ in range(parts)]
-        count = sum(r.count for r in runs)
-        return Run(count * min(r.cpu_ns / r.count for r in runs), sum(r.wall_ns for r in runs), count)
-    return in_parts
 
 
 def family(pid):

@@ -13,16 +13,36 @@ struct empty {
 SONDE_EVENT(empty, "Never sent");
 
 SONDE_SETTING_BETWEEN(__u8, both_ends, 0, 0, 1, "1: also where a system call begins");
+SONDE_SETTING_BETWEEN(__u8, clock, 0, 0, 1, "1: with a look at the clock");
+SONDE_SETTING_BETWEEN(__u8, other_call, 0, 0, 1, "1: only a tracepoint of one call, which takes all others off the kernel's short way too");
+
+__u64 last_time_ns;
+
+static __always_inline void look_at_clock(void)
+{
+	if (clock)
+		last_time_ns = bpf_ktime_get_ns();
+}
 
 SEC("tp_btf/sys_enter")
 SONDE_ONLY_IF(both_ends)
 int BPF_PROG(on_sys_enter, struct pt_regs *registers, long id)
 {
+	look_at_clock();
 	return 0;
 }
 
 SEC("tp_btf/sys_exit")
+SONDE_UNLESS(other_call)
 int BPF_PROG(on_sys_exit, struct pt_regs *registers, long result)
+{
+	look_at_clock();
+	return 0;
+}
+
+SEC("tp/syscalls/sys_exit_getppid")
+SONDE_ONLY_IF(other_call)
+int on_other_call(void *context)
 {
 	return 0;
 }

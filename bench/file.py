@@ -3,13 +3,13 @@
 to the tools that show the same."""
 import os
 
-from beside import EMPTY, EMPTY_BOTH, MORE, Peer, Sonde, compare, empty, generated, quietest
+from beside import EMPTY, EMPTY_BOTH, MORE, Peer, Sonde, compare, empty, generated
 
 OPEN, PAGES, READ = "open+close", "4 KiB read or written in tmpfs", "read of 64 bytes"
 PATH = os.path.realpath(__file__)
-WORKLOADS = {OPEN: quietest(generated(100000, "open", PATH)),
-             PAGES: quietest(generated(200000, "pages", "/dev/shm/sonde-bench-%d" % os.getpid())),
-             READ: quietest(generated(300000, "read", PATH))}
+WORKLOADS = {OPEN: generated(100000, "open", PATH, quiet=True),
+             PAGES: generated(200000, "pages", "/dev/shm/sonde-bench-%d" % os.getpid(), quiet=True),
+             READ: generated(300000, "read", PATH, quiet=True)}
 BPFTRACE_OPEN = "tracepoint:syscalls:sys_enter_openat { @[pid, str(args->filename)] = count(); }"
 BPFTRACE_SUM = "tracepoint:syscalls:sys_exit_pread64,tracepoint:syscalls:sys_exit_pwrite64 { @[pid, comm] = sum(args->ret); }"
 BPFTRACE_LATENCY = """tracepoint:syscalls:sys_enter_pread64,tracepoint:syscalls:sys_enter_pwrite64 { @began[tid] = nsecs; }

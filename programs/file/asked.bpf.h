@@ -14,7 +14,7 @@ struct asked {
 	__u64 words[FILE_PATH_SIZE / 8]; /* the text, zeroes after it */
 	__u32 length;			 /* without the NUL */
 	bool relative;
-	struct dentry *dentry; /* of the directory that it counts from; NULL: not known */
+	struct dentry *dentry; /* of the directory that it counts from, the process's root for one with "/"; NULL: not known */
 	struct vfsmount *mount;
 };
 
@@ -36,8 +36,11 @@ static __always_inline bool asked_read(struct asked *asked, const struct task_st
 	if (size == FILE_PATH_SIZE) /* cut */
 		__builtin_memcpy(&text[FILE_PATH_SIZE - 4], "...", 3);
 	asked->relative = text[0] != '/';
-	if (!asked->relative)
+	if (!asked->relative) {
+		asked->dentry = fs->root.dentry; /* another than the namespace's in a chroot */
+		asked->mount = fs->root.mnt;
 		return true;
+	}
 	if (directory == AT_FDCWD) {
 		asked->dentry = fs->pwd.dentry;
 		asked->mount = fs->pwd.mnt;
@@ -82,12 +85,13 @@ static __always_inline __u32 asked_path(const struct asked *asked, char scratch[
 	if (position >= SONDE_PATH_SIZE || length >= SONDE_PATH_SIZE)
 		return SONDE_PATH_SIZE - 1;
 	bpf_probe_read_kernel(&scratch[position], length, asked->words);
-	if (!asked->relative || !asked->dentry)
+	if (!asked->dentry)
 		return position;
-	position--;
+	if (asked->relative)
+		position--;
 	barrier_var(position);
 	if (position < SONDE_PATH_SIZE)
-		scratch[position] = '/';
+		scratch[position] = '/'; /* as stands there already, if it is not relative */
 	else
 		position = 0;
 	return sonde_path_complete(asked->dentry, asked->mount, scratch, position);

@@ -1,54 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""file against the real kernel: every field of each operation, held against what the caller did; exact counts under load."""
-import ctypes
-import json
+"""file against the real kernel: every field of each operation, counted, held against what the caller did."""
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests"))
-from harness import GENERATE, Agent, Trace, only, wait_for  # noqa: E402
-
-PYTHON = os.path.realpath(sys.executable)
-HOUR = ("--set", "update_interval_ns=1h")  # all is told at the end, so each sum is one event
-OPENS = 1000000
-ENTRIES = 65536  # tally.bpf.h
-
-# What the child does. It prints its figures as one line of JSON.
-CHILD = r"""
-import ctypes, errno, json, os, socket, sys
-folder, out = sys.argv[1].encode(), {}
-libc = ctypes.CDLL(None, use_errno=True)
-def call(number, *arguments):
-    result = libc.syscall(number, *arguments)
-    return result if result >= 0 else -ctypes.get_errno()
-def opened(path, flags=os.O_RDONLY, **options):
-    fd = os.open(path, flags, **options)
-    os.close(fd)
-    return fd
-def fails(path, flags=os.O_RDONLY, **options):
-    try:
-        os.open(path, flags, **options)
-    except OSError as e:
-        return e.errno
-os.chdir(folder)
-"""
-
-
-def child(code, *arguments, **options):
-    """Runs it to its end; (pid, what it reported)."""
-    process = subprocess.Popen([PYTHON, "-S", "-E", "-c", CHILD + code + "\nprint(json.dumps(out))", *arguments],
-                               stdout=subprocess.PIPE, **options)
-    output, _ = process.communicate(timeout=120)
-    if process.returncode:
-        raise AssertionError("the child failed")
-    return process.pid, json.loads(output)
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "..", "tests")]
+from harness import GENERATE, Trace  # noqa: E402
+from child import HOUR, child  # noqa: E402
 
 
 class Counted(unittest.TestCase):
@@ -241,6 +204,38 @@ class Changed(unittest.TestCase):
         self.assertEqual(sorted(told), [("cat", 1), ("sh", 2)])
 
 
+class Chroot(unittest.TestCase):
+    """Failed opens are told as those that succeed: with the way outside of it."""
+
+    CODE = r"""
+os.mkdir("root"); os.mkdir("root/inner"); opened("root/there", os.O_CREAT | os.O_WRONLY)
+outside = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+fails("/absent")
+os.chroot("root"); fails("/absent"); fails("absent-outside"); os.chdir("/inner")
+opened("/there"); fails("/absent"); fails("/inner/../absent"); fails("absent"); fails("absent-at", dir_fd=outside); fails("/" + "absent" * 42)
+"""
+
+    def check(self, *settings):
+        folder = os.path.realpath(tempfile.mkdtemp(prefix="sonde-file-"))
+        self.addCleanup(shutil.rmtree, folder)
+        with Trace("file", *settings) as trace:
+            pid, _ = child(self.CODE, folder)
+        told = {}
+        for e in trace.of(pid=pid, operation="open", path_is_relative=None):
+            if "absent" in e["path"] or e["path"].endswith("/there"):
+                told[e["path"], e["error"]] = told.get((e["path"], e["error"]), 0) + e["count"]
+        self.assertEqual(told, {(folder + "/root/there", None): 2, ("/absent", "ENOENT"): 1, (folder + "/root/absent", "ENOENT"): 2,
+                                (folder + "/absent-outside", "ENOENT"): 1, (folder + "/root/inner/../absent", "ENOENT"): 1,
+                                (folder + "/root/inner/absent", "ENOENT"): 1, (folder + "/absent-at", "ENOENT"): 1,
+                                ("..." + ("absent" * 42)[2:], "ENOENT"): 1})
+
+    def test_counted(self):
+        self.check(*HOUR)
+
+    def test_single(self):
+        self.check("--set", "single=1")
+
+
 class ByProcess(unittest.TestCase):
     """Reads and writes without path: the same ones, told by operation and error only."""
 
@@ -292,249 +287,6 @@ class ByProcess(unittest.TestCase):
         self.assertEqual(len(libraries), 1, found)
         self.assertLess(list(libraries)[0][0], 100)
         self.assertEqual((trace.ledger["residual"], trace.ledger["map_full"], trace.ledger["ring_full"]), (0, 0, 0))
-
-
-class Single(unittest.TestCase):
-    def setUp(self):
-        self.folder = os.path.realpath(tempfile.mkdtemp(prefix="sonde-file-"))
-        self.addCleanup(shutil.rmtree, self.folder)
-
-    CODE = r"""
-fd = os.open("one", os.O_CREAT | os.O_RDWR | os.O_EXCL, 0o600)
-os.write(fd, b"x" * 100); os.pread(fd, 1000, 0); os.fsync(fd)
-fails("none")
-out["fd"] = fd
-"""
-
-    def test_each_operation(self):
-        with Trace("file", "--set", "single=1") as trace:
-            pid, out = child(self.CODE, self.folder)
-        path, fd = os.path.join(self.folder, "one"), out["fd"]
-        events = [e for e in trace.of(pid=pid) if (e["path"] or "").startswith(self.folder)]
-        self.assertEqual([(e["operation"], e["error"], e["bytes"], e["descriptor"], e["path"], e["count"]) for e in events],
-                         [("open", None, None, fd, path, 1), ("write", None, 100, fd, path, 1),
-                          ("read", None, 100, fd, path, 1), ("sync", None, None, fd, path, 1),
-                          ("open", "ENOENT", None, None, os.path.join(self.folder, "none"), 1)])
-        flags = os.O_CREAT | os.O_RDWR | os.O_EXCL | os.O_CLOEXEC
-        self.assertEqual([e["flags_number"] for e in events], [flags, None, None, None, os.O_CLOEXEC])
-        self.assertEqual([e["flags"] for e in events],
-                         ["O_RDWR|O_CREAT|O_EXCL|O_CLOEXEC", None, None, None, "O_RDONLY|O_CLOEXEC"])
-        self.assertEqual([e["latency_ns"] for e in events], [None] * 5)
-        times = [e["time"] for e in events]
-        self.assertEqual(times, sorted(times))
-
-    def test_names_of_every_length(self):
-        """Names that fit into one word of the kernel's or many, opens of files and failed ones, up to the longest path and beyond."""
-        code = r"""
-for name in sys.argv[2:]:
-    os.mkdir(name)
-    opened(name, os.O_DIRECTORY)
-    opened(name + "/" + name, os.O_CREAT | os.O_WRONLY)
-    fails(name + "/" + name + "/none")
-"""
-        names = ["%03d%s" % (i, "abcdefghij" * 20) for i in range(1, 125)]  # longer ones of the caller are cut
-        names = [name[:max(3, i)] for i, name in enumerate(names)]
-        with Trace("file", "--set", "single=1", "--set", "read_write=0") as trace:
-            pid, _ = child(code, self.folder, *names)
-
-        told = [e["path"] for e in trace.of(pid=pid, error=None) if "O_DIRECTORY" in e["flags"] and e["path"].startswith(self.folder)]
-        self.are_these(told, [os.path.join(self.folder, name) for name in names])
-        self.assertTrue({63, 64} < {len(path) for path in told})  # the longest of a short record, the shortest of a long one
-        told = [e["path"] for e in trace.of(pid=pid, error=None) if "O_CREAT" in e["flags"]]
-        self.are_these(told, [os.path.join(self.folder, name, name) for name in names])
-        told = [e["path"] for e in trace.of(pid=pid, error="ENOTDIR")]
-        self.are_these(told, [os.path.join(self.folder, name, name, "none") for name in names])
-
-    def are_these(self, told, paths):
-        """What is too long has its last part, as far as there is room."""
-        self.assertEqual(len(told), len(paths))
-        for path, whole in zip(told, paths):
-            if len(whole) <= 252:  # else there must be room for the dots
-                self.assertEqual(path, whole)
-            else:
-                self.assertTrue(path.startswith("...") and whole.endswith(path[3:]) and len(path) > 245, (path, whole))
-
-    def test_all_flags_by_name(self):
-        """What python calls them is what sonde does."""
-        names = ["O_APPEND", "O_CREAT", "O_DIRECTORY", "O_DSYNC", "O_EXCL", "O_NOATIME", "O_NOCTTY", "O_NOFOLLOW", "O_NONBLOCK", "O_PATH",
-                 "O_SYNC", "O_TMPFILE", "O_TRUNC"]
-        code = "for name in sys.argv[2:]:\n    fails('missing/' + name, os.O_WRONLY | getattr(os, name))"
-        with Trace("file", "--set", "single=1", "--set", "only_errors=1") as trace:
-            pid, _ = child(code, self.folder, *names)
-        found = {os.path.basename(e["path"]): e["flags"] for e in trace.of(pid=pid, operation="open") if "/missing/" in (e["path"] or "")}
-        self.assertEqual({name: set(flags.split("|")) for name, flags in found.items()},
-                         {name: {"O_WRONLY", name, "O_CLOEXEC"} for name in names})
-
-    def test_latency(self):
-        code = "r = os.open('fifo', os.O_RDWR)\nos.read(r, 0)\n" \
-               "import threading, time; threading.Timer(0.2, lambda: os.write(r, b'late')).start(); os.read(r, 10)"
-        os.mkfifo(os.path.join(self.folder, "fifo"))
-        with Trace("file", "--set", "single=1", "--set", "min_latency_ns=100ms") as trace:
-            pid, _ = child(code, self.folder)
-        events = trace.of(pid=pid, operation="read", path=os.path.join(self.folder, "fifo"))
-        self.assertEqual([e["bytes"] for e in events], [4])
-        self.assertGreater(events[0]["latency_ns"], 100e6)
-        self.assertTrue(all(e["latency_ns"] >= 100e6 for e in trace.events))
-
-    def test_latency_of_counts(self):
-        with Trace("file", "--set", "latency=1", *HOUR) as trace:
-            pid, _ = child(self.CODE, self.folder)
-        for e in trace.of(pid=pid, path=os.path.join(self.folder, "one")):
-            self.assertGreater(e["latency_ns"], 0, e)
-            self.assertEqual(e["latency_p50_ns"], e["latency_p99_ns"])
-            self.assertGreaterEqual(e["latency_p99_ns"], e["latency_ns"])  # it is one
-
-    def test_quantiles(self):
-        """A read that waits is among many that do not."""
-        code = "import threading, time\nr = os.open('fifo', os.O_RDWR)\n" \
-               "for _ in range(95): os.write(r, b'x'); os.read(r, 1)\n" \
-               "for _ in range(5): threading.Timer(0.05, lambda: os.write(r, b'x')).start(); os.read(r, 1)"
-        os.mkfifo(os.path.join(self.folder, "fifo"))
-        with Trace("file", "--set", "latency=1", *HOUR) as trace:
-            pid, _ = child(code, self.folder)
-        [e] = trace.of(pid=pid, operation="read", path=os.path.join(self.folder, "fifo"))
-        self.assertEqual(e["count"], 100)
-        self.assertLess(e["latency_p50_ns"], e["latency_p99_ns"])
-        self.assertGreaterEqual(e["latency_p99_ns"], 40000000)
-
-    def test_only_these_processes(self):
-        code = "sys.stdin.read(1)\n" + self.CODE
-        processes = [subprocess.Popen([PYTHON, "-S", "-E", "-c", CHILD + code, self.folder], stdin=subprocess.PIPE)
-                     for _ in range(3)]
-        chosen = [process.pid for process in processes[:2]]
-        with Trace("file", "--set", "single=1", "--set", "pid=%d" % chosen[0], "--set", "pid_4=%d" % chosen[1]) as trace:
-            for process in processes:
-                process.communicate(b"x", 60)
-                os.unlink(os.path.join(self.folder, "one"))
-        self.assertEqual({e["pid"] for e in trace.events}, set(chosen))
-        self.assertEqual(len(trace.of(path=os.path.join(self.folder, "one"))), 2 * 4)
-
-    def test_only_errors_and_opens(self):
-        with Trace("file", "--set", "only_errors=1", *HOUR) as errors, Trace("file", "--set", "read_write=0", *HOUR) as opens:
-            pid, _ = child(self.CODE, self.folder)
-        self.assertTrue(all(e["error"] for e in errors.events))
-        self.assertEqual(len(errors.of(pid=pid, path=os.path.join(self.folder, "none"))), 1)
-        self.assertEqual({e["operation"] for e in opens.events}, {"open"})
-        self.assertEqual(len(opens.of(pid=pid, path=os.path.join(self.folder, "one"))), 1)
-
-
-class Load(unittest.TestCase):
-    def test_a_million_opens_while_flushing(self):
-        """On all CPUs, by several threads of one process too; the sum is exact, with a thousand times fewer events."""
-        path = os.path.realpath(__file__)
-        cpus = os.cpu_count()
-        each = OPENS // cpus
-        with Trace("file", "--set", "update_interval_ns=1s", "--set", "read_write=0") as trace:
-            began = time.monotonic()
-            loops = [subprocess.Popen(["taskset", "-c", str(i), GENERATE, "open", path, str(each)],
-                                      stdout=subprocess.DEVNULL) for i in range(cpus)]
-            for loop in loops:
-                self.assertEqual(loop.wait(300), 0)
-            took = time.monotonic() - began
-        mine = [e for e in trace.of(operation="open", path=path, error=None) if e["pid"] in {x.pid for x in loops}]
-        self.assertEqual(sum(e["count"] for e in mine), each * cpus)
-        self.assertGreater(len(mine), cpus, "it was not flushed while they ran (%.1f s)" % took)
-        self.assertLessEqual(len(mine), OPENS // 1000)
-        self.assertEqual((trace.ledger["residual"], trace.ledger["ring_full"]), (0, 0))
-
-    def test_idle_entries_come_back(self):
-        """Counts go on while entries are put to rest and removed: pauses of zero to four intervals."""
-        code = "import time\nfor i in range(120):\n" \
-               "    for _ in range(50): opened(%r)\n    time.sleep((i %% 5) * 0.011)"
-        path = os.path.realpath(__file__)
-        with Trace("file", "--set", "update_interval_ns=10ms", "--set", "read_write=0") as trace:
-            pid, _ = child(code % path, "/")
-        self.assertEqual(sum(e["count"] for e in trace.of(pid=pid, path=path, error=None)), 120 * 50)
-
-    def test_more_paths_than_room(self):
-        """What finds no entry is told without path and process; nothing is missing."""
-        code = "out['n'] = %d\nfor i in range(%d): fails('/nowhere/%%d' %% i)" % (ENTRIES + 5000, ENTRIES + 5000)
-        with Trace("file", "--set", "read_write=0", "--set", "only_errors=1", *HOUR) as trace:
-            pid, out = child(code, "/")
-        named = trace.of(pid=pid, error="ENOENT")
-        rest = trace.of(pid=None, error="ENOENT", operation="open")
-        self.assertEqual([e["path"] for e in rest], [None])
-        named = [e for e in named if e["path"].startswith("/nowhere/")]
-        self.assertGreaterEqual(rest[0]["count"] + len(named), out["n"])
-        self.assertLessEqual(len(named), ENTRIES)
-        self.assertEqual({e["count"] for e in named}, {1})
-        self.assertEqual(trace.ledger["map_full"], 0)
-
-    def test_the_dead_make_room(self):
-        """When they have been told: who comes one or two flushes later is counted by path and process."""
-        n = ENTRIES + 5000
-        code = "for i in range(%d): fails('/nowhere/%%d' %% i)" % n
-        with Trace("file", "--set", "only_errors=1", "--set", "update_interval_ns=3s") as trace:
-            child(code, "/")
-            time.sleep(4)
-            pid, _ = child("for i in range(500): fails('/elsewhere/%d' % (i % 5))", "/")
-        self.assertTrue(trace.of(pid=None, error="ENOENT"), "the table was never full")
-        self.assertEqual(sum(e["count"] for e in trace.of(pid=pid) if e["path"].startswith("/elsewhere/")), 500)
-        self.assertGreaterEqual(sum(e["count"] for e in trace.of(error="ENOENT")), n + 500)
-
-
-class Running(unittest.TestCase):
-    def test_off_until_asked_for(self):
-        with Agent(programs=only()) as agent:
-            def state():
-                return [p["state"] for p in agent.get("/api/v1/programs")["programs"] if p["name"] == "file"]
-            self.assertEqual(state(), ["disabled"])
-            agent.cli("programs", "start", "file")
-            self.assertEqual(state(), ["running"])
-            pid, _ = child("for _ in range(7): opened('/etc/hostname')", "/")
-            agent.cli("programs", "stop", "file")
-            found = wait_for(lambda: agent.events("file", pid=pid, where="path = '/etc/hostname'"), "the last counts")
-            self.assertEqual([e["count"] for e in found], [7])
-
-    def test_by_configuration(self):
-        with Agent(programs=only(file={"enabled": True, "settings": {"update_interval_ns": "100ms"}})) as agent:
-            pid, _ = child("for _ in range(7): opened('/etc/hostname')", "/")
-            found = wait_for(lambda: agent.events("file", pid=pid, where="path = '/etc/hostname'"), "an interval")
-            self.assertEqual(sum(e["count"] for e in found), 7)
-
-    def totals(self, agent, metric):
-        """{labels: number} of those that are not 0."""
-        found = re.findall(r"^sonde_file_%s_total\{(.*)\} (\d+)$" % metric, agent.metrics().text, re.M)
-        return {labels: int(n) for labels, n in found if n != "0"}
-
-    def metrics_are_what_a_process_did(self, **settings):
-        folder = tempfile.TemporaryDirectory(prefix="sonde-file-")
-        self.addCleanup(folder.cleanup)
-        process = subprocess.Popen([PYTHON, "-S", "-E", "-c", CHILD + "sys.stdin.read(1)\n" + Single.CODE, folder.name], stdin=subprocess.PIPE)
-        settings = {"update_interval_ns": "100ms", "pid": process.pid, **settings}
-        with Agent(programs=only(file={"enabled": True, "settings": settings})) as agent:
-            process.communicate(b"x", 60)
-            events = wait_for(lambda: self.all_told(agent, process.pid), "the page")
-            self.assertEqual(self.totals(agent, "bytes"),
-                             {'operation="%s"' % name: sum(e["bytes"] for e in events if e["operation"] == name and e["bytes"])
-                              for name in ("read", "write")})
-            self.assertEqual(self.totals(agent, "errors"), {'operation="open",error="ENOENT"': 1})
-
-    def all_told(self, agent, pid):
-        events = agent.events("file", pid=pid)
-        counts = {}
-        for e in events:
-            label = 'operation="%s"' % e["operation"]
-            counts[label] = counts.get(label, 0) + e["count"]
-        last = [e for e in events if e["error"] == "ENOENT"]
-        return events if last and counts == self.totals(agent, "operations") else None
-
-    def test_metrics(self):
-        self.metrics_are_what_a_process_did()
-
-    def test_metrics_of_single_events(self):
-        self.metrics_are_what_a_process_did(single=1)
-
-    def test_what_found_no_room_is_a_metric(self):
-        n = ENTRIES + 5000
-        with Agent(programs=only(file={"enabled": True, "settings": {"update_interval_ns": "1h"}})) as agent:
-            child("for i in range(%d): fails('/nowhere/%%d' %% i)" % n, "/")
-            line = r'^sonde_file_other_operations_total{operation="open"} (\d+)$'
-            found = wait_for(lambda: [int(n) for n in re.findall(line, agent.metrics().text, re.M) if n != "0"], "the metric")[0]
-            self.assertGreaterEqual(found, 5000)
-            agent.cli("programs", "stop", "file")
-            rest = wait_for(lambda: agent.events("file", where="pid = null and operation = 'open'"), "the last counts")
-            self.assertGreaterEqual(sum(e["count"] for e in rest), found)
 
 
 if __name__ == "__main__":
