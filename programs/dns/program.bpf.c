@@ -397,14 +397,17 @@ static __always_inline void question_late(const struct question_key *key, struct
 	}
 }
 
-static __noinline long place_pass(__u32 i, void *none)
+static __noinline long place_pass(__u32 i, struct waiting *waiting)
 {
 	struct place *place = bpf_map_lookup_elem(&places, &i);
 	struct question_key key = {};
 
 	if (!place)
 		return 1;
-	if (!place->holder || !place_is_filled(place))
+	if (!*(volatile __u64 *)&place->holder)
+		return 0;
+	waiting->at_places = 1;
+	if (!place_is_filled(place))
 		return 0;
 	key.cookie = place->cookie;
 	key.id = place->holder;
@@ -412,19 +415,29 @@ static __noinline long place_pass(__u32 i, void *none)
 	return 0;
 }
 
-SONDE_OVER(questions) SEC("iter/bpf_map_elem")
+static long map_pass(void *map, const struct question_key *shown, struct question *question, void *none)
+{
+	struct question_key key = *shown; /* it may be gone while it is looked at */
+
+	question_late(&key, question);
+	return 0;
+}
+
+/* Over one element, so it is called once; where nobody asked since the last time it has nothing to do. */
+SONDE_OVER(waiting) SEC("iter/bpf_map_elem")
 int at_interval_timeouts(struct bpf_iter__bpf_map_elem *context)
 {
-	struct question_key key;
-	struct question *question;
+	struct waiting *known = waiting_here(), still = {};
 
-	if (!context->key) { /* the end of the map */
-		counts_flush();
-		sonde_loop(PLACES, place_pass, NULL);
+	if (!context->key || !known)
 		return 0;
+	if (known->in_map)
+		bpf_for_each_map_elem(&questions, map_pass, NULL, 0);
+	if (__sync_lock_test_and_set(&known->at_places, 0)) {
+		sonde_loop(PLACES, place_pass, &still);
+		if (still.at_places)
+			known->at_places = 1;
 	}
-	question = SONDE_ELEMENT(context, &questions, &key);
-	if (question)
-		question_late(&key, question);
+	counts_flush(); /* last: of a question that was not found open the answer is counted by now */
 	return 0;
 }
