@@ -31,7 +31,7 @@ def quietest(run, parts=5):
     def in_parts(scale):
         runs = [run(scale / parts) for _ in range(parts)]
         count = sum(r.count for r in runs)
-        return Run(count * min(r.cpu_ns / r.count for r in runs), sum(r.wall_ns for r in runs), count)
+        return Run(count * min(r.cpu_ns / r.count for r in runs), sum(r.wall_ns for r in runs), count, [said for r in runs for said in r.said or ()])
     return in_parts
 
 
@@ -96,6 +96,7 @@ class Sonde(agent.Agent):
 
 
 EMPTY, EMPTY_BOTH = "an empty hook at the end of each call", "an empty hook at both ends"
+EMPTY_PACKETS = "empty hooks where packets leave and arrive"
 
 
 def empty(**settings):
