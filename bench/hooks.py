@@ -9,7 +9,7 @@ import agent
 from beside import MORE
 
 OTHER, END, BOTH, CLOCK = "a hook of another call", "an empty hook at the end", "an empty hook at both ends", "a look at the clock at both ends"
-EMPTY = {OTHER: "empty,other_call=1", END: "empty", BOTH: "empty,both_ends=1", CLOCK: "empty,both_ends=1,clock=1"}
+EMPTY = {OTHER: "empty,other_call=1,call_ends=0", END: "empty", BOTH: "empty,both_ends=1", CLOCK: "empty,both_ends=1,clock=1"}
 # The workload, its name for hooks.c, what is measured there, and what of the others it stands on.
 WORKLOADS = [
     ("system call that does nothing", "syscalls", [

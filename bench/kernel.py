@@ -63,7 +63,7 @@ def measure(section, quick):
     costs = {}
     with statistics(), dns.Server() as server, agent.Agent(agent.ALL, [agent.FLOOD, agent.EMPTY], settings=SOON) as a:
         agent.generate("syscalls", 100000)
-        workloads = WORKLOADS + [("DNS question, asked and served here", server.asked("answered", "-q", 64, seconds=1), "dns")]
+        workloads = WORKLOADS + [("DNS question, asked and served here", server.asked("answered", 60000, "-q", 64), "dns")]
         for _ in range(3):
             for name, run, program in workloads:
                 mine = costs.setdefault(name, {"all": [], "events": [], "empty": [], "hooks": {}})

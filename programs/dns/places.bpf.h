@@ -29,6 +29,45 @@ struct {
 	__type(value, struct place);
 } places SEC(".maps");
 
+/*
+ * What there is to look at for questions that timed out. The flag is set by who takes a place, and taken back by who looks at them, and
+ * each does that before it looks at what the other did; a place that is still in use then sets it again.
+ */
+struct waiting {
+	__u32 at_places; /* 0: nobody took one since all were free */
+	__u32 in_map;	 /* how many, and those just being put there */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct waiting);
+} waiting SEC(".maps");
+
+static __always_inline struct waiting *waiting_here(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&waiting, &zero);
+}
+
+static __always_inline void waiting_at_place(void)
+{
+	struct waiting *known = waiting_here();
+
+	if (known && !*(volatile __u32 *)&known->at_places) /* all share it, so it is seldom written */
+		*(volatile __u32 *)&known->at_places = 1;
+}
+
+static __always_inline void waiting_in_map(__s32 n)
+{
+	struct waiting *known = waiting_here();
+
+	if (known)
+		__sync_fetch_and_add(&known->in_map, n);
+}
+
 /* A cookie of more than 48 bits is none that a kernel gets to. */
 static __always_inline __u64 place_holder(const struct question_key *key)
 {
@@ -59,6 +98,7 @@ static __always_inline struct place *place_take(const struct question_key *key)
 		place_leave(place);
 		return NULL;
 	}
+	waiting_at_place();
 	place->cookie = key->cookie;
 	place->question.in_place = 1;
 	return place;
@@ -117,9 +157,21 @@ static __always_inline void question_remove(const struct question_key *key, stru
 		place = place_of(key);
 		if (place)
 			place_leave(place);
-	} else if (!bpf_map_delete_elem(&questions, key) && !key->hash) {
-		beside_add(key, transport, -1);
+	} else if (!bpf_map_delete_elem(&questions, key)) {
+		waiting_in_map(-1);
+		if (!key->hash)
+			beside_add(key, transport, -1);
 	}
+}
+
+/* A new one in the map. False: there is one with this key, or no room. */
+static __always_inline bool question_put(const struct question_key *key, const struct question *question)
+{
+	waiting_in_map(1);
+	if (!bpf_map_update_elem(&questions, key, question, BPF_NOEXIST))
+		return true;
+	waiting_in_map(-1);
+	return false;
 }
 
 /* After its outcome was told, by who claimed it. */
@@ -183,7 +235,7 @@ static __always_inline bool ask_beside(struct question_key *key, struct question
 		return follow(key, first, question);
 	first->shares_id = 1;
 	key->hash = question_hash(question);
-	return !bpf_map_update_elem(&questions, key, question, BPF_NOEXIST);
+	return question_put(key, question);
 }
 
 /* One that found no place. False: there is no room for it. */
@@ -196,7 +248,7 @@ static __always_inline bool question_keep(struct question_key *key, struct quest
 	first = question_at_place(key, question->transport, &beside);
 	if (!first || first->state == QUESTION_CLAIMED) {
 		/* Nearly always it is new: looking for it first would cost as much as this. */
-		if (!bpf_map_update_elem(&questions, key, question, BPF_NOEXIST))
+		if (question_put(key, question))
 			return true;
 		first = bpf_map_lookup_elem(&questions, key);
 	}

@@ -7,82 +7,12 @@
  */
 
 #include "event.h"
-#include "records.bpf.h"
+#include "datagrams.bpf.h"
 #include "streams.bpf.h"
 
 SONDE_EVENT(dns, "DNS questions, each with its answer or the lack of one");
 SONDE_SETTING_BETWEEN(__u64, update_interval_ns, 1000000000, 1000000, 86400000000000,
 		      "time between the looks for questions that timed out");
-
-struct sock___locked {
-	struct {
-		int owned;
-	} sk_lock;
-} __attribute__((preserve_access_index));
-
-/*
- * A datagram is sent by who asks. A segment may as well be sent by an acknowledgement that makes room for it, while anything
- * runs on this CPU: then the socket is not locked by a process, and its owner is known from elsewhere or not at all.
- */
-static __always_inline void asker(struct __sk_buff *skb, __u8 protocol, struct question *question)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct sonde_process *owner;
-	struct bpf_sock *sk = skb->sk;
-	struct tcp_sock *tcp;
-
-	question->role = DNS_ROLE_CLIENT;
-	if (protocol == IPPROTO_TCP) {
-		tcp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
-		if (!tcp || !BPF_CORE_READ((struct sock___locked *)tcp, sk_lock.owned)) {
-			owner = sonde_socket_owner(bpf_get_socket_cookie(skb));
-			if (owner) {
-				question->owner = *owner;
-				if (server_was(owner))
-					question->role = DNS_ROLE_RESOLVER;
-			} else {
-				__builtin_memset(&question->owner, 0, sizeof(question->owner));
-			}
-			return;
-		}
-	}
-	sonde_process_of(task, &question->owner);
-	if (server_is(task))
-		question->role = DNS_ROLE_RESOLVER;
-}
-
-/* What a connected socket was given; what leaves may go elsewhere by now (DNAT). */
-static __always_inline void server_of_socket(struct __sk_buff *skb, struct question *question)
-{
-	struct bpf_sock *sk = skb->sk;
-	__u32 words[4];
-
-	if (!sk || !sk->dst_port)
-		return;
-	question->server_port = bpf_ntohs(sk->dst_port);
-	if (sk->family == AF_INET) {
-		sonde_address_from_ipv4(&question->server_address, sk->dst_ip4);
-	} else {
-		words[0] = sk->dst_ip6[0];
-		words[1] = sk->dst_ip6[1];
-		words[2] = sk->dst_ip6[2];
-		words[3] = sk->dst_ip6[3];
-		__builtin_memcpy(&question->server_address, words, sizeof(words));
-	}
-}
-
-/* All but what question_read() tells. Then it waits, or is copied to where it does. */
-static __always_inline void question_fill(struct __sk_buff *skb, const struct packet *packet, struct question *question)
-{
-	asker(skb, packet->protocol, question);
-	question->server_address = packet->destination;
-	question->server_port = packet->destination_port;
-	server_of_socket(skb, question);
-	question->transport = packet->protocol;
-	question->tries = 1;
-	question->shares_id = 0;
-	question->asked_ns = question->sent_ns = bpf_ktime_get_boot_ns();
-}
 
 static __always_inline void ask(struct __sk_buff *skb, const struct packet *packet, struct question_key *key, struct question *question,
 				__u32 loaded)
@@ -95,32 +25,6 @@ static __always_inline void ask(struct __sk_buff *skb, const struct packet *pack
 	question->state = QUESTION_WAITS;
 	if (!question_keep(key, question))
 		sonde_map_full();
-}
-
-/* A datagram's question at its place. False: that is taken. Not static, as question_read(). */
-__noinline int ask_at_place(struct __sk_buff *skb, const struct packet *packet)
-{
-	struct question_key key = {.cookie = bpf_get_socket_cookie(skb)};
-	__u8 header[MESSAGE_HEADER];
-	struct question *question;
-	struct place *place;
-	__u32 loaded;
-
-	if (!packet || bpf_skb_load_bytes(skb, packet->payload, header, sizeof(header)) || !is_question(header))
-		return true;
-	key.id = message_id(header);
-	place = place_take(&key);
-	if (!place)
-		return false;
-	question = &place->question;
-	loaded = question_load(skb, packet, question);
-	if (loaded && question_read(question, loaded)) {
-		question_fill(skb, packet, question);
-		question_wait(question);
-	} else {
-		place_leave(place);
-	}
-	return true;
 }
 
 /*
@@ -324,6 +228,19 @@ static __always_inline void segment_seen(struct __sk_buff *skb, const struct pac
 			leaves ? stream_leaves(skb, packet, i) : stream_arrives(skb, packet, i);
 }
 
+static __always_inline void datagram_seen(struct __sk_buff *skb, const struct packet *packet, bool leaves)
+{
+	struct message message;
+
+	if (leaves ? ask_at_place(skb, packet) : answer_at_place(skb, packet))
+		return;
+	message = (struct message){.offset = packet->payload, .available = packet->length, .length = packet->length};
+	if (leaves)
+		message_leaves(skb, packet, &message);
+	else
+		message_arrives(skb, packet, &message);
+}
+
 /* NAT may have sent the packet to another port than the one that was asked. */
 static __always_inline bool is_asked(struct __sk_buff *skb, const struct packet *packet)
 {
@@ -334,7 +251,6 @@ static __always_inline bool is_asked(struct __sk_buff *skb, const struct packet 
 
 static __always_inline void packet_seen(struct __sk_buff *skb, bool leaves)
 {
-	struct message message = {};
 	struct packet packet;
 	__u32 offset;
 	bool carries;
@@ -356,12 +272,7 @@ static __always_inline void packet_seen(struct __sk_buff *skb, bool leaves)
 		segment_seen(skb, &packet, leaves);
 		return;
 	}
-	message.offset = packet.payload;
-	message.available = message.length = packet.length;
-	if (!leaves)
-		message_arrives(skb, &packet, &message);
-	else if (!ask_at_place(skb, &packet))
-		message_leaves(skb, &packet, &message);
+	datagram_seen(skb, &packet, leaves);
 }
 
 SEC("cgroup_skb/egress")
@@ -397,14 +308,17 @@ static __always_inline void question_late(const struct question_key *key, struct
 	}
 }
 
-static __noinline long place_pass(__u32 i, void *none)
+static __noinline long place_pass(__u32 i, struct waiting *waiting)
 {
 	struct place *place = bpf_map_lookup_elem(&places, &i);
 	struct question_key key = {};
 
 	if (!place)
 		return 1;
-	if (!place->holder || !place_is_filled(place))
+	if (!*(volatile __u64 *)&place->holder)
+		return 0;
+	waiting->at_places = 1;
+	if (!place_is_filled(place))
 		return 0;
 	key.cookie = place->cookie;
 	key.id = place->holder;
@@ -412,19 +326,29 @@ static __noinline long place_pass(__u32 i, void *none)
 	return 0;
 }
 
-SONDE_OVER(questions) SEC("iter/bpf_map_elem")
+static long map_pass(void *map, const struct question_key *shown, struct question *question, void *none)
+{
+	struct question_key key = *shown; /* it may be gone while it is looked at */
+
+	question_late(&key, question);
+	return 0;
+}
+
+/* Over one element, so it is called once; where nobody asked since the last time it has nothing to do. */
+SONDE_OVER(waiting) SEC("iter/bpf_map_elem")
 int at_interval_timeouts(struct bpf_iter__bpf_map_elem *context)
 {
-	struct question_key key;
-	struct question *question;
+	struct waiting *known = waiting_here(), still = {};
 
-	if (!context->key) { /* the end of the map */
-		counts_flush();
-		sonde_loop(PLACES, place_pass, NULL);
+	if (!context->key || !known)
 		return 0;
+	if (known->in_map)
+		bpf_for_each_map_elem(&questions, map_pass, NULL, 0);
+	if (__sync_lock_test_and_set(&known->at_places, 0)) {
+		sonde_loop(PLACES, place_pass, &still);
+		if (still.at_places)
+			known->at_places = 1;
 	}
-	question = SONDE_ELEMENT(context, &questions, &key);
-	if (question)
-		question_late(&key, question);
+	counts_flush(); /* last: of a question that was not found open the answer is counted by now */
 	return 0;
 }

@@ -21,6 +21,7 @@ SONDE_SETTING_BETWEEN(__u64, timeout_ns, 5000000000, 1000000, 3600000000000,
 #endif
 #define REPEATED_FOR 4
 #define LABELS_MAX 128
+#define LABELS_IN_LINE 6 /* most names have no more, the empty one at the end among them */
 #define MESSAGE_HEADER 12
 #define NAME_MAX_BYTES 255
 
@@ -170,7 +171,7 @@ struct labels {
 	bool whole;
 };
 
-static __noinline long label_pass(__u32 round, struct labels *labels)
+static __always_inline long label_pass(__u32 round, struct labels *labels)
 {
 	__u32 end = labels->end;
 	__u8 length;
@@ -190,13 +191,18 @@ static __noinline long label_pass(__u32 round, struct labels *labels)
 __noinline int question_read(struct question *question, __u32 loaded)
 {
 	struct labels labels = {.end = MESSAGE_HEADER};
+	bool ended = false;
 	__u8 *message;
 	__u32 end;
 
 	if (!question)
 		return false;
 	labels.message = message = question->message;
-	sonde_loop(LABELS_MAX, label_pass, &labels);
+#pragma unroll
+	for (int i = 0; i < LABELS_IN_LINE; i++)
+		ended = ended || label_pass(i, &labels);
+	if (!ended)
+		sonde_loop(LABELS_MAX, label_pass, &labels);
 	end = labels.end + 4;
 	barrier_var(end); /* older verifiers (6.1) know nothing of what the loop leaves: both bounds are checked, in this register */
 	if (!labels.whole || end > loaded || end < MESSAGE_HEADER + 5 || end > DNS_SHORT_SIZE - 1)

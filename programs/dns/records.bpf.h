@@ -97,24 +97,35 @@ static __always_inline void send_bare_answer(const struct question *question, st
 		sonde_submit(record);                                                          \
 	} while (0)
 
-/* barrier_var: the compiler knows more of the size than older verifiers (6.1) do, and would leave out the checks. */
-static __always_inline void send_long_answer(struct __sk_buff *skb, const struct question *question, struct answer *answer)
-{
-	struct dns_long *record = sonde_reserve_inner(dns_long, DNS_INNER_LONG, &question->owner);
-	__u32 size = answer->available;
+/* One that is in the packet. barrier_var: the compiler knows more of the size than older verifiers (6.1) do, and would leave out the checks. */
+#define SEND_FROM_PACKET(name, number, respelled)                                                                       \
+	do {                                                                                                            \
+		struct name *record = sonde_reserve_inner(name, number, &question->owner);                              \
+		__u32 size = answer->available;                                                                         \
+                                                                                                                        \
+		if (!record)                                                                                            \
+			return;                                                                                         \
+		fill_answer(&record->head, question, answer);                                                           \
+		barrier_var(size);                                                                                      \
+		if (size > sizeof(record->bytes))                                                                       \
+			size = sizeof(record->bytes);                                                                   \
+		record->head.captured = size;                                                                           \
+		if (size < MESSAGE_HEADER || bpf_skb_load_bytes(skb, answer->offset, record->bytes, size))              \
+			record->head.captured = 0;                                                                      \
+		else if (respelled)                                                                                     \
+			spell_as_asked(record->bytes, question);                                                        \
+		sonde_submit(record);                                                                                   \
+	} while (0)
 
-	if (!record)
-		return;
-	fill_answer(&record->head, question, answer);
-	barrier_var(size);
-	if (size > sizeof(record->bytes))
-		size = sizeof(record->bytes);
-	record->head.captured = size;
-	if (size < MESSAGE_HEADER || bpf_skb_load_bytes(skb, answer->offset, record->bytes, size))
-		record->head.captured = 0;
-	else if (answer->likeness == RESPELLED)
-		spell_as_asked(record->bytes, question);
-	sonde_submit(record);
+/* An answer in a packet, spelled as the question. */
+static __always_inline void send_packet(struct __sk_buff *skb, const struct question *question, struct answer *answer)
+{
+	if (answer->available <= DNS_SMALL_SIZE)
+		SEND_FROM_PACKET(dns_small, DNS_INNER_SMALL, false);
+	else if (answer->available <= DNS_SHORT_SIZE)
+		SEND_FROM_PACKET(dns_short, DNS_INNER_SHORT, false);
+	else
+		SEND_FROM_PACKET(dns_long, DNS_INNER_LONG, false);
 }
 
 /* `bytes`: DNS_SHORT_SIZE of them, of which those available are valid. */
@@ -129,7 +140,7 @@ static __always_inline void send_answer(struct __sk_buff *skb, const struct ques
 	else if (answer->available <= DNS_SHORT_SIZE)
 		SEND_LOADED(dns_short, DNS_INNER_SHORT);
 	else
-		send_long_answer(skb, question, answer);
+		SEND_FROM_PACKET(dns_long, DNS_INNER_LONG, answer->likeness == RESPELLED);
 }
 
 /* Tells of the answer, which stands in `repeated` as far as it was loaded. Once for each question. Not static, as question_read(). */

@@ -9,8 +9,10 @@
  */
 
 #include <sonde/packet.bpf.h>
+#include <sonde/socket.bpf.h>
 
 #define TCP_FLAG_SYN 0x02
+#define TRANSPORT_OFFSET_MAX 256
 
 struct packet {
 	sonde_address source, destination;
@@ -108,7 +110,7 @@ static __always_inline bool ports_of(struct __sk_buff *skb, struct packet *packe
 	__u32 offset = transport_offset(skb, &packet->protocol);
 	struct transport_header *header;
 
-	if (!offset || offset > 256)
+	if (!offset || offset > TRANSPORT_OFFSET_MAX)
 		return false;
 	header = (void *)(long)skb->data + offset;
 	if ((void *)(header + 1) > (void *)(long)skb->data_end)
@@ -139,4 +141,13 @@ static __always_inline bool payload_of(struct __sk_buff *skb, struct packet *pac
 		return false;
 	packet->length = skb->len - packet->payload;
 	return true;
+}
+
+/* The socket's. A plain load, but for the first time that anybody asks for it. */
+static __always_inline __u64 cookie_of(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+	__u64 cookie = sk && SONDE_CAN_CAST ? sonde_cast(struct sock, sk)->__sk_common.skc_cookie.counter : 0;
+
+	return cookie ?: bpf_get_socket_cookie(skb);
 }
