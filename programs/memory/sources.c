@@ -184,29 +184,22 @@ int sonde_memory_hierarchy_open(const char *mountinfo, struct sonde_memory_hiera
 	return 0;
 }
 
-#define CGROUP_FILE_SIZE (SONDE_MEMORY_PATH_SIZE + 64)
-
-static void cgroup_file(const char *path, const char *name, char ret_path[CGROUP_FILE_SIZE])
+static int read_kept(struct sonde_memory_kept *kept, const struct sonde_memory_hierarchy *h, const char *path, const char *name,
+		     char *text, size_t size)
 {
-	snprintf(ret_path, CGROUP_FILE_SIZE, ".%s/%s", path, name);
+	char full[SONDE_MEMORY_PATH_SIZE + 64];
+
+	snprintf(full, sizeof(full), ".%s/%s", path, name);
+	return sonde_memory_kept_read(kept, h->fd, full, text, size);
 }
 
 static int read_cgroup(const struct sonde_memory_hierarchy *h, const char *path, const char *name, char *text, size_t size)
 {
-	char full[CGROUP_FILE_SIZE];
+	struct sonde_memory_kept once = SONDE_MEMORY_NOT_KEPT;
+	int r = read_kept(&once, h, path, name, text, size);
 
-	cgroup_file(path, name, full);
-	return sonde_memory_file_read(h->fd, full, text, size);
-}
-
-static int read_kept(struct sonde_memory_kept *kept, const struct sonde_memory_hierarchy *h, const char *path, const char *name,
-		     char *text, size_t size)
-{
-	char full[CGROUP_FILE_SIZE];
-
-	if (kept->fd < 0)
-		cgroup_file(path, name, full);
-	return sonde_memory_kept_read(kept, h->fd, full, text, size);
+	sonde_memory_kept_close(&once);
+	return r;
 }
 
 const char *sonde_memory_limit_name(const struct sonde_memory_hierarchy *h)
@@ -224,23 +217,36 @@ int sonde_memory_read_limit(const struct sonde_memory_hierarchy *h, const char *
 	return sonde_memory_parse_number(text, ret_bytes) ? 0 : -EINVAL;
 }
 
-int sonde_memory_read_working_set(struct sonde_memory_kept_cgroup *kept, const struct sonde_memory_hierarchy *h, const char *path,
-				  uint64_t *ret_bytes)
+/* The kernel writes its 50 lines in ten times the time that it takes to say what is used. */
+static int read_cache(struct sonde_memory_kept_cgroup *kept, const struct sonde_memory_hierarchy *h, const char *path)
 {
-	uint64_t used, cache;
 	char text[FILE_SIZE];
+	int r = read_kept(&kept->stat, h, path, "memory.stat", text, sizeof(text));
+
+	if (r < 0)
+		return r;
+	return sonde_memory_parse_field(text, h->v1 ? "total_inactive_file" : "inactive_file", &kept->cache_bytes) ? 0 : -EINVAL;
+}
+
+int sonde_memory_read_working_set(struct sonde_memory_kept_cgroup *kept, const struct sonde_memory_hierarchy *h, const char *path,
+				  uint64_t calm_bytes, uint64_t *ret_bytes)
+{
+	char text[64];
+	uint64_t used;
 	int r = read_kept(&kept->used, h, path, h->v1 ? "memory.usage_in_bytes" : "memory.current", text, sizeof(text));
 
 	if (r < 0)
 		return r;
 	if (!sonde_memory_parse_number(text, &used))
 		return -EINVAL;
-	r = read_kept(&kept->stat, h, path, "memory.stat", text, sizeof(text));
-	if (r < 0)
-		return r;
-	if (!sonde_memory_parse_field(text, h->v1 ? "total_inactive_file" : "inactive_file", &cache))
-		return -EINVAL;
-	*ret_bytes = used > cache ? used - cache : 0;
+	if (used && (used != kept->used_bytes || used >= calm_bytes)) {
+		kept->used_bytes = 0;
+		r = read_cache(kept, h, path);
+		if (r < 0)
+			return r;
+		kept->used_bytes = used;
+	}
+	*ret_bytes = used > kept->cache_bytes ? used - kept->cache_bytes : 0;
 	return 0;
 }
 

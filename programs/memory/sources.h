@@ -35,10 +35,15 @@ int sonde_memory_read_limit(const struct sonde_memory_hierarchy *hierarchy, cons
 /** What a cgroup's use is read from. */
 struct sonde_memory_kept_cgroup {
 	struct sonde_memory_kept used, stat;
+	uint64_t used_bytes, cache_bytes; /* the last time; 0: not known */
 };
-/** Without the file cache that nobody used of late: it gives way before anything is killed. */
+#define SONDE_MEMORY_CGROUP_NOT_KEPT ((struct sonde_memory_kept_cgroup){SONDE_MEMORY_NOT_KEPT, SONDE_MEMORY_NOT_KEPT})
+/**
+ * Without the file cache that nobody used of late: it gives way before anything is killed.
+ * @param calm_bytes While less is used in all, and not a page more or less than the last time, the cache is taken to be the same too.
+ */
 int sonde_memory_read_working_set(struct sonde_memory_kept_cgroup *kept, const struct sonde_memory_hierarchy *hierarchy,
-				  const char *path, uint64_t *ret_bytes);
+				  const char *path, uint64_t calm_bytes, uint64_t *ret_bytes);
 
 /** Calls `found` for each cgroup below `path`, parents first. @return how many were seen; stops at `max`. */
 size_t sonde_memory_walk(const struct sonde_memory_hierarchy *hierarchy, const char *path, size_t max,

@@ -208,7 +208,7 @@ static int folder_remove(void **state)
 static void test_files_of_both_versions(void **state)
 {
 	struct sonde_memory_hierarchy h = {.fd = open(folder, O_RDONLY | O_DIRECTORY), .v1 = false};
-	struct sonde_memory_kept_cgroup kept = {SONDE_MEMORY_NOT_KEPT, SONDE_MEMORY_NOT_KEPT};
+	struct sonde_memory_kept_cgroup kept = SONDE_MEMORY_CGROUP_NOT_KEPT;
 	struct sonde_memory_pressure p;
 	uint32_t pids[4];
 	uint64_t bytes = 0;
@@ -220,15 +220,26 @@ static void test_files_of_both_versions(void **state)
 	assert_int_equal(sonde_memory_read_limit(&h, "/a", &bytes), 0);
 	assert_int_equal(bytes, 4096);
 	put("a/memory.current", "1000\n");
-	assert_int_equal(sonde_memory_read_working_set(&kept, &h, "/a", &bytes), -ENOENT);
+	assert_int_equal(sonde_memory_read_working_set(&kept, &h, "/a", 150, &bytes), -ENOENT);
 	put("a/memory.stat", "anon 1\ninactive_anon 2\ninactive_file 300\ntotal_inactive_file 400\n");
-	assert_int_equal(sonde_memory_read_working_set(&kept, &h, "/a", &bytes), 0);
+	assert_int_equal(sonde_memory_read_working_set(&kept, &h, "/a", 150, &bytes), 0);
 	assert_int_equal(bytes, 700);
 	put("a/memory.current", "200\n"); /* read at another moment */
-	assert_int_equal(sonde_memory_read_working_set(&kept, &h, "/a", &bytes), 0);
+	assert_int_equal(sonde_memory_read_working_set(&kept, &h, "/a", 150, &bytes), 0);
 	assert_int_equal(bytes, 0);
+	put("a/memory.stat", "inactive_file 20\n"); /* looked into, as it is not calm, and again when it is, but has changed */
+	assert_int_equal(sonde_memory_read_working_set(&kept, &h, "/a", 150, &bytes), 0);
+	assert_int_equal(bytes, 180);
+	put("a/memory.current", "140\n");
+	put("a/memory.stat", "inactive_file 30\n");
+	assert_int_equal(sonde_memory_read_working_set(&kept, &h, "/a", 150, &bytes), 0);
+	assert_int_equal(bytes, 110);
+	put("a/memory.stat", "inactive_file 40\n");
+	assert_int_equal(sonde_memory_read_working_set(&kept, &h, "/a", 150, &bytes), 0);
+	assert_int_equal(bytes, 110);
+	put("a/memory.current", "200\n");
 	put("a/memory.stat", "anon 1\n");
-	assert_int_equal(sonde_memory_read_working_set(&kept, &h, "/a", &bytes), -EINVAL);
+	assert_int_equal(sonde_memory_read_working_set(&kept, &h, "/a", 150, &bytes), -EINVAL);
 	put("a/memory.pressure", "some avg10=7.00 avg60=0.00\nfull avg10=3.00 avg60=0.00\n");
 	sonde_memory_read_pressure(&h, "/a", &p);
 	assert_int_equal(p.some_pct, 7);
@@ -247,7 +258,7 @@ static void test_files_of_both_versions(void **state)
 	put("a/memory.stat", "inactive_file 300\ntotal_inactive_file 400\n");
 	assert_int_equal(sonde_memory_read_limit(&h, "/a", &bytes), 0);
 	assert_int_equal(bytes, 8192);
-	assert_int_equal(sonde_memory_read_working_set(&kept, &h, "/a", &bytes), 0);
+	assert_int_equal(sonde_memory_read_working_set(&kept, &h, "/a", 150, &bytes), 0);
 	assert_int_equal(bytes, 600);
 	assert_int_equal(sonde_memory_read_limit(&h, "/c", &bytes), -ENOENT);
 	sonde_memory_kept_close(&kept.used);

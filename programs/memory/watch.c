@@ -19,6 +19,7 @@
 #define SCANS_PART 2		/* between two walks over all cgroups so many sample intervals, at least */
 #define SCANS_CALM_PART 30	/* while nothing is known to have changed */
 #define STILL_FACTOR 4		/* what hardly moves is looked at so much less often */
+#define CALM_PART 2		/* with less than this part of a limit in use, cache that becomes memory in use hurries nobody */
 #define STILL_PART 64		/* less than this part of what is left between two samples is hardly */
 #define COST_DIVISOR 200	/* walks and samples take at most a two-hundredth of a CPU each */
 #define WALK_MAX 20000
@@ -44,7 +45,7 @@ static struct sonde_memory_watched *watched_new(const struct sonde_memory_settin
 	if (!watched)
 		return NULL;
 	watched->settings = settings;
-	watched->kept = (struct sonde_memory_kept_cgroup){SONDE_MEMORY_NOT_KEPT, SONDE_MEMORY_NOT_KEPT};
+	watched->kept = SONDE_MEMORY_CGROUP_NOT_KEPT;
 	return watched;
 }
 
@@ -323,7 +324,8 @@ static void sample(struct sonde_memory_watch *watch)
 
 		watched->due = false;
 		if (watch->now_ns >= watched->next_ns &&
-		    sonde_memory_read_working_set(&watched->kept, &watch->hierarchy, watched->path, &used) == 0)
+		    sonde_memory_read_working_set(&watched->kept, &watch->hierarchy, watched->path,
+						  watched->limit_bytes / CALM_PART, &used) == 0)
 			/* Not the time of the tick: there may have been a kill since, and what it left did not lead to it. */
 			sonde_memory_watched_sample(watched, boot_ns(), used);
 	}
