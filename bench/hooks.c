@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What hooks at system calls cost a call, in turns of some milliseconds: nothing, a hook that does nothing, one that does its work,
- * and again. Without an agent, whose start would put seconds between two figures that are compared. While a turn is measured all
+ * What hooks at system calls cost a call, in turns of some milliseconds: no hook, one that does nothing, no hook, one that does its
+ * work, and again. Without an agent, whose start would put seconds between two figures that are compared. While a turn is measured all
  * other CPUs wait, for some milliseconds, so that their work costs nothing here; and of a turn the cheapest slice counts.
  *
  *	hooks WORK ROUNDS [OBJECT[,SETTING=VALUE...]]...	WORK: syscalls, pages or open
  *
- * A line of JSON for each object, "" first, which is no hook at all: ns of CPU time that an operation took, one number for each round.
+ * A line of JSON for each object: ns of CPU time that an operation took in each round without it (bare: right before or after,
+ * whatever is more) and with it.
  */
 #include <bpf/object.h>
 #include <bpf/object_file.h>
@@ -29,9 +30,9 @@
 struct contestant {
 	const char *what;
 	struct sonde_schema *schema;
-	struct sonde_object *object; /* NULL: no hook */
+	struct sonde_object *object;
 	struct sonde_ring *ring;
-	double ns[ROUNDS_MAX];
+	double bare[ROUNDS_MAX], ns[ROUNDS_MAX];
 };
 
 struct work {
@@ -142,15 +143,17 @@ static void turn(struct contestant *c, const struct work *work, unsigned round, 
 	const void *record;
 	char error[256];
 	size_t length;
+	double after;
 
-	if (c->object && sonde_object_attach(c->object, error, sizeof(error))) {
+	c->bare[round] = cheapest_slice(work, others);
+	if (sonde_object_attach(c->object, error, sizeof(error))) {
 		fprintf(stderr, "hooks: %s: %s\n", c->what, error);
 		exit(1);
 	}
 	c->ns[round] = cheapest_slice(work, others);
-	if (!c->object)
-		return;
 	sonde_object_detach(c->object);
+	after = cheapest_slice(work, others);
+	c->bare[round] = after > c->bare[round] ? after : c->bare[round];
 	while (sonde_ring_next(c->ring, &record, &length) > 0)
 		;
 	sonde_ring_commit(c->ring, sonde_ring_position(c->ring));
@@ -190,17 +193,25 @@ static void contestant_open(struct contestant *c, const char *what)
 	free(words);
 }
 
+static void print_rounds(const char *name, const double *ns, unsigned rounds)
+{
+	printf("\"%s\": [", name);
+	for (unsigned round = 0; round < rounds; round++)
+		printf("%s%.1f", round ? ", " : "", ns[round]);
+	printf("]");
+}
+
 int main(int argc, char *argv[])
 {
-	static struct contestant contestants[CONTESTANTS_MAX] = {{.what = ""}};
-	unsigned rounds = argc > 2 ? (unsigned)atoi(argv[2]) : 0, n = 1, others = 0;
+	static struct contestant contestants[CONTESTANTS_MAX];
+	unsigned rounds = argc > 2 ? (unsigned)atoi(argv[2]) : 0, n = 0, others = 0;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	const struct work *work = works;
 	pthread_t thread;
 
 	while (argc > 1 && work < works + 3 && strcmp(work->name, argv[1]))
 		work++;
-	if (readlink("/proc/self/exe", this_file, sizeof(this_file) - 1) < 0 || argc < 3 || work == works + 3 || !rounds || rounds > ROUNDS_MAX || argc - 3 >= CONTESTANTS_MAX) {
+	if (readlink("/proc/self/exe", this_file, sizeof(this_file) - 1) < 0 || argc < 3 || work == works + 3 || !rounds || rounds > ROUNDS_MAX || argc - 3 > CONTESTANTS_MAX) {
 		fprintf(stderr, "usage: hooks syscalls|pages|open ROUNDS [OBJECT[,SETTING=VALUE...]]...\n");
 		return 2;
 	}
@@ -214,10 +225,11 @@ int main(int argc, char *argv[])
 		for (unsigned i = 0; i < n; i++)
 			turn(&contestants[i], work, round, others);
 	for (unsigned i = 0; i < n; i++) {
-		printf("{\"what\": \"%s\", \"ns\": [", contestants[i].what);
-		for (unsigned round = 0; round < rounds; round++)
-			printf("%s%.1f", round ? ", " : "", contestants[i].ns[round]);
-		printf("]}\n");
+		printf("{\"what\": \"%s\", ", contestants[i].what);
+		print_rounds("bare", contestants[i].bare, rounds);
+		printf(", ");
+		print_rounds("ns", contestants[i].ns, rounds);
+		printf("}\n");
 		sonde_ring_free(&contestants[i].ring);
 		sonde_object_free(&contestants[i].object);
 		sonde_schema_free(&contestants[i].schema);
