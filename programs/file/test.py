@@ -464,9 +464,9 @@ class Load(unittest.TestCase):
         """When they have been told: who comes one or two flushes later is counted by path and process."""
         n = ENTRIES + 5000
         code = "for i in range(%d): fails('/nowhere/%%d' %% i)" % n
-        with Trace("file", "--set", "only_errors=1", "--set", "update_interval_ns=3s") as trace:
+        with Trace("file", "--set", "only_errors=1", "--set", "update_interval_ns=6s") as trace:
             child(code, "/")
-            time.sleep(4)
+            time.sleep(13)  # two flushes
             pid, _ = child("for i in range(500): fails('/elsewhere/%d' % (i % 5))", "/")
         self.assertTrue(trace.of(pid=None, error="ENOENT"), "the table was never full")
         self.assertEqual(sum(e["count"] for e in trace.of(pid=pid) if e["path"].startswith("/elsewhere/")), 500)
