@@ -428,8 +428,9 @@ class ManyCgroups(unittest.TestCase):
             wait_for(lambda: trace.of(type="memory", kind="untracked"), "they are told")
             time.sleep(3)  # and not again
         told = trace.of(type="memory", kind="untracked")
-        self.assertEqual(len(told), 1)
         self.assertGreaterEqual(told[0]["untracked"], self.BEYOND)  # others on this machine may have limits too
+        for before, after in zip(told, told[1:]):  # and make more of them meanwhile
+            self.assertGreater(after["untracked"], 2 * before["untracked"])
         self.assertEqual((told[0]["pid"], told[0]["victim_pid"], told[0]["source"]), (None, None, "cgroupfs"))
         self.assertEqual(trace.ledger.get("residual"), 0)
 

@@ -158,14 +158,16 @@ class Waiting(unittest.TestCase):
             run(load(50000))
             time.sleep(2)  # so that they are late, wherever they wait
             os.kill(worker, signal.SIGKILL)
-            while True:
+
+            def all_there():
                 try:
                     answer = agent.count("flood", since=moment(since_ns))
                 except (AssertionError, OSError):  # there is nobody to ask, or the program is not known again
-                    continue
-                if answer["count"] == 50100:
-                    break
-                self.assertIs(answer["complete"], False, answer)
+                    return False
+                if answer["count"] < 50100:
+                    self.assertIs(answer["complete"], False, answer)
+                return answer["count"] == 50100
+            wait_for(all_there, "all 50100", 120, 0)
             agent.settle("flood")
             agent.await_ready()
             self.check_whole(agent, since_ns)

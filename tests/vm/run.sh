@@ -50,7 +50,7 @@ boot() {
 	local kernel code
 	kernel=$(ls "$1"/boot/vmlinuz-* | head -1)
 	set +e
-	timeout 240 qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m "$3" \
+	timeout 600 qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m "$3" \
 		-display none -serial stdio -no-reboot -kernel "$kernel" -initrd "$work/image" \
 		-device isa-debug-exit,iobase=0xf4,iosize=0x04 \
 		-append "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nokaslr tsc=reliable random.trust_cpu=on sonde.test=$2"
