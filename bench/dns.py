@@ -3,6 +3,7 @@
 empty hooks at the same places and with tools that look at each packet. Not the rate: both CPUs are busy, and what the tool itself
 takes of them, which is shown beside, would be in it too. What dnsperf says of its questions and what sonde says must be the same, also of
 those that nobody answers."""
+import json
 import os
 import re
 import shutil
@@ -15,8 +16,9 @@ import urllib.parse
 import agent
 from beside import EMPTY_PACKETS, X, Peer, Run, Sonde, compare, empty, quietest
 
+ALONE = "question, asked and answered by one thread"
 FULL = "question, as many as both can"  # at a rate that leaves time to sleep, half of a question's CPU time is waking up
-ADDRESS, SILENT = "127.0.0.77", "127.0.0.78"
+ADDRESS, SILENT, OWN_ADDRESS = "127.0.0.77", "127.0.0.78", "127.0.0.79"
 NAMES = 1000
 SONDE = "sonde, decoded and stored"
 TSHARK = ["-T", "fields", "-e", "dns.qry.name", "-e", "dns.flags.rcode", "-e", "dns.time"]
@@ -29,7 +31,7 @@ class Dns(Sonde):
         super().__init__(["dns"], settings={"dns": {"timeout_ns": "1s"}})
 
     def seen(self, run):
-        """The same as dnsperf says, or an exception."""
+        """The same as the client says, or an exception."""
         pids, completed, lost = zip(*run.said)
         completed, lost = sum(completed), sum(lost)
         for _ in range(50):
@@ -38,7 +40,7 @@ class Dns(Sonde):
             if answered + timed_out >= completed + lost:
                 break
             time.sleep(0.1)
-        said = "dnsperf: {:,} completed, {:,} lost; sonde: {:,} answered, {:,} timed out".format(completed, lost, answered, timed_out)
+        said = "the client: {:,} completed, {:,} lost; sonde: {:,} answered, {:,} timed out".format(completed, lost, answered, timed_out)
         if ledger["ring_full"]:
             return "%s; %d events found no room in the ring" % (said, ledger["ring_full"])
         if (completed, lost) != (answered, timed_out):
@@ -101,11 +103,20 @@ class Server:
         return run
 
 
+def alone(count):
+    """A workload without a wake-up or a change of the CPU: nothing but what a question and an answer cost themselves."""
+    def run(scale):
+        output, pid, used = agent.run_on(0, os.path.join(agent.BUILD, "generate"), "answers", OWN_ADDRESS, int(count * scale))
+        result = json.loads(output)
+        return Run(used, result["wall_ns"], result["count"], [(pid, result["count"], 0)])
+    return run
+
+
 TOOLS = [
-    (EMPTY_PACKETS, empty(packets=1, call_ends=0), [FULL]),
-    (SONDE, Dns, [FULL]),
-    ("tcpdump -w, not decoded", lambda: Peer("tcpdump", "-Z", "root", "-i", "lo", "-w", "/dev/null", "port 53"), [FULL]),
-    ("tshark, decoded", lambda: Peer("tshark", "-i", "lo", "-f", "udp port 53", *TSHARK), [FULL]),
+    (EMPTY_PACKETS, empty(packets=1, call_ends=0), [ALONE, FULL]),
+    (SONDE, Dns, [ALONE, FULL]),
+    ("tcpdump -w, not decoded", lambda: Peer("tcpdump", "-Z", "root", "-i", "lo", "-w", "/dev/null", "port 53"), [ALONE, FULL]),
+    ("tshark, decoded", lambda: Peer("tshark", "-i", "lo", "-f", "udp port 53", *TSHARK), [ALONE, FULL]),
 ]
 
 
@@ -117,6 +128,6 @@ def count_lost(section, server):
 
 def measure(section, quick):
     with Server() as server:
-        compare(section, quick, {FULL: quietest(server.asked("answered", 50000, "-q", 64))}, TOOLS, {(FULL, SONDE, X): 1.10}, rounds=6,
-                budget_s=90)
+        workloads = {ALONE: quietest(alone(50000)), FULL: quietest(server.asked("answered", 50000, "-q", 64))}
+        compare(section, quick, workloads, TOOLS, {(FULL, SONDE, X): 1.10}, rounds=6, budget_s=90)
         count_lost(section, server)

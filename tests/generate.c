@@ -5,6 +5,7 @@
  *	generate syscalls COUNT [RATE [TAG]]  calls of system call 1023 (tests/flood); RATE a second, 0: as fast as it can
  *	generate udp ADDRESS PORT COUNT [RATE [SPREAD]]  datagrams of 8 bytes; to SPREAD IPv4 addresses from that one on, in turn
  *	generate questions ADDRESS COUNT      questions to a DNS server, each for a name of its own, of all types in turn
+ *	generate answers ADDRESS COUNT        the same asked of itself, and answered
  *	generate tcp ADDRESS PORT COUNT       connections, each opened and closed; a closed port is fine
  *	generate connections ADDRESS COUNT    connections to itself: opened, accepted and closed at both ends
  *	generate exec COUNT                   processes: fork, exec of /bin/true, exit
@@ -65,7 +66,7 @@ struct work {
 	socklen_t length;
 	uint64_t count, tag, spread;
 	uint32_t first_address; /* of the spread */
-	int fd;
+	int fd, server;
 	const char *path;
 	int listeners[LISTENERS];
 };
@@ -98,6 +99,39 @@ static void work_question(struct work *work, uint64_t i)
 	message[length++] = 1;
 	if (sendto(work->fd, message, (size_t)length, 0, (void *)&work->to, work->length) != length) {
 		perror("question");
+		exit(1);
+	}
+}
+
+/* With one address. */
+static void work_answer(struct work *work, uint64_t i)
+{
+	static const uint8_t record[] = {0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1};
+	uint8_t message[128], answer[128];
+	struct sockaddr_storage from;
+	socklen_t from_length = sizeof(from);
+	ssize_t length;
+
+	work_question(work, i);
+	length = recvfrom(work->server, message, sizeof(message) - sizeof(record), 0, (void *)&from, &from_length);
+	if (length > 12) {
+		message[2] |= 0x80;
+		message[7] = 1;
+		memcpy(message + length, record, sizeof(record));
+		length += (ssize_t)sizeof(record);
+	}
+	if (length <= 12 || sendto(work->server, message, (size_t)length, 0, (void *)&from, from_length) != length ||
+	    recv(work->fd, answer, sizeof(answer), 0) != length) {
+		perror("answer");
+		exit(1);
+	}
+}
+
+static void server_open(struct work *work)
+{
+	work->server = socket(work->to.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (bind(work->server, (void *)&work->to, work->length)) {
+		perror("bind");
 		exit(1);
 	}
 }
@@ -262,10 +296,12 @@ int main(int argc, char *argv[])
 		rate = argc > 5 ? strtoull(argv[5], NULL, 10) : 0;
 		work.spread = argc > 6 ? strtoull(argv[6], NULL, 10) : 0;
 		work.first_address = ntohl(((struct sockaddr_in *)&work.to)->sin_addr.s_addr);
-	} else if (argc >= 4 && !strcmp(argv[1], "questions")) {
-		function = work_question;
+	} else if (argc >= 4 && (!strcmp(argv[1], "questions") || !strcmp(argv[1], "answers"))) {
+		function = argv[1][0] == 'q' ? work_question : work_answer;
 		work.to = address_of(argv[2], "53", &work.length);
 		work.fd = socket(work.to.ss_family, SOCK_DGRAM, 0);
+		if (function == work_answer)
+			server_open(&work);
 		count = strtoull(argv[3], NULL, 10);
 	} else if (argc >= 4 && !strcmp(argv[1], "connections")) {
 		function = work_connections;
@@ -289,7 +325,7 @@ int main(int argc, char *argv[])
 		function = argv[1][0] == 'e' ? work_exec : work_process;
 		count = strtoull(argv[2], NULL, 10);
 	} else {
-		fprintf(stderr, "usage: generate syscalls|udp|questions|tcp|connections|exec|processes|open|read|pages ... (see the source's first lines)\n");
+		fprintf(stderr, "usage: generate syscalls|udp|questions|answers|tcp|connections|exec|processes|open|read|pages ... (see the source's first lines)\n");
 		return 2;
 	}
 	work.count = count;

@@ -103,6 +103,8 @@ static __always_inline bool server_is(struct task_struct *trusted)
 
 	if (!found || (found->changes == changes && found_is(&found->other, &key)))
 		return false;
+	if (found_is(&found->server, &key))
+		return true;
 	if (bpf_map_lookup_elem(&servers, &key) || server_is_parent(task))
 		return true;
 	found_set(&found->other, &key);
