@@ -20,7 +20,7 @@ struct sonde_memory_kept {
 #define SONDE_MEMORY_NOT_KEPT ((struct sonde_memory_kept){-1})
 
 /**
- * As sonde_memory_file_read(), of a file that stays open. What cannot be read (its cgroup or process is gone) is closed, and looked
+ * As sonde_memory_file_read(), of a file that stays open; while it is, the path is not looked at. What cannot be read (its cgroup or process is gone) is closed, and looked
  * for by its path the next time.
  */
 int sonde_memory_kept_read(struct sonde_memory_kept *kept, int folder_fd, const char *path, char *text, size_t size);

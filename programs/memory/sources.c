@@ -189,7 +189,8 @@ static int read_kept(struct sonde_memory_kept *kept, const struct sonde_memory_h
 {
 	char full[SONDE_MEMORY_PATH_SIZE + 64];
 
-	snprintf(full, sizeof(full), ".%s/%s", path, name);
+	if (kept->fd < 0)
+		snprintf(full, sizeof(full), ".%s/%s", path, name);
 	return sonde_memory_kept_read(kept, h->fd, full, text, size);
 }
 
@@ -402,7 +403,8 @@ static int read_statm(struct sonde_memory_kept *kept, uint32_t pid, uint64_t *re
 	char path[64], text[128];
 	int r;
 
-	snprintf(path, sizeof(path), "/proc/%u/statm", pid);
+	if (kept->fd < 0)
+		snprintf(path, sizeof(path), "/proc/%u/statm", pid);
 	r = sonde_memory_kept_read(kept, AT_FDCWD, path, text, sizeof(text));
 	if (r < 0)
 		return r;
