@@ -59,7 +59,7 @@ struct memory_history {
 	char victim_command[SONDE_COMMAND_LENGTH] SONDE_DOC("name of the victim") SONDE_MAIN;
 	sonde_bytes limit_bytes SONDE_DOC("the limit") SONDE_ABSENT(0);
 	sonde_bytes least_bytes SONDE_DOC("least that was used") SONDE_ABSENT(-1);
-	sonde_bytes most_bytes SONDE_DOC("most that was used, as far as looked at; the last look is the kernel's own at the kill") SONDE_ABSENT(-1);
+	sonde_bytes most_bytes SONDE_DOC("most that was used, as far as looked at, and at the kill") SONDE_ABSENT(-1);
 	sonde_duration_ns span_ns SONDE_DOC("time that the curve covers") SONDE_ABSENT(0);
 	sonde_duration_ns warned_ns SONDE_DOC("how long before the kill its first forecast was said") SONDE_ABSENT(0);
 	sonde_percent pressure_some_pct SONDE_DOC("share of the last 10 s in which some task waited for memory") SONDE_ABSENT(-1);
@@ -67,7 +67,7 @@ struct memory_history {
 	char cgroup[MEMORY_CGROUP_SIZE] SONDE_DOC("path of the cgroup whose limit it is; scope node: of the victim's") SONDE_TOP;
 	sonde_count mapping_count SONDE_DOC("mappings that the victim had") SONDE_ABSENT(0);
 	sonde_count mappings_looked SONDE_DOC("how many of these were looked at, from the lowest address on") SONDE_ABSENT(0);
-	char curve[MEMORY_CURVE_SIZE] SONDE_DOC("what was used: seconds before the kill:MiB, the oldest first; the last is used_bytes of the kill") SONDE_MAIN;
+	char curve[MEMORY_CURVE_SIZE] SONDE_DOC("what was used: seconds before the kill:MiB, the oldest first; the last is what its oom_kill says") SONDE_MAIN;
 	char mappings[MEMORY_MAPPINGS_SIZE]
 		SONDE_DOC("biggest mappings of the victim: MiB of addresses:rights:name, the biggest first") SONDE_ABSENT(0);
 };

@@ -186,7 +186,7 @@ static void history_points(struct memory_history *e, const struct sonde_memory_p
 	e->span_ns = end_ns - points[0].time_ns;
 }
 
-/* What was looked at before the kill, and at its end what the kernel had at the kill; a look can have come between it and its record. */
+/* What was looked at before the kill, and at its end what the kill says; a look can have come between it and its record. */
 static void history_curve(struct memory_history *e, const struct sonde_memory_series *series, const struct memory *kill,
 			  __u64 history_ns)
 {
