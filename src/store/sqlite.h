@@ -127,6 +127,7 @@ struct sqlite_store {
 	unsigned generation; /* of the file: readers of an older one are closed */
 	struct sqlite_ring rings[SQLITE_RINGS_MAX];
 	size_t n_rings;
+	int64_t oldest_ns, newest_ns; /* of all blocks that the writer knows; 0: there is none */
 	uint64_t commits, failed_commits;
 	char error[256];
 	char set_aside[512];
@@ -251,6 +252,9 @@ int sqlite_block_delete(struct sqlite_store *store, int64_t id);
 
 /* sqlite_blocks.c: what the file has, when it is opened for writing. SQLite's code. */
 int sqlite_blocks_load(struct sqlite_store *store);
+/** Both under the lock: a block more; all blocks anew. */
+void sqlite_span_add(struct sqlite_store *store, const struct sonde_indexed_block *block);
+void sqlite_span_make(struct sqlite_store *store);
 /** Note a gap for events that were readable and are no longer; under the lock. */
 void sqlite_blocks_lose(struct sqlite_store *store, size_t slot, uint64_t lost, const char *cause);
 

@@ -13,6 +13,22 @@
 
 #define DAMAGED_MAX 256
 
+void sqlite_span_add(struct sqlite_store *store, const struct sonde_indexed_block *block)
+{
+	if (!store->oldest_ns || block->oldest_ns < store->oldest_ns)
+		store->oldest_ns = block->oldest_ns;
+	if (!store->newest_ns || block->newest_ns > store->newest_ns)
+		store->newest_ns = block->newest_ns;
+}
+
+void sqlite_span_make(struct sqlite_store *store)
+{
+	store->oldest_ns = store->newest_ns = 0;
+	for (size_t i = 0; i < store->types.n; i++)
+		for (size_t j = 0; j < store->slots[i].index.n; j++)
+			sqlite_span_add(store, &store->slots[i].index.items[j]);
+}
+
 struct loading {
 	struct sqlite_store *store;
 	uint64_t rows[SONDE_TYPES_MAX], end[SONDE_TYPES_MAX];
@@ -128,6 +144,7 @@ int sqlite_blocks_load(struct sqlite_store *store)
 		return SQLITE_CORRUPT;
 	for (size_t i = 0; i < store->types.n; i++)
 		totals_check(store, loading, i);
+	sqlite_span_make(store);
 	if (!loading->n_damaged)
 		return SQLITE_OK;
 	code = sqlite_transaction(store, delete_damaged, loading);

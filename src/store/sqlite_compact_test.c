@@ -22,6 +22,17 @@ static void fill(struct fixture *f, uint64_t first, uint64_t n)
 		assert_int_equal(store_rows(f, at, COMMIT_ROWS), 0);
 }
 
+/* What the writer has kept count of is what somebody finds who looks at each block. */
+static void check_span(struct fixture *f)
+{
+	static const char oldest[] = "SELECT min(oldest_ns) FROM sonde_blocks", newest[] = "SELECT max(newest_ns) FROM sonde_blocks";
+	struct sonde_store_status status;
+
+	sonde_store_status(f->store, &status);
+	assert_int_equal(status.oldest_ns, number_in(f->path, oldest));
+	assert_int_equal(status.newest_ns, number_in(f->path, newest));
+}
+
 static void test_merge(void **state)
 {
 	struct fixture *f = *state;
@@ -35,6 +46,7 @@ static void test_merge(void **state)
 	sonde_store_close(&f->store);
 	open_store(f);
 	check_rows(f, 100 * COMMIT_ROWS);
+	check_span(f);
 }
 
 static void test_never(void **state)
@@ -62,7 +74,11 @@ static void test_beside_the_writer(void **state)
 		assert_int_equal(store_rows(f, (i + 1) * 100, 0), 0);
 		if (i % 8 == 0)
 			expire(f);
+		if (i % 100 == 0)
+			check_span(f);
 	}
+	expire(f);
+	check_span(f);
 	sonde_store_close(&f->store);
 	assert_int_equal(number_in(f->path, "SELECT stored FROM sonde_types"), 300000);
 	assert_true(number_in(f->path, "SELECT expired FROM sonde_types") > 0);

@@ -121,6 +121,11 @@ static int delete_oldest(struct sqlite_store *store, int64_t cutoff_ns, uint64_t
 		totals_move(store, slice, true);
 	for (size_t i = 0; !code && i < slice->n; i++)
 		index_forget(store, &slice->victims[i]);
+	if (!code && slice->n) {
+		pthread_mutex_lock(&store->lock);
+		sqlite_span_make(store);
+		pthread_mutex_unlock(&store->lock);
+	}
 	*ret_deleted = code ? 0 : slice->n;
 	return code;
 }

@@ -477,6 +477,7 @@ void sqlite_slots_reset(struct sqlite_store *store)
 		sonde_block_index_free(&store->slots[i].index);
 		store->slots[i] = (struct sqlite_slot){.unsynced = true, .dropped_until_ns = INT64_MIN};
 	}
+	store->oldest_ns = store->newest_ns = 0;
 }
 
 void sqlite_meta_reset(struct sqlite_store *store)

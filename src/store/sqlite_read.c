@@ -167,7 +167,10 @@ static int status_totals(sqlite3 *db, struct sonde_store_status *status)
 	return code;
 }
 
-/* What the file says, read like any other query; @return false: it cannot be read, the error is kept. */
+/*
+ * What the file says, read like any other query; the writer knows the span of its blocks without looking at each. @return false: it
+ * cannot be read, the error is kept.
+ */
 static bool status_read(struct sqlite_store *store, struct sonde_store_status *status)
 {
 	struct sqlite_reader *reader = &store->status_reader;
@@ -178,7 +181,7 @@ static bool status_read(struct sqlite_store *store, struct sonde_store_status *s
 	code = sqlite_run(reader->db, "BEGIN");
 	if (!code)
 		code = status_totals(reader->db, status);
-	if (!code)
+	if (!code && store->read_only)
 		code = sonde_blocks_each(reader->db, status_block, NULL, status);
 	if (code)
 		sqlite_fail(reader->db, code, "cannot read");
@@ -198,6 +201,10 @@ void sqlite_status(struct sonde_store *base, struct sonde_store_status *ret_stat
 	readable = status_read(store, &status);
 	pthread_mutex_unlock(&store->status_lock);
 	pthread_mutex_lock(&store->lock);
+	if (!store->read_only) {
+		status.oldest_ns = store->oldest_ns;
+		status.newest_ns = store->newest_ns;
+	}
 	status.commits = store->commits;
 	status.failed_commits = store->failed_commits;
 	status.clock_jumps = store->retention.jumps;

@@ -212,8 +212,12 @@ static int commit_write(struct sqlite_store *store, struct work *work)
 /* The file has them: a block that finds no memory in the index is only never merged, and dropped after the next start. */
 static void index_blocks(struct sqlite_store *store, const struct sonde_indexed_block *indexed)
 {
-	for (struct sonde_block *block = store->intake.blocks; block; block = block->next)
-		(void)sonde_block_index_add(&store->slots[block->slot].index, indexed++);
+	for (struct sonde_block *block = store->intake.blocks; block; block = block->next, indexed++) {
+		(void)sonde_block_index_add(&store->slots[block->slot].index, indexed);
+		pthread_mutex_lock(&store->lock);
+		sqlite_span_add(store, indexed);
+		pthread_mutex_unlock(&store->lock);
+	}
 }
 
 static int commit_once(struct sqlite_store *store, const struct sonde_checkpoint *checkpoints, size_t n)
