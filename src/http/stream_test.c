@@ -143,9 +143,10 @@ static void a_stall_is_told(void **state)
 	test_health_set(agent, false, "the second");
 	stream_expect(&lines, "{\"stalled\":\"the second\"}\n");
 	assert_null(strstr(strstr(lines.text, "the first") + 1, "the first"));
+	test_health_set(agent, true, "");
+	await_no_stall(); /* or the next streams would be told */
 	close(lines.fd);
 	close(events.fd);
-	test_health_set(agent, true, "");
 }
 
 /* Far more bytes than what is queued and buffered for a client, yet soon done: it must read again before it is dropped. */
