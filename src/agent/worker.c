@@ -164,8 +164,10 @@ static void worker_loop(struct worker *worker)
 			(void)sonde_message_send(worker->socket, &alive, NULL, 0);
 			next_beat = now + BEAT_MS * SONDE_NS_PER_MS;
 		}
-		if (poll(&socket, 1, BEAT_MS) > 0)
+		if (poll(&socket, 1, BEAT_MS) > 0) {
+			worker->beat_ns = sonde_clock_boot_ns(); /* the wait was no standstill */
 			on = worker_message(worker);
+		}
 	}
 }
 

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,7 +89,8 @@ static const struct sonde_schema test_schemas[] = {
 
 struct test_agent {
 	struct sonde_view view;
-	struct sonde_health health;
+	struct sonde_health health; /* while it serves: test_health_set() */
+	pthread_mutex_t health_lock;
 	struct sonde_http *http;
 	char directory[64], socket[96];
 	char control[128]; /* last request */
@@ -130,7 +132,19 @@ static inline size_t test_ledger(void *userdata, struct sonde_ledger *ret, size_
 
 static inline void test_health(void *userdata, struct sonde_health *ret_health)
 {
-	*ret_health = ((struct test_agent *)userdata)->health;
+	struct test_agent *agent = userdata;
+
+	pthread_mutex_lock(&agent->health_lock);
+	*ret_health = agent->health;
+	pthread_mutex_unlock(&agent->health_lock);
+}
+
+static inline void test_health_set(struct test_agent *agent, bool alive, const char *reason)
+{
+	pthread_mutex_lock(&agent->health_lock);
+	agent->health.alive = alive;
+	snprintf(agent->health.reason, sizeof(agent->health.reason), "%s", reason);
+	pthread_mutex_unlock(&agent->health_lock);
 }
 
 static inline const struct sonde_schema *test_schema(void *userdata, const char *program)
@@ -179,6 +193,7 @@ static inline struct test_agent *test_agent_with(const char *store)
 	strcpy(agent->directory, "/tmp/sonde-http-XXXXXX");
 	assert_non_null(mkdtemp(agent->directory));
 	snprintf(agent->socket, sizeof(agent->socket), "%s/sonde.sock", agent->directory);
+	pthread_mutex_init(&agent->health_lock, NULL);
 	agent->health = (struct sonde_health){.ready = true, .alive = true};
 	agent->view = (struct sonde_view){
 		.userdata = agent, .version = "9.9", .programs = test_programs, .ledger = test_ledger, .health = test_health,

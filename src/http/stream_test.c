@@ -130,24 +130,23 @@ static void a_stall_is_told(void **state)
 
 	stream_open(&lines, api(), "/api/v1/stream?format=ndjson");
 	stream_open(&events, api(), "/api/v1/stream");
-	strcpy(agent->health.reason, "the first");
-	agent->health.alive = false;
+	test_health_set(agent, false, "the first");
 	stream_expect(&lines, "\n{\"stalled\":\"the first\"}\n");
 	stream_expect(&events, "\nevent: stalled\ndata: {\"stalled\":\"the first\"}\n\n");
 	stream_open(&late, api(), "/api/v1/stream?format=ndjson");
 	stream_expect(&late, "{\"stalled\":\"the first\"}\n");
 	close(late.fd);
-	agent->health.alive = true;
+	test_health_set(agent, true, "");
 	await_no_stall();
 	publish(1, 7, "curl");
 	stream_expect(&lines, "\"curl\"");
-	strcpy(agent->health.reason, "the second");
-	agent->health.alive = false;
+	test_health_set(agent, false, "the second");
 	stream_expect(&lines, "{\"stalled\":\"the second\"}\n");
 	assert_null(strstr(strstr(lines.text, "the first") + 1, "the first"));
+	test_health_set(agent, true, "");
+	await_no_stall(); /* or the next streams would be told */
 	close(lines.fd);
 	close(events.fd);
-	agent->health.alive = true;
 }
 
 /* Far more bytes than what is queued and buffered for a client, yet soon done: it must read again before it is dropped. */
