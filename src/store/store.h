@@ -212,7 +212,8 @@ int sonde_store_gap(struct sonde_store *store, const struct sonde_gap *gap);
 /** One that lasts ends; there need not be one. */
 int sonde_store_gap_end(struct sonde_store *store, const char *program, const char *cause, int64_t to_ns);
 /**
- * @brief Apply the limits of size and age, and note gaps and that the writer lives: call it about once a second.
+ * @brief Apply the limits of size and age, and note gaps and that the writer lives: call it every few seconds, and once a
+ * second while events come.
  * `now_ns` wall clock; a clock that jumps forward deletes nothing (retention.h).
  */
 int sonde_store_expire(struct sonde_store *store, int64_t now_ns);
