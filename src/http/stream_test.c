@@ -198,12 +198,13 @@ static void too_many_streams_are_refused(void **state)
 {
 	struct stream *streams = calloc(32, sizeof(*streams));
 	struct test_answer answer;
-	unsigned refused = 0;
+	unsigned refused = 0, tries = 0; /* a minute is the limit */
 
 	for (unsigned i = 0; i < 32; i++) {
 		stream_open(&streams[i], api(), "/api/v1/stream");
 		if (!strstr(streams[i].text, " 200 ")) { /* those of the test before may still have their places */
 			close(streams[i--].fd);
+			assert_true(tries++ < 600);
 			usleep(100000);
 		}
 	}
@@ -220,6 +221,7 @@ static void too_many_streams_are_refused(void **state)
 		close(streams[i].fd);
 	/* The places of clients that went away become free without any event. */
 	do {
+		assert_true(tries++ < 600);
 		usleep(100000);
 		stream_open(&streams[0], api(), "/api/v1/stream");
 		close(streams[0].fd);
