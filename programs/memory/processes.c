@@ -190,7 +190,6 @@ static void sample_one(struct sonde_memory_grower *grower, struct sonde_memory_w
 	struct sonde_memory_watched *watched = &grower->watched;
 	uint64_t bytes;
 
-	watched->due = false;
 	if (now_ns < watched->next_ns)
 		return;
 	if (!limit || sonde_memory_read_anonymous(&grower->kept, grower->pid, &bytes) < 0) {
@@ -215,6 +214,8 @@ void sonde_memory_processes_look(struct sonde_memory_processes *p, struct sonde_
 		return;
 	if (now_ns >= p->next_scan_ns)
 		scan(p, watch, now_ns);
+	for (size_t i = 0; i < p->n; i++) /* what is told is what this look found: a process may be gone since the last one */
+		p->growers[i]->watched.due = false;
 	if (now_ns < p->next_sample_ns)
 		return;
 	begin = sonde_memory_cpu_ns();

@@ -174,6 +174,7 @@ class Memory(unittest.TestCase):
         cls.cause_kills()
         cls.late.set_limit(200 * MIB)
         cls.late_leak = cls.begin(cls.late, GROW, 10, 0, 190)
+        wait_for(lambda: cls.ours(cls.trace, type="memory", kind="forecast", victim_pid=cls.late_leak.pid), "the late one's forecast")
         cls.leak.wait(120)
         cls.leak_ended_ns = time.time_ns()
         for trace in (cls.trace, cls.short, cls.small):  # what led to it is told at the next look
