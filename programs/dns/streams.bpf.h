@@ -134,13 +134,13 @@ static __always_inline void stream_give(struct stream_state *open)
 	__sync_lock_test_and_set(&open->taken, 0);
 }
 
-/* Whether an answer that came since then may not have been seen. */
+/* Whether an answer that came since then may not have been seen. Of a stream that had to make room for others nobody knows. */
 static __always_inline bool stream_missed_since(__u64 cookie, __u64 asked_ns)
 {
 	struct stream_key key = {.cookie = cookie};
 	struct stream_state *open = bpf_map_lookup_elem(&streams, &key);
 
-	return open && open->unseen_ns >= asked_ns;
+	return !open || open->unseen_ns >= asked_ns;
 }
 
 /* ---- its messages ---- */
