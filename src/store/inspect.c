@@ -162,9 +162,9 @@ static int types_read(sqlite3 *db, struct sonde_store_report *report)
 int sonde_store_inspect(const char *path, bool read_all, struct sonde_store_report *report)
 {
 	struct sonde_store_opts opts = {.path = path, .read_only = true};
-	struct inspection inspection CLEANUP(inspection_end) = {.report = report, .read_all = read_all};
 	struct sonde_store *store CLEANUP(sonde_store_close) = NULL;
-	sqlite3 *db CLEANUP(db_close) = NULL;
+	sqlite3 *db CLEANUP(db_close) = NULL; /* closed after the block that is read of it */
+	struct inspection inspection CLEANUP(inspection_end) = {.report = report, .read_all = read_all};
 	int code, r = sonde_store_open(&opts, &store); /* says what is wrong with the file as a whole */
 
 	if (r)
