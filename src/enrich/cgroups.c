@@ -8,8 +8,8 @@
 
 #include <base/cleanup.h>
 #include <base/clock.h>
+#include <base/hash.h>
 #include <enrich/enrich.h>
-#include <enrich/hash.h>
 #include <enrich/hierarchy.h>
 #include <errno.h>
 #include <limits.h>

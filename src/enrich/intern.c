@@ -6,7 +6,7 @@
 #include <enrich/intern.h>
 
 #include <base/cleanup.h>
-#include <enrich/hash.h>
+#include <base/hash.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>

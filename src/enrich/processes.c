@@ -9,7 +9,7 @@
 
 #include <base/cleanup.h>
 #include <base/clock.h>
-#include <enrich/hash.h>
+#include <base/hash.h>
 #include <enrich/texts.h>
 #include <errno.h>
 #include <pthread.h>

@@ -7,7 +7,7 @@
 
 #include <base/cleanup.h>
 #include <base/clock.h>
-#include <enrich/hash.h>
+#include <base/hash.h>
 #include <enrich/kallsyms.h>
 #include <errno.h>
 #include <pthread.h>

@@ -6,7 +6,7 @@
 #include <enrich/texts.h>
 
 #include <base/cleanup.h>
-#include <enrich/hash.h>
+#include <base/hash.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

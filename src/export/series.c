@@ -7,6 +7,8 @@
 
 #include <export/prometheus.h>
 
+#include <base/hash.h>
+
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +19,7 @@
 
 static uint64_t text_hash(const char *text)
 {
-	uint64_t hash = 14695981039346656037ull;
-
-	for (; *text; text++)
-		hash = (hash ^ (unsigned char)*text) * 1099511628211ull;
-	return hash;
+	return sonde_hash_bytes(sonde_hash_seed(), text, strlen(text));
 }
 
 static size_t series_bytes(const struct sonde_family *family, const struct sonde_series *series)

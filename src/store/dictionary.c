@@ -2,7 +2,7 @@
 /* Open addressing over entries that stand one after the other. */
 #include <store/dictionary.h>
 
-#include <store/text_hash.h>
+#include <base/hash.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ static void place(struct sonde_dictionary *dictionary, uint32_t i)
 {
 	uint32_t length, mask = dictionary->n_buckets - 1;
 	const char *bytes = entry(dictionary, i, &length);
-	uint64_t at = sonde_text_hash(bytes, length) & mask;
+	uint64_t at = sonde_hash_bytes(sonde_hash_seed(), bytes, length) & mask;
 
 	while (dictionary->buckets[at])
 		at = (at + 1) & mask;
@@ -73,7 +73,7 @@ int64_t sonde_dictionary_add(struct sonde_dictionary *dictionary, const void *by
 		return -ENOMEM;
 	if (dictionary->length + length > dictionary->capacity && grow_bytes(dictionary, length))
 		return -ENOMEM;
-	at = sonde_text_hash(bytes, length) & (dictionary->n_buckets - 1);
+	at = sonde_hash_bytes(sonde_hash_seed(), bytes, length) & (dictionary->n_buckets - 1);
 	for (; dictionary->buckets[at]; at = (at + 1) & (dictionary->n_buckets - 1)) {
 		uint32_t i = dictionary->buckets[at] - 1, n;
 		const char *there = entry(dictionary, i, &n);

@@ -8,7 +8,8 @@
 
 #include <store/backend.h>
 #include <store/group_key.h>
-#include <store/text_hash.h>
+
+#include <base/hash.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -175,7 +176,7 @@ static int key_make(struct sonde_groups *groups, const struct sonde_value *value
 	}
 	sonde_group_key_write(values, groups->opts.n_values, groups->key->key);
 	groups->key->key_length = (uint32_t)length;
-	groups->key->hash = (uint32_t)(sonde_text_hash(groups->key->key, length) >> 32);
+	groups->key->hash = (uint32_t)(sonde_hash_bytes(sonde_hash_seed(), groups->key->key, length) >> 32);
 	groups->key->count = 0;
 	groups->key->sum = 0;
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/** @file hash.h Hashes of the tables in this folder. Seeded where foreign names are the keys. Threads: any. */
+/** @file hash.h Hashes for tables in memory. Seeded where the keys come from anybody. Threads: any. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -22,8 +22,9 @@ static inline uint64_t sonde_hash_mix(uint64_t a, uint64_t b)
 }
 
 /* Eight bytes at once, each time multiplied by what nobody knows. */
-static inline uint64_t sonde_hash_bytes(uint64_t seed, const char *bytes, size_t length)
+static inline uint64_t sonde_hash_bytes(uint64_t seed, const void *key, size_t length)
 {
+	const unsigned char *bytes = key;
 	uint64_t hash = seed ^ length * 0x9e3779b97f4a7c15ull, factor = sonde_hash_u64(seed) | 1, word;
 
 	for (; length >= sizeof(word); bytes += sizeof(word), length -= sizeof(word)) {
@@ -31,9 +32,9 @@ static inline uint64_t sonde_hash_bytes(uint64_t seed, const char *bytes, size_t
 		hash = sonde_hash_mix(hash ^ word, factor);
 	}
 	for (word = 0; length; length--)
-		word = word << 8 | (unsigned char)*bytes++;
+		word = word << 8 | *bytes++;
 	return sonde_hash_u64(sonde_hash_mix(hash ^ word, factor));
 }
 
-/** Different at every start, so that nobody can choose names that collide. */
+/** The process's, different at every start, so that nobody can choose keys that collide. */
 uint64_t sonde_hash_seed(void);
